@@ -1,0 +1,29 @@
+# make demo: a trained, evaluated separator from a bare machine. make test: the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: env demo test lint clean
+
+env: $(VENV)/.installed
+
+# tinysoundfont is installed without its dependencies: they are for live playing (PortAudio).
+$(VENV)/.installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[tests]'
+	$(BIN)/python -m pip install --quiet --no-deps 'tinysoundfont>=0.3.6'
+	touch $@
+
+demo: env
+	bash egs/slakh/run.sh --python $(abspath $(BIN)/python) --preset mini --tag demo
+
+lint: env
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf egs/slakh/data egs/slakh/exp

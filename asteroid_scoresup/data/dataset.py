@@ -1,0 +1,264 @@
+"""The dataset: prepared tracks in, ``(mixture, targets)`` out, as Asteroid's ``System`` wants."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..models import NOMINAL_RMS
+from ..score import Notes, piano_roll, sounding_roll
+from .manifest import Manifest
+
+
+class SlakhDataset(Dataset):
+    r"""Segments or whole tracks of a prepared folder with their scores.
+
+    Stems are opened only if `targets` asks for them: a folder whose references were deleted
+    trains all the same.
+
+    Args:
+        root (str, Path or Manifest): The prepared folder.
+        split (str): Name of the split.
+        targets (str): ``"score"``: a dict of tensors (below). ``"stems"``: the references as one
+            tensor :math:`(n\_src, time)`, as any Asteroid recipe wants. ``"both"``: the dict with
+            the references under ``"sources"``.
+        segment (float, optional): Seconds per item; None gives whole tracks.
+        n_segments (int, optional): Items per epoch, drawn at random places (with
+            :class:`SegmentSampler`: new places in each epoch). None gives fixed segments, end to
+            end.
+        n_fft (int): STFT length; decides the number of frames of the shortest clips only.
+        hop_length (int): STFT hop in samples, for the rolls.
+        gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
+        saliency (float): Random segments are drawn again, up to 20 times, until the classes that
+            have a note in them make up at least this share of the classes (0: take any).
+        remix (float): Probability that an item is the sum of two segments; its score is the union.
+        before, after, fade, use_velocity: How the sounding roll is drawn, see
+            :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+        seed (int): Item `i` depends on the seed and on `i`, not on workers or order.
+        tracks (sequence of str, optional): Only these tracks of the split.
+
+    The targets of ``"score"``:
+        - ``mixture``: :math:`(time,)`, the same signal as the input
+        - ``roll``: :math:`(n\_src, 88, frames)`, the score :math:`Y`
+        - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks
+
+    Raises:
+        FileNotFoundError, ValueError: see :class:`~asteroid_scoresup.data.manifest.Manifest`;
+            also if stems are asked for and a track has none.
+    """
+
+    dataset_name = "slakh-score"
+
+    def __init__(
+        self,
+        root,
+        split,
+        targets="score",
+        segment=4.096,
+        n_segments=None,
+        n_fft=2048,
+        hop_length=512,
+        gain_db=0.0,
+        saliency=0.0,
+        remix=0.0,
+        before=1,
+        after=2,
+        fade=None,
+        use_velocity=False,
+        seed=0,
+        tracks=None,
+    ):
+        if targets not in ("score", "stems", "both"):
+            raise ValueError(f"targets is 'score', 'stems' or 'both', found {targets!r}.")
+        if n_segments is not None and segment is None:
+            raise ValueError("n_segments draws random segments: give segment, in seconds.")
+        if remix and targets != "score":
+            raise ValueError("remix sums songs and has no stems to give: use it with 'score'.")
+        self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
+        self.split, self.targets, self.seed = split, targets, seed
+        self.tracks = self.manifest.select(split)
+        if tracks is not None:
+            wanted = set(tracks)
+            unknown = wanted - {track.id for track in self.tracks}
+            if unknown or not wanted:
+                raise ValueError(
+                    f"{self.manifest.root} has no tracks {sorted(unknown)} in the split {split!r}."
+                )
+            self.tracks = [track for track in self.tracks if track.id in wanted]
+        self.sample_rate = self.manifest.sample_rate
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.n_samples = None if segment is None else self._whole_frames(segment)
+        self.n_segments = n_segments
+        self.gain_db, self.saliency, self.remix = gain_db, saliency, remix
+        self.sounding = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
+        if targets != "score":
+            self._require_references()
+        self._notes = [self.manifest.notes(track) for track in self.tracks]
+        lengths = np.array([track.n_samples for track in self.tracks], dtype=np.int64)
+        self._share = np.cumsum(lengths) / lengths.sum()
+        if n_segments is None and segment is not None:
+            counts = np.maximum(lengths // self.n_samples, 1)
+            self._fixed = [
+                (i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)
+            ]
+
+    def _whole_frames(self, seconds):
+        """Samples of a segment: a whole number of hops, so that frames have equal context."""
+        return max(round(seconds * self.sample_rate / self.hop_length), 1) * self.hop_length
+
+    def _require_references(self):
+        for track in self.tracks:
+            for name in self.manifest.names:
+                path = self.manifest.reference_path(track, name)
+                if not path.is_file():
+                    raise ValueError(
+                        f"{path} does not exist, but targets={self.targets!r} asks for stems. "
+                        "Own songs have none: train them with targets='score'."
+                    )
+
+    @property
+    def names(self):
+        """tuple of str: names of the classes, in order."""
+        return self.manifest.names
+
+    def get_infos(self):
+        """Facts that travel with a published model."""
+        return {
+            "dataset": f"{self.dataset_name} ({self.split}, {len(self.tracks)} tracks)",
+            "licenses": [],
+        }
+
+    def __len__(self):
+        if self.n_segments is not None:
+            return self.n_segments
+        return len(self.tracks) if self.n_samples is None else len(self._fixed)
+
+    def __iter__(self):
+        # Random items have numbers beyond the length (SegmentSampler): an end must be set.
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index):
+        if self.n_segments is not None:
+            return self._random(index)
+        if self.n_samples is None:
+            return self._item(index, 0, self.tracks[index].n_samples)
+        return self._item(*self._fixed[index], self.n_samples)
+
+    def _random(self, index):
+        rng = np.random.default_rng([self.seed, index])
+        item = self._item(*self._draw(rng), self.n_samples, self._gain(rng))
+        if rng.random() >= self.remix:
+            return item
+        mixture, targets = item
+        other, others = self._item(*self._draw(rng), self.n_samples, self._gain(rng))
+        # The sum of two songs is twice as loud; bring it back so that levels tell nothing.
+        mixture = (mixture + other) / 2**0.5
+        rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
+        return mixture, {**targets, **rolls, "mixture": mixture}
+
+    def _gain(self, rng):
+        return 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
+
+    def _draw(self, rng):
+        """A random place: every second of the split is as likely as any other."""
+        wanted = self.saliency * len(self.names)
+        for _ in range(20):
+            track = int(np.searchsorted(self._share, rng.random(), side="right"))
+            room = max(self.tracks[track].n_samples - self.n_samples, 0)
+            start = int(rng.integers(room + 1))
+            if self.saliency <= 0:
+                break
+            notes = self._notes_between(track, start, start + self.n_samples, margin=0)
+            if len(np.unique(notes.source)) >= wanted:
+                break
+        return track, start
+
+    def _notes_between(self, track, start, stop, margin) -> Notes:
+        rate = self.sample_rate
+        return self._notes[track].within(start / rate, stop / rate, margin)
+
+    def _read(self, path, start, n_samples):
+        """A piece of a WAV file, zeros where it ends early: costs the same wherever it lies."""
+        with sf.SoundFile(path) as stream:
+            stream.seek(min(start, stream.frames))
+            audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
+        return torch.from_numpy(audio)
+
+    def _item(self, index, start, n_samples, gain=1.0):
+        track = self.tracks[index]
+        gain = gain * NOMINAL_RMS / max(track.rms, 1e-6)
+        mixture = self._read(self.manifest.mixture_path(track), start, n_samples) * gain
+        if self.targets == "stems":
+            return mixture, self._references(track, start, n_samples) * gain
+        n_frames = max(n_samples, self.n_fft) // self.hop_length + 1
+        size = (len(self.names), n_frames, self.hop_length, self.sample_rate)
+        notes = self._notes_between(index, start, start + n_samples, margin=1.0)
+        targets = {
+            "mixture": mixture,
+            "roll": piano_roll(notes, *size),
+            "sounding": sounding_roll(notes, *size, **self.sounding),
+        }
+        if self.targets == "both":
+            targets["sources"] = self._references(track, start, n_samples) * gain
+        return mixture, targets
+
+    def _references(self, track, start, n_samples):
+        paths = (self.manifest.reference_path(track, name) for name in self.names)
+        return torch.stack([self._read(path, start, n_samples) for path in paths])
+
+
+class SegmentSampler(Sampler):
+    """Numbers the random segments of a dataset on from epoch to epoch.
+
+    Lightning calls :meth:`set_epoch` by itself, also after resuming, so epoch `n` draws the same
+    segments whether or not the run was interrupted.
+
+    Args:
+        n_segments (int): Items per epoch.
+
+    Examples
+        >>> sampler = SegmentSampler(3)
+        >>> sampler.set_epoch(2)
+        >>> list(sampler)
+        [6, 7, 8]
+    """
+
+    def __init__(self, n_segments):
+        self.n_segments, self.epoch = n_segments, 0
+
+    def set_epoch(self, epoch):
+        """Chooses the epoch whose numbers come next."""
+        self.epoch = epoch
+
+    def __iter__(self):
+        first = self.epoch * self.n_segments
+        return iter(range(first, first + self.n_segments))
+
+    def __len__(self):
+        return self.n_segments
+
+
+def make_loader(dataset, batch_size, num_workers=0):
+    """A loader for training or validation.
+
+    Args:
+        dataset (SlakhDataset): Random segments get a :class:`SegmentSampler`; all else comes in
+            order, whole tracks one by one.
+        batch_size (int): Items per batch.
+        num_workers (int): Loader processes; the batches do not depend on it.
+
+    Returns:
+        :class:`torch.utils.data.DataLoader`
+    """
+    random = dataset.n_segments is not None
+    return DataLoader(
+        dataset,
+        batch_size=batch_size if dataset.n_samples is not None else 1,
+        sampler=SegmentSampler(dataset.n_segments) if random else None,
+        num_workers=num_workers,
+        drop_last=random,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,154 @@
+"""Whole test tracks through separators, oracles and transcriptors, and the scores that come out.
+
+This is the one place outside preparation that reads references without being told to train on
+them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..data.files import read_audio
+from ..losses import allowed_bins
+from ..metrics import (
+    INPUT_MIXTURE,
+    NOTE_THRESHOLD,
+    SCORE_ORACLE,
+    frame_accuracy,
+    note_scores,
+    roll_to_notes,
+    separation_scores,
+)
+from ..score import Notes, frame_activity, piano_roll, sounding_roll
+
+SOFT_ORACLE = "score oracle, soft"
+RATIO_ORACLE = "ideal ratio mask"
+
+
+class TestTrack:
+    """A whole track with everything that scoring needs, read once.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        track (PreparedTrack): The track.
+
+    Raises:
+        ValueError: if it has no references.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    def __init__(self, manifest, track):
+        paths = {name: manifest.reference_path(track, name) for name in manifest.names}
+        missing = [str(path) for path in paths.values() if not path.is_file()]
+        if missing:
+            raise ValueError(f"{missing[0]} does not exist: {track.id} cannot be scored.")
+        self.track, self.names = track, manifest.names
+        self.mixture = torch.from_numpy(manifest.read_mixture(track))
+        self.references = {name: torch.from_numpy(read_audio(p)[0]) for name, p in paths.items()}
+        self.notes = manifest.notes(track)
+
+    def roll_size(self, stft):
+        """Arguments of the rolls at the frames of an STFT."""
+        frames = stft.n_frames(len(self.mixture))
+        return len(self.names), frames, stft.hop_length, stft.sample_rate
+
+
+def oracle_masks(song, stft, templates, **sounding):
+    r"""Masks that need no training: from the score alone, and from the stems.
+
+    The score oracles take the harmonic mask itself as separator. Bins that several classes claim
+    are split evenly (binary) or by the weights of their partials (soft); bins that no note
+    explains go to the classes active in the frame.
+
+    Args:
+        song (TestTrack): The track.
+        stft (STFT): The STFT.
+        templates (HarmonicTemplates): Draws the masks.
+        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+
+    Returns:
+        dict: name of the row → masks of shape :math:`(1, n\_src, freq, frames)`.
+    """
+    roll = sounding_roll(song.notes, *song.roll_size(stft), **sounding).unsqueeze(0)
+    allowed = allowed_bins(templates.mask(roll), roll).float()
+    binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
+    share = templates.soft_mask(roll)
+    active = frame_activity(roll).unsqueeze(2).float()
+    free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(share)
+    soft = share.where(share.sum(1, keepdim=True) > 0, free)
+    stems = stft.magnitude(stft(torch.stack(list(song.references.values()))))
+    ratio = (stems / stems.sum(0).clamp(min=1e-8)).unsqueeze(0)
+    return {SCORE_ORACLE: binary, SOFT_ORACLE: soft, RATIO_ORACLE: ratio}
+
+
+@torch.no_grad()
+def score_separation(song, separators, stft, templates, **sounding):
+    """Scores of the input mixture, the oracles and any separators on one track.
+
+    Args:
+        song (TestTrack): The track.
+        separators (dict): Name of the row → TCNSeparator, or any model from waveform
+            :math:`(time)` to :math:`(n_src, time)`.
+        stft (STFT), templates (HarmonicTemplates): For the oracles.
+        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+
+    Returns:
+        tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
+        :func:`~asteroid_scoresup.metrics.separation_scores`), and the estimates by row.
+    """
+    spectrum = stft(song.mixture.unsqueeze(0))
+    length = len(song.mixture)
+    estimates = {INPUT_MIXTURE: song.mixture.expand(len(song.names), -1)}
+    for row, masks in oracle_masks(song, stft, templates, **sounding).items():
+        estimates[row] = stft.waveform(stft.masked(spectrum, masks), length)[0]
+    for row, separator in separators.items():
+        device = next(separator.parameters()).device
+        estimates[row] = separator(song.mixture.to(device)).cpu()
+    records = []
+    for row, sources in estimates.items():
+        named = dict(zip(song.names, sources))
+        scores = separation_scores(song.references, named, song.mixture)
+        records += [{"row": row, "track": song.track.id, **score} for score in scores]
+    return records, estimates
+
+
+@torch.no_grad()
+def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_THRESHOLD):
+    r"""Note accuracy and onset F1 of a transcriptor on one track.
+
+    It hears the mixture, the true stems one by one (at their level in the mixture) and, where
+    given, separated stems. On single stems only the notes of that class count.
+
+    Args:
+        song (TestTrack): The track.
+        row (str): Name of the row.
+        transcriptor (ScoreTranscriptor): The model.
+        separated (:class:`torch.Tensor`, optional): Estimates, :math:`(n\_src, time)`.
+        threshold (float): Probability from which a cell of the roll counts as a note.
+
+    Returns:
+        list of dict: one record per class.
+    """
+    stft, names = transcriptor.stft, song.names
+    device = next(transcriptor.parameters()).device
+    truth = piano_roll(song.notes, *song.roll_size(stft))
+    level = float(song.mixture.pow(2).mean().sqrt())
+    signals = {"mixture": song.mixture, "isolated": torch.stack(list(song.references.values()))}
+    if separated is not None:
+        signals["separated"] = separated
+    records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
+    for signal, wav in signals.items():
+        found = transcriptor(wav.to(device), level=level).sigmoid().cpu()
+        if wav.ndim == 2:
+            found = torch.stack([found[i, i] for i in range(len(names))])
+        accuracy = frame_accuracy(truth, found, threshold)
+        notes = Notes.concatenate(
+            roll_to_notes(part, stft.hop_length, stft.sample_rate, threshold, source=i)
+            for i, part in enumerate(found)
+        )
+        scores = note_scores(song.notes, notes, names)
+        for record, value, score in zip(records, accuracy, scores):
+            record[f"note_accuracy_{signal}"] = float(value)
+            record[f"note_f1_{signal}"] = score["note_f1"]
+    return records

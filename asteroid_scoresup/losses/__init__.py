@@ -1,0 +1,45 @@
+"""The losses: one idea a file, a pure function each, and the wrapper that a System calls."""
+
+from .adversarial_mixture import (
+    remix,
+    remix_order,
+    remix_separator_loss,
+    remix_transcriptor_loss,
+)
+from .adversarial_transcription import interference_rolls, interference_transcriptor_loss
+from .clip_mixture import clip_mixture_loss
+from .frame_mixture import frame_mixture_loss
+from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
+from .mixture import mixture_loss
+from .score_wrapper import ScoreSupervisedLoss
+from .soft_harmonic import soft_harmonic_loss
+from .stems import stem_loss
+from .transcription import (
+    TranscriptionLoss,
+    critic_roll,
+    isolated_rolls,
+    separated_transcription_loss,
+    transcription_loss,
+)
+
+__all__ = [
+    "ScoreSupervisedLoss",
+    "TranscriptionLoss",
+    "allowed_bins",
+    "clip_mixture_loss",
+    "critic_roll",
+    "frame_mixture_loss",
+    "harmonic_mixture_loss",
+    "interference_rolls",
+    "interference_transcriptor_loss",
+    "isolated_rolls",
+    "mixture_loss",
+    "remix",
+    "remix_order",
+    "remix_separator_loss",
+    "remix_transcriptor_loss",
+    "separated_transcription_loss",
+    "soft_harmonic_loss",
+    "stem_loss",
+    "transcription_loss",
+]

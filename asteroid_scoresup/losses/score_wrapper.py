@@ -1,0 +1,138 @@
+"""The losses of step 2 in one module that Asteroid's ``System`` can call."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..models import Spectrograms
+from .clip_mixture import clip_mixture_loss
+from .frame_mixture import frame_mixture_loss
+from .harmonic_mixture import harmonic_mixture_loss
+from .soft_harmonic import soft_harmonic_loss
+from .stems import stem_loss
+from .transcription import separated_transcription_loss
+
+#: Names that `weights` may use.
+TERMS = ("transcription", "clip", "frame", "harmonic", "soft_harmonic", "stems")
+
+
+class ScoreSupervisedLoss(nn.Module):
+    r"""Weighted sum of the losses that teach a separator from scores (Hung et al. 2021, step 2).
+
+    .. math:: L = w_{tr} \sum_i H(Y^{(i)}, T(\hat S_i)) + \alpha L_{c\text{-}mix}
+        + \beta L_{h\text{-}mix} + \dots
+
+    It takes what the model gives: :class:`~asteroid_scoresup.models.Spectrograms` from our
+    separator, with no STFT in between, or waveforms :math:`(batch, n\_src, time)` from any
+    Asteroid model, which get the STFT here. The critic never learns from this loss and stays in
+    evaluation mode, whatever ``train()`` says; gradients pass through it to the separator.
+
+    Args:
+        weights (dict): Weight per term; terms with weight 0 or left out are not computed. Terms:
+            ``transcription``, ``clip``, ``frame``, ``harmonic``, ``soft_harmonic`` and, for the
+            supervised upper bound, ``stems``.
+        stft (STFT): The STFT of the critic, and of the rolls in the targets.
+        critic (SpectrogramModel, optional): Transcriptor or activity classifier; needed by
+            ``transcription``.
+        templates (HarmonicTemplates, optional): Needed by the harmonic terms.
+
+    After each call ``last_terms`` holds the unweighted terms, for logging.
+
+    Raises:
+        ValueError: on an unknown term, or one whose critic or templates are missing.
+
+    Examples
+        >>> from asteroid_scoresup.models import STFT
+        >>> loss = ScoreSupervisedLoss({"clip": 1.0}, STFT(512, 128, 8000))
+        >>> estimates = torch.randn(2, 3, 4000)
+        >>> targets = {"mixture": torch.randn(2, 4000), "roll": torch.ones(2, 3, 88, 32)}
+        >>> loss(estimates, {**targets, "sounding": targets["roll"]}).shape
+        torch.Size([])
+    """
+
+    def __init__(self, weights, stft, critic=None, templates=None):
+        super().__init__()
+        unknown = set(weights) - set(TERMS)
+        if unknown:
+            raise ValueError(f"Unknown loss terms {sorted(unknown)}; there are {list(TERMS)}.")
+        self.weights = {name: float(weight) for name, weight in weights.items() if weight}
+        if not self.weights:
+            raise ValueError("Every loss weight is 0: nothing would be learned.")
+        if "transcription" in self.weights and critic is None:
+            raise ValueError("The transcription term needs a critic (the trained transcriptor).")
+        if templates is None and {"harmonic", "soft_harmonic"} & set(self.weights):
+            raise ValueError("The harmonic terms need templates (HarmonicTemplates).")
+        self.stft, self.critic, self.templates = stft, critic, templates
+        if critic is not None:
+            critic.requires_grad_(False)
+        self.last_terms = {}
+
+    def train(self, mode=True):
+        """Trains nothing of the critic: its mode stays evaluation."""
+        super().train(mode)
+        if self.critic is not None:
+            self.critic.eval()
+        return self
+
+    def spectrograms(self, est_targets, targets):
+        """Magnitudes of mixture and estimates, whatever the model gave."""
+        if isinstance(est_targets, (Spectrograms, tuple)):
+            return Spectrograms(*est_targets)
+        return Spectrograms(
+            self.stft.magnitude(self.stft(targets["mixture"])), self._magnitudes(est_targets)
+        )
+
+    def _magnitudes(self, waveforms):
+        magnitude = self.stft.magnitude(self.stft(waveforms.flatten(0, 1)))
+        return magnitude.unflatten(0, waveforms.shape[:2])
+
+    def terms(self, est_targets, targets):
+        """The unweighted terms, as a dict of scalars."""
+        mixture, sources = self.spectrograms(est_targets, targets)
+        self._check(sources, targets)
+        compute = {
+            "transcription": lambda: separated_transcription_loss(
+                self.critic.outputs, sources, targets["roll"]
+            ),
+            "clip": lambda: clip_mixture_loss(sources, mixture, targets["roll"]),
+            "frame": lambda: frame_mixture_loss(sources, mixture, targets["sounding"]),
+            "harmonic": lambda: harmonic_mixture_loss(
+                sources, mixture, targets["sounding"], self.templates
+            ),
+            "soft_harmonic": lambda: soft_harmonic_loss(
+                sources, mixture, targets["sounding"], self.templates
+            ),
+            "stems": lambda: stem_loss(sources, self._magnitudes(targets["sources"]), mixture),
+        }
+        return {name: compute[name]() for name in self.weights}
+
+    def _check(self, sources, targets):
+        for name in ("roll", "sounding"):
+            found = targets[name].shape if name in targets else sources.shape
+            if (found[0], found[1], found[-1]) != (*sources.shape[:2], sources.shape[-1]):
+                raise ValueError(
+                    f"targets[{name!r}] has (batch, n_src, frames) = "
+                    f"{(found[0], found[1], found[-1])}, the estimates have "
+                    f"{(*sources.shape[:2], sources.shape[-1])}: dataset, model and loss must "
+                    "have the same classes and the same STFT."
+                )
+        if "stems" in self.weights and "sources" not in targets:
+            raise ValueError(
+                "The stems term needs targets['sources']: make the dataset with targets='both'."
+            )
+
+    def forward(self, est_targets, targets):
+        r"""Weighted sum of the terms.
+
+        Args:
+            est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
+            targets (dict): ``mixture``, ``roll``, ``sounding`` (and ``sources`` for ``stems``), as
+                :class:`~asteroid_scoresup.data.SlakhDataset` gives them.
+
+        Returns:
+            :class:`torch.Tensor`: Scalar.
+        """
+        terms = self.terms(est_targets, targets)
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

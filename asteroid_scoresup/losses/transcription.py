@@ -1,0 +1,86 @@
+r"""The transcription loss :math:`H(Y, T(\cdot))`: binary cross-entropy of a piano-roll."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def transcription_loss(logits, roll):
+    r"""Binary cross-entropy, summed over classes and pitches, averaged over clips and frames.
+
+    .. math:: H(Y, P) = -\frac{1}{BT} \sum_{b,t} \sum_{i,p} Y \log P + (1 - Y) \log (1 - P)
+
+    Hung et al. 2021, step 1. That the sum runs over pitches and the mean over frames is our
+    choice: the paper does not say.
+
+    Args:
+        logits (:class:`torch.Tensor`): Logits of the note probabilities :math:`P`.
+        roll (:class:`torch.Tensor`): The score :math:`Y`.
+
+    Shape:
+        - logits, roll: :math:`(batch, n\_src, pitches, frames)`
+        - output: scalar
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    Examples
+        >>> transcription_loss(torch.zeros(1, 1, 2, 5), torch.ones(1, 1, 2, 5))
+        tensor(1.3863)
+    """
+    if logits.shape != roll.shape:
+        raise ValueError(
+            f"Logits of shape {tuple(logits.shape)} cannot be held against a roll of shape "
+            f"{tuple(roll.shape)}: STFT and roll must have the same hop and length."
+        )
+    entropy = binary_cross_entropy_with_logits(logits, roll.to(logits.dtype), reduction="sum")
+    return entropy / (logits.shape[0] * logits.shape[-1])
+
+
+def isolated_rolls(roll):
+    r"""The rolls :math:`Y^{(i)}`: for each class the score with every other class silenced.
+
+    Shape:
+        - roll: :math:`(batch, n\_src, pitches, frames)`
+        - output: :math:`(batch, n\_src, n\_src, pitches, frames)`; the first `n_src` says which
+          class is kept
+    """
+    keep = torch.eye(roll.shape[1], dtype=roll.dtype, device=roll.device)
+    return roll.unsqueeze(1) * keep[None, :, :, None, None]
+
+
+def critic_roll(roll, pitches):
+    """The labels of a critic with so many outputs: the roll itself, or its activity for one."""
+    return roll if pitches == roll.shape[-2] else roll.amax(dim=-2, keepdim=True)
+
+
+def separated_transcription_loss(critic, sources, roll):
+    r"""What the critic hears in the separated sources: :math:`\frac{1}{n} \sum_i H(Y^{(i)},
+    T(\hat S_i))` (Hung et al. 2021, step 2; the mean over classes is our choice).
+
+    Args:
+        critic (callable): Magnitudes :math:`(batch, freq, frames)` → logits
+            :math:`(batch, n\_src, pitches, frames)`.
+        sources (:class:`torch.Tensor`): :math:`\hat S_i`.
+        roll (:class:`torch.Tensor`): The score.
+
+    Shape:
+        - sources: :math:`(batch, n\_src, freq, frames)`
+        - roll: :math:`(batch, n\_src, 88, frames)`
+    """
+    logits = critic(sources.flatten(0, 1))
+    targets = isolated_rolls(critic_roll(roll, logits.shape[-2]))
+    return transcription_loss(logits, targets.flatten(0, 1))
+
+
+class TranscriptionLoss(nn.Module):
+    """Step 1 as Asteroid's ``System`` calls it: logits against ``targets["roll"]``.
+
+    With an :class:`~asteroid_scoresup.models.ActivityClassifier` the labels are its activities.
+    """
+
+    def forward(self, est_targets, targets):
+        """Logits and the dataset's targets → scalar."""
+        return transcription_loss(est_targets, critic_roll(targets["roll"], est_targets.shape[-2]))

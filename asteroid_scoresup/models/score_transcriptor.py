@@ -1,0 +1,39 @@
+"""The transcriptor :math:`T`: any magnitude spectrogram in, note logits per class out."""
+
+from __future__ import annotations
+
+import torch
+
+from ..score import N_PITCHES
+from .spectrogram_model import SpectrogramModel
+
+
+class ScoreTranscriptor(SpectrogramModel):
+    r"""Says which class plays which pitch in which frame (Hung et al. 2021, step 1).
+
+    In step 2 it is the critic that teaches the separator: it has the same trunk, so the separator
+    can start from it.
+
+    Args:
+        sources (sequence of str): Names of the classes, in order.
+        **kwargs: See :class:`~asteroid_scoresup.models.spectrogram_model.SpectrogramModel`.
+
+    Shape:
+        - input: :math:`(time)`, :math:`(batch, time)` or :math:`(batch, 1, time)`
+        - output: :math:`(n\_src, 88, frames)` or :math:`(batch, n\_src, 88, frames)`: logits
+    """
+
+    #: Outputs per class and frame.
+    n_outputs = N_PITCHES
+
+    def __init__(self, sources, **kwargs):
+        super().__init__(sources, out_chan=self.n_outputs, mask_act="linear", **kwargs)
+        # Few notes sound at a time: start from "probably not" instead of from one half.
+        torch.nn.init.constant_(self.trunk.mask_net[1].bias, -3.0)
+
+    def forward(self, wav, level=None):
+        """Transcribes waveforms; `level` as in
+        :meth:`~asteroid_scoresup.models.tcn_separator.TCNSeparator.forward`."""
+        scaled, _ = self.normalize(self.as_batch(wav), level)
+        logits = self.outputs(self.stft.magnitude(self.stft(scaled)))
+        return logits[0] if wav.ndim == 1 else logits

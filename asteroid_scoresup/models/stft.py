@@ -1,0 +1,111 @@
+"""The one STFT of the package: asteroid_filterbanks' ``torch_stft``, with a readable scale."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from asteroid_filterbanks import make_enc_dec
+from asteroid_filterbanks.transforms import apply_mag_mask, mag
+from torch import nn
+
+#: RMS of a recording at the level the networks are trained for.
+NOMINAL_RMS = 0.1
+
+
+class Spectrograms(NamedTuple):
+    r"""What a separator hands to a loss: magnitudes of the mixture and of the estimates.
+
+    Args:
+        mixture (:class:`torch.Tensor`): :math:`X`, shape :math:`(batch, freq, frames)`.
+        sources (:class:`torch.Tensor`): :math:`\hat S_i`, shape
+            :math:`(batch, n\_src, freq, frames)`.
+    """
+
+    mixture: torch.Tensor
+    sources: torch.Tensor
+
+
+class STFT(nn.Module):
+    r"""Centred Hann STFT whose magnitudes read as amplitudes: a sinusoid of amplitude A reads A.
+
+    Args:
+        n_fft (int): Length of window and transform, in samples.
+        hop_length (int): Hop, in samples.
+        sample_rate (float): Sample rate, in Hz.
+
+    Examples
+        >>> stft = STFT(512, 128, 8000)
+        >>> tone = 0.5 * torch.sin(2 * torch.pi * 1000 * torch.arange(4000) / 8000)
+        >>> round(float(stft.magnitude(stft(tone[None]))[0, 64, 10]), 4)
+        0.5
+    """
+
+    def __init__(self, n_fft, hop_length, sample_rate):
+        super().__init__()
+        self.n_fft, self.hop_length, self.sample_rate = n_fft, hop_length, sample_rate
+        window = torch.hann_window(n_fft, dtype=torch.float64)
+        self.encoder, self.decoder = make_enc_dec(
+            "torch_stft",
+            n_filters=n_fft,
+            kernel_size=n_fft,
+            stride=hop_length,
+            window=window.numpy(),
+            sample_rate=float(sample_rate),
+        )
+        self.scale = 2 / float(window.sum())
+
+    @property
+    def n_freqs(self):
+        """Number of frequency bins."""
+        return self.n_fft // 2 + 1
+
+    def n_frames(self, n_samples):
+        """Frames of a signal of `n_samples` samples."""
+        return max(n_samples, self.n_fft) // self.hop_length + 1
+
+    def forward(self, wav):
+        r"""Complex spectrum, real parts over imaginary parts (asteroid_filterbanks' layout).
+
+        Shape:
+            - wav: :math:`(batch, time)`; padded with zeros to one window if shorter
+            - output: :math:`(batch, 2 \cdot freq, frames)`
+        """
+        missing = max(self.n_fft - wav.shape[-1], 0)
+        # Half precision costs an STFT its dynamic range: autocast stays out.
+        with torch.autocast(wav.device.type, enabled=False):
+            return self.encoder(nn.functional.pad(wav.float(), (0, missing)).unsqueeze(1))
+
+    def magnitude(self, spectrum):
+        r"""Amplitudes, shape :math:`(..., freq, frames)`."""
+        return mag(spectrum) * self.scale
+
+    def masked(self, spectrum, masks):
+        r"""Applies real masks to a complex spectrum.
+
+        Shape:
+            - spectrum: :math:`(batch, 2 \cdot freq, frames)`
+            - masks: :math:`(batch, n\_src, freq, frames)`
+            - output: :math:`(batch, n\_src, 2 \cdot freq, frames)`
+        """
+        return apply_mag_mask(spectrum.unsqueeze(1), masks)
+
+    def waveform(self, spectrum, n_samples):
+        r"""Back to the time domain.
+
+        Shape:
+            - spectrum: :math:`(batch, n\_src, 2 \cdot freq, frames)`
+            - output: :math:`(batch, n\_src, n\_samples)`
+        """
+        bank, stride = self.decoder.filterbank, self.hop_length
+        # As `self.decoder` does it, but without its test of the window sum, which warns about the
+        # last sample of every long window and cannot be exported.
+        with torch.autocast(spectrum.device.type, enabled=False):
+            frames = bank.pre_synthesis(spectrum.float()).flatten(0, 1)
+            wav = nn.functional.conv_transpose1d(frames, self.decoder.get_filters(), stride=stride)
+            window = bank.torch_window.pow(2)[None, None]
+            weight = torch.ones_like(frames[:1, :1])
+            weight = nn.functional.conv_transpose1d(weight, window, stride=stride)
+        wav = (wav / weight.clamp(min=1e-11))[:, 0].unflatten(0, spectrum.shape[:2])
+        wav = wav[..., self.n_fft // 2 :]
+        return nn.functional.pad(wav, (0, max(n_samples - wav.shape[-1], 0)))[..., :n_samples]

@@ -1,0 +1,125 @@
+r"""From notes to time-frequency bins: where the partials of the sounding notes lie.
+
+The paper (Hung et al. 2021) uses binary harmonic masks for its loss L_h-mix but does not publish
+how they are drawn. Here, as our choice: partial :math:`k` of a note with fundamental :math:`f_0`
+lies at :math:`f_k = k f_0 \sqrt{1 + B k^2}` (:math:`B`: inharmonicity of a stiff string, 0 by
+default); the binary mask takes the bins within a half-width around it that is never narrower than
+half the main lobe of the window; the *soft* mask weighs the partials by :math:`decay^{k-1}` and
+splits each bin between the classes in proportion to their weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .notes import LOWEST_PITCH, N_PITCHES
+
+
+def partial_frequencies(pitch, n_partials, inharmonicity=0.0):
+    r"""Frequencies of the partials of MIDI notes.
+
+    Args:
+        pitch (:class:`torch.Tensor`): MIDI note numbers, shape :math:`(n,)`.
+        n_partials (int): Number of partials.
+        inharmonicity (float): Coefficient :math:`B` of a stiff string (piano: about 0.0004).
+
+    Returns:
+        :class:`torch.Tensor`: Frequencies in Hz, shape :math:`(n, n\_partials)`.
+
+    Examples
+        >>> partial_frequencies(torch.tensor([69]), 3).tolist()
+        [[440.0, 880.0, 1320.0]]
+    """
+    k = torch.arange(1, n_partials + 1, dtype=torch.float64)
+    fundamental = 440.0 * 2.0 ** ((pitch.double() - 69) / 12)
+    return fundamental[:, None] * k * torch.sqrt(1 + inharmonicity * k**2)
+
+
+class HarmonicTemplates(nn.Module):
+    r"""Spectra of single notes, and the masks that follow from them.
+
+    Args:
+        sample_rate (float): Sample rate, in Hz.
+        n_fft (int): Length of the STFT, in samples.
+        n_partials (int): Partials drawn per note; those above Nyquist are left out.
+        half_width (float, optional): Half-width of a partial, in Hz. Default: 2 bins, half the
+            main lobe of a Hann window; smaller values raise an error.
+        relative_width (float): Half-width as a share of the partial's frequency; the larger of
+            the two widths holds. Covers vibrato and detuning (0.006 is a tenth of a semitone).
+        decay (float): Amplitude of a partial relative to the one below it (soft mask only).
+        inharmonicity (float): See :func:`partial_frequencies`.
+        power (float): Exponent on the weights before bins are split (soft mask only): 1 splits
+            by amplitude, 2 by energy.
+
+    Raises:
+        ValueError: if the half-width is below half the main lobe, or `decay` outside (0, 1].
+    """
+
+    def __init__(
+        self,
+        sample_rate,
+        n_fft,
+        n_partials=20,
+        half_width=None,
+        relative_width=0.006,
+        decay=0.65,
+        inharmonicity=0.0,
+        power=1.0,
+    ):
+        super().__init__()
+        lobe = 2 * sample_rate / n_fft
+        half_width = lobe if half_width is None else half_width
+        if half_width < lobe * (1 - 1e-9):
+            raise ValueError(
+                f"half_width is {half_width:.1f} Hz, but half the main lobe of a Hann window of "
+                f"{n_fft} samples at {sample_rate:g} Hz is {lobe:.1f} Hz: a narrower mask cuts "
+                "every partial."
+            )
+        if not 0 < decay <= 1:
+            raise ValueError(f"decay must lie in (0, 1], found {decay}.")
+        self.power = power
+        pitch = torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES)
+        centre = partial_frequencies(pitch, n_partials, inharmonicity)
+        width = torch.clamp(relative_width * centre, min=half_width)
+        bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+        # (pitch, partial, bin); a partial above Nyquist must not leak in by its width.
+        inside = (bins - centre[..., None]).abs() <= width[..., None] * (1 + 1e-9)
+        inside &= (centre < sample_rate / 2)[..., None]
+        weight = decay ** torch.arange(n_partials, dtype=torch.float64)
+        self.register_buffer("binary", inside.any(1).float(), persistent=False)
+        weights = (inside * weight[:, None]).amax(1)
+        self.register_buffer("weights", weights.float(), persistent=False)
+
+    def mask(self, sounding):
+        r"""The paper's binary harmonic mask: may this class have energy in this bin?
+
+        Args:
+            sounding (:class:`torch.Tensor`): Roll of sounding notes
+                (:func:`~asteroid_scoresup.score.rolls.sounding_roll`).
+
+        Shape:
+            - sounding: :math:`(..., n\_src, 88, frames)`
+            - output: :math:`(..., n\_src, freq, frames)`, bool
+        """
+        playing = (sounding > 0).to(self.binary.dtype)
+        return torch.einsum("...pt,pf->...ft", playing, self.binary) > 0
+
+    def soft_mask(self, sounding):
+        r"""Share of each class in each bin, from the weights of the partials that meet there.
+
+        Args:
+            sounding (:class:`torch.Tensor`): Roll of sounding notes with amplitudes.
+
+        Shape:
+            - sounding: :math:`(..., n\_src, 88, frames)`
+            - output: :math:`(..., n\_src, freq, frames)`
+
+        Returns:
+            :class:`torch.Tensor`: Shares in [0, 1] that sum to 1 over the classes where any note
+            has a partial, and to 0 elsewhere.
+        """
+        weight = torch.einsum("...pt,pf->...ft", sounding.to(self.weights.dtype), self.weights)
+        weight = weight**self.power if self.power != 1 else weight
+        total = weight.sum(dim=-3, keepdim=True)
+        return weight / total.clamp(min=torch.finfo(total.dtype).tiny)

@@ -1,0 +1,162 @@
+r"""From notes to what a network can be held against: piano-rolls and activities.
+
+Time is exact: frame :math:`n` of a centred STFT looks at second :math:`n \cdot hop / rate`, and a
+note is on in the frames whose centre lies in [onset, offset). Nothing is rounded to a grid of
+milliseconds on the way, so nothing drifts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .notes import LOWEST_PITCH, N_PITCHES, Notes
+
+
+def frame_times(n_frames, hop_length, sample_rate, device=None):
+    r"""Centres of the frames of a centred STFT.
+
+    Args:
+        n_frames (int): Number of frames.
+        hop_length (int): Hop of the STFT, in samples.
+        sample_rate (float): Sample rate, in Hz.
+
+    Returns:
+        :class:`torch.Tensor`: Times in seconds, float64, shape :math:`(n\_frames,)`.
+
+    Examples
+        >>> frame_times(3, 512, 16000).tolist()
+        [0.0, 0.032, 0.064]
+    """
+    return torch.arange(n_frames, dtype=torch.float64, device=device) * hop_length / sample_rate
+
+
+def _expand(notes, n_src, n_frames, hop_length, sample_rate, before=0, after=0, device=None):
+    """One entry for every (note, frame) pair in which the note is on.
+
+    Returns:
+        tuple: row number of the note, flat index into (n_src, pitches), frame; each 1-D.
+    """
+    per_second = sample_rate / hop_length
+    onset = torch.as_tensor(notes.onset, dtype=torch.float64, device=device) * per_second
+    offset = torch.as_tensor(notes.offset, dtype=torch.float64, device=device) * per_second
+    # Times that are whole frames up to rounding belong to that frame, not to the next one.
+    first = torch.ceil(onset - 1e-6).long()
+    last = torch.ceil(offset - 1e-6).long() - 1
+    # A note too short to meet a frame centre is still a note: it gets the nearest frame.
+    nearest = torch.round((onset + offset) / 2).long()
+    short = last < first
+    first = torch.where(short, nearest, first) - before
+    last = torch.where(short, nearest, last) + after
+
+    pitch = torch.as_tensor(notes.pitch, device=device) - LOWEST_PITCH
+    source = torch.as_tensor(notes.source, device=device)
+    known = (pitch >= 0) & (pitch < N_PITCHES) & (source >= 0) & (source < n_src)
+    first, last = first.clamp(min=0), last.clamp(max=n_frames - 1)
+    count = ((last - first + 1) * known).clamp(min=0)
+
+    row = torch.repeat_interleave(torch.arange(len(notes), device=device), count)
+    begin = torch.cumsum(count, 0) - count
+    frame = first[row] + torch.arange(len(row), device=device) - begin[row]
+    return row, source[row] * N_PITCHES + pitch[row], frame
+
+
+def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=None):
+    r"""The score :math:`Y`: which class plays which pitch in which frame.
+
+    Args:
+        notes (Notes): The score, on the clock of the signal (frame 0 is centred on 0 s).
+        n_src (int): Number of classes.
+        n_frames (int): Number of STFT frames.
+        hop_length (int): Hop of the STFT, in samples.
+        sample_rate (float): Sample rate, in Hz.
+        device (torch.device, optional): Where the roll is made.
+
+    Shape:
+        - output: :math:`(n\_src, 88, n\_frames)`, pitches from MIDI note 21.
+
+    Returns:
+        :class:`torch.Tensor`: 1.0 while a note is on, else 0.0. Pitches outside the 88 keys are
+        left out; a note that lies between two frame centres gets the nearest frame (our choice).
+
+    Examples
+        >>> notes = Notes([0.032], [0.096], [21], [1], [100])
+        >>> piano_roll(notes, n_src=2, n_frames=5, hop_length=512, sample_rate=16000)[1, 0].tolist()
+        [0.0, 1.0, 1.0, 0.0, 0.0]
+    """
+    _, key, frame = _expand(notes, n_src, n_frames, hop_length, sample_rate, device=device)
+    roll = torch.zeros(n_src * N_PITCHES, n_frames, device=device)
+    roll[key, frame] = 1.0
+    return roll.view(n_src, N_PITCHES, n_frames)
+
+
+def sounding_roll(
+    notes: Notes,
+    n_src,
+    n_frames,
+    hop_length,
+    sample_rate,
+    before=1,
+    after=2,
+    fade=None,
+    use_velocity=False,
+    device=None,
+):
+    r"""How strongly each pitch may be *heard* in each frame: the roll with sound tails.
+
+    The label of a note stops at note-off, its sound does not, and an STFT frame hears a note
+    before its onset is centred. Harmonic masks are drawn from this roll, not from the score.
+    All of it is our choice: the paper does not say how its masks treat time.
+
+    Args:
+        notes (Notes): The score, on the clock of the signal.
+        n_src, n_frames, hop_length, sample_rate, device: As in :func:`piano_roll`.
+        before (int): Frames added before the onset.
+        after (int): Frames added after the last frame in which the note is on.
+        fade (sequence of float, optional): Per class, seconds in which a struck note falls by a
+            factor e, counted from its onset; ``inf`` for a sound that keeps its level. Default:
+            every sound keeps its level.
+        use_velocity (bool): Whether the level follows the velocity (velocity / 127).
+
+    Shape:
+        - output: :math:`(n\_src, 88, n\_frames)`.
+
+    Returns:
+        :class:`torch.Tensor`: Relative amplitudes in [0, 1]; notes that overlap on a pitch do not
+        add up, the louder one counts.
+    """
+    row, key, frame = _expand(
+        notes, n_src, n_frames, hop_length, sample_rate, before, after, device=device
+    )
+    level = torch.ones(len(row), device=device)
+    if use_velocity:
+        level = level * torch.as_tensor(notes.velocity, device=device)[row].float() / 127
+    if fade is not None and np.any(fade):
+        onset = torch.as_tensor(notes.onset, device=device)[row]
+        age = (frame * hop_length / sample_rate - onset).clamp(min=0).float()
+        constant = torch.as_tensor(fade, dtype=torch.float32, device=device).expand(n_src)
+        constant = constant.where(constant > 0, torch.inf)[key // N_PITCHES]
+        level = level * torch.exp(-age / constant)
+    roll = torch.zeros(n_src * N_PITCHES * n_frames, device=device)
+    roll.scatter_reduce_(0, key * n_frames + frame, level, "amax")
+    return roll.view(n_src, N_PITCHES, n_frames)
+
+
+def frame_activity(roll):
+    r"""Which class plays in which frame.
+
+    Shape:
+        - roll: :math:`(..., n\_src, pitches, frames)`
+        - output: :math:`(..., n\_src, frames)`, bool
+    """
+    return (roll > 0).any(dim=-2)
+
+
+def clip_activity(roll):
+    r"""Which class has a note anywhere in the clip.
+
+    Shape:
+        - roll: :math:`(..., n\_src, pitches, frames)`
+        - output: :math:`(..., n\_src)`, bool
+    """
+    return frame_activity(roll).any(dim=-1)

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = next(
+    line.split('"')[1]
+    for line in (here / "asteroid_scoresup" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+RECIPE = ["matplotlib", "pandas>=2", "tqdm"]
+TESTS = [*RECIPE, "pytest", "hypothesis", "ruff"]
+DOCS = ["sphinx", "sphinx-rtd-theme"]
+
+setup(
+    name="asteroid-scoresup",
+    version=version,
+    description="Training music separators without stems, from recordings and their scores",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
+    package_data={"asteroid_scoresup": ["**/*.json", "**/*.yml"]},
+    python_requires=">=3.10,<3.14",
+    # What installs from nothing and works together; docs/install.md says why each bound is there.
+    install_requires=[
+        "asteroid>=0.7.0",
+        "asteroid-filterbanks>=0.4.0",
+        "requests",  # asteroid imports it without declaring it
+        "torch>=2.4,<2.12",
+        "torchaudio>=2.4,<2.12",
+        "pytorch-lightning>=2.4",
+        "setuptools<82",  # lightning still imports pkg_resources
+        "mir_eval>=0.7,<0.9",
+        "pretty_midi>=0.2.10",
+        "soundfile>=0.12",
+        "numpy",
+        "PyYAML",
+        "tqdm",
+    ],
+    extras_require={"recipe": RECIPE, "tests": TESTS, "docs": DOCS},
+    entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup.scripts.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+    ],
+)

@@ -1,0 +1,165 @@
+"""The wrapper of step 2: sums, freezing, waveforms from any model, and what it refuses."""
+
+import pytest
+import torch
+from asteroid.models import ConvTasNet
+from tiny import (
+    HOP,
+    N_FFT,
+    NAMES,
+    NET,
+    RATE,
+    differing,
+    separator,
+    state_of,
+    stft,
+    templates,
+    transcriptor,
+    write_folder,
+)
+
+from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.losses import (
+    ScoreSupervisedLoss,
+    clip_mixture_loss,
+    frame_mixture_loss,
+    harmonic_mixture_loss,
+    separated_transcription_loss,
+    soft_harmonic_loss,
+    stem_loss,
+)
+from asteroid_scoresup.models import ActivityClassifier, Spectrograms
+
+ALL = {
+    "transcription": 0.2,
+    "clip": 0.5,
+    "frame": 0.3,
+    "harmonic": 0.15,
+    "soft_harmonic": 1.0,
+    "stems": 0.7,
+}
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    manifest = write_folder(tmp_path_factory.mktemp("data"))
+    data = SlakhDataset(manifest, "train", "both", 1.0, n_fft=N_FFT, hop_length=HOP)
+    return torch.utils.data.default_collate([data[i] for i in range(3)])
+
+
+def make(weights, critic=None, **kwargs):
+    critic = transcriptor(norm_type="bN", **kwargs) if critic is None else critic
+    return ScoreSupervisedLoss(weights, stft(), critic, templates())
+
+
+def test_the_sum_is_weighted_and_made_of_the_pure_functions(batch):
+    wav, targets = batch
+    loss = make(ALL)
+    loss.train()
+    mixture, sources = estimates = separator().spectrograms(wav)
+    references = stft().magnitude(stft()(targets["sources"].flatten(0, 1))).unflatten(0, (3, 3))
+    roll, sounding, drawn = targets["roll"], targets["sounding"], loss.templates
+    expected = {
+        "transcription": separated_transcription_loss(loss.critic.outputs, sources, roll),
+        "clip": clip_mixture_loss(sources, mixture, roll),
+        "frame": frame_mixture_loss(sources, mixture, sounding),
+        "harmonic": harmonic_mixture_loss(sources, mixture, sounding, drawn),
+        "soft_harmonic": soft_harmonic_loss(sources, mixture, sounding, drawn),
+        "stems": stem_loss(sources, references, mixture),
+    }
+    total = loss(estimates, targets)
+    torch.testing.assert_close(total, sum(ALL[name] * expected[name] for name in ALL))
+    torch.testing.assert_close(loss.last_terms, {k: v.detach() for k, v in expected.items()})
+    assert not any(term.requires_grad for term in loss.last_terms.values())
+    assert len({round(term.item(), 6) for term in expected.values()}) == len(ALL)
+
+
+def test_terms_of_weight_zero_are_not_computed(batch):
+    critic = transcriptor()
+    critic.outputs = None  # would raise if it were called
+    loss = make({"clip": 1.0, "transcription": 0.0}, critic)
+    loss(separator().spectrograms(batch[0]), batch[1])
+    assert set(loss.last_terms) == {"clip"}
+
+
+@pytest.mark.parametrize("kind", ["transcriptor", "classifier"])
+def test_the_critic_teaches_and_never_learns(batch, kind):
+    wav, targets = batch
+    if kind == "transcriptor":
+        critic = transcriptor(norm_type="bN")
+    else:
+        critic = ActivityClassifier(NAMES, **{**NET, "norm_type": "bN"})
+    loss, model = make({"transcription": 1.0}, critic), separator(seed=2)
+    loss.train()
+    assert not any(module.training for module in critic.modules())
+    before, weights = state_of(critic), state_of(model)
+    optimizer = torch.optim.SGD([*model.parameters(), *critic.parameters()], lr=0.1)
+    loss(model.spectrograms(wav), targets).backward()
+    optimizer.step()
+    assert not differing(before, state_of(critic))
+    assert all(weight.grad is None for weight in critic.parameters())
+    assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
+    assert differing(weights, state_of(model))
+
+
+def test_waveforms_get_the_same_loss_as_their_spectrograms(batch):
+    wav, targets = batch
+    waveforms = torch.stack([0.6 * wav, 0.3 * wav, 0.1 * wav], dim=1)
+    magnitude = stft().magnitude(stft()(wav))
+    sources = stft().magnitude(stft()(waveforms.flatten(0, 1))).unflatten(0, (3, 3))
+    loss = make(ALL)
+    expected = loss(Spectrograms(magnitude, sources), targets)
+    torch.testing.assert_close(loss(waveforms, targets), expected)
+    torch.testing.assert_close(loss((magnitude, sources), targets), expected)
+
+
+@pytest.mark.parametrize("term", ["transcription", "soft_harmonic"])
+def test_gradients_reach_a_model_of_asteroid(batch, term):
+    wav, targets = batch
+    torch.manual_seed(0)
+    model = ConvTasNet(
+        3, n_filters=32, kernel_size=16, n_blocks=2, n_repeats=1, bn_chan=16, hid_chan=16,
+        skip_chan=16, sample_rate=RATE,
+    )  # fmt: skip
+    make({term: 1.0})(model(wav), targets).backward()
+    assert model.encoder.filterbank._filters.grad.abs().sum() > 0
+    assert model.masker.mask_net[1].weight.grad.abs().sum() > 0
+
+
+def test_the_critic_travels_with_the_state_dict_and_templates_do_not(batch):
+    names = set(make(ALL).state_dict())
+    assert any(name.startswith("critic.trunk") for name in names)
+    assert not any(name.startswith("templates") for name in names)
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ({"clip": 1.0, "harm": 1.0}, r"Unknown loss terms \['harm'\]; there are \['transcription'"),
+        ({"clip": 0.0}, "Every loss weight is 0"),
+        ({}, "Every loss weight is 0"),
+        ({"transcription": 1.0}, "needs a critic"),
+        ({"harmonic": 1.0}, r"need templates \(HarmonicTemplates\)"),
+        ({"soft_harmonic": 0.1}, r"need templates \(HarmonicTemplates\)"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(weights, message):
+    with pytest.raises(ValueError, match=message):
+        ScoreSupervisedLoss(weights, stft())
+
+
+@pytest.mark.parametrize("name", ["roll", "sounding"])
+@pytest.mark.parametrize("cut", [lambda roll: roll[..., 1:], lambda roll: roll[:, :2]])
+def test_rolls_of_another_stft_or_other_classes_are_refused(batch, name, cut):
+    wav, targets = batch
+    with pytest.raises(ValueError, match=rf"targets\['{name}'\].*same classes and the same STFT"):
+        make({"clip": 1.0})(
+            separator().spectrograms(wav), {**targets, name: cut(targets[name])}
+        )
+
+
+def test_stems_without_stems_are_refused(batch):
+    wav, targets = batch
+    targets = {name: value for name, value in targets.items() if name != "sources"}
+    with pytest.raises(ValueError, match="make the dataset with targets='both'"):
+        make({"stems": 1.0})(separator().spectrograms(wav), targets)

@@ -1,0 +1,101 @@
+"""The STFT: the same as torch's, readable as amplitudes, and there and back again."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from tiny import HOP, N_FFT, RATE, stft
+
+from asteroid_scoresup.models import NOMINAL_RMS, STFT
+from asteroid_scoresup.score import frame_times
+
+
+def noise(*shape, seed=0):
+    return NOMINAL_RMS * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("n_fft, hop", [(256, 64), (512, 256), (400, 100)])
+def test_matches_torch_stft(n_fft, hop):
+    wav, ours = noise(2, 5000), STFT(n_fft, hop, RATE)
+    window = torch.hann_window(n_fft)
+    theirs = torch.stft(wav, n_fft, hop, window=window, return_complex=True)
+    spectrum = ours(wav)
+    torch.testing.assert_close(
+        torch.complex(*spectrum.chunk(2, 1)), theirs, rtol=0, atol=1e-5 * float(theirs.abs().max())
+    )
+    expected = theirs.abs() * 2 / window.sum()
+    torch.testing.assert_close(ours.magnitude(spectrum), expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("amplitude", [0.5, 0.01])
+def test_a_sinusoid_of_amplitude_a_reads_a(amplitude):
+    time = torch.arange(RATE) / RATE
+    spectrum = stft()(amplitude * torch.sin(2 * math.pi * 16 * RATE / N_FFT * time)[None])
+    inner = stft().magnitude(spectrum)[0, :, 4:-4]
+    torch.testing.assert_close(inner[16], torch.full_like(inner[16], amplitude), rtol=1e-3, atol=0)
+    assert (inner.argmax(0) == 16).all()
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 256, 257, 4000, 4037, 4095])
+def test_there_and_back_again_edges_and_tail_included(n_samples):
+    wav = noise(2, n_samples)
+    spectrum = stft()(wav)
+    back = stft().waveform(spectrum.unsqueeze(1), n_samples)
+    assert spectrum.shape[-1] == stft().n_frames(n_samples)
+    torch.testing.assert_close(back[:, 0], wav, rtol=0, atol=2e-6)
+
+
+def test_inverse_is_that_of_the_filterbank():
+    spectrum = torch.randn(2, 3, N_FFT + 2, 20, generator=torch.Generator().manual_seed(0))
+    expected = stft().decoder(spectrum.clone())[..., : 19 * HOP]
+    torch.testing.assert_close(stft().waveform(spectrum, 19 * HOP), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_long_window_goes_through_without_warnings():
+    long = STFT(2048, 512, 16000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        long.waveform(long(noise(1, 16000)).unsqueeze(1), 16000)
+
+
+@pytest.mark.parametrize("frame", [5, 20])
+def test_frames_are_centred_where_frame_times_says(frame):
+    seconds = float(frame_times(30, HOP, RATE)[frame])
+    wav = torch.zeros(1, 30 * HOP)
+    wav[0, round(seconds * RATE)] = 1.0
+    energy = stft().magnitude(stft()(wav))[0].square().sum(0)
+    assert int(energy.argmax()) == frame
+    torch.testing.assert_close(energy[frame - 1], energy[frame + 1], rtol=1e-3, atol=0)
+
+
+def test_masks_of_one_and_zero():
+    spectrum = stft()(noise(2, 4000))
+    masks = torch.stack([torch.ones(2, 129, 63), torch.zeros(2, 129, 63)], dim=1)
+    masked = stft().masked(spectrum, masks)
+    assert torch.equal(masked[:, 0], spectrum)
+    assert not masked[:, 1].any()
+
+
+def test_a_mask_scales_the_magnitude_and_keeps_the_phase():
+    spectrum = stft()(noise(1, 4000))
+    masks = torch.rand(1, 2, 129, 63, generator=torch.Generator().manual_seed(1))
+    masked = stft().masked(spectrum, masks)
+    real, imaginary = spectrum.chunk(2, 1)
+    torch.testing.assert_close(masked, torch.cat([masks * real, masks * imaginary], dim=2))
+
+
+def test_autocast_does_not_reach_the_transform():
+    wav = noise(1, 4000)
+    exact = stft()(wav)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        spectrum = stft()(wav)
+        back = stft().waveform(spectrum.unsqueeze(1), 4000)
+    assert torch.equal(spectrum, exact)
+    torch.testing.assert_close(back[:, 0], wav, rtol=0, atol=2e-6)
+
+
+def test_gradient_of_the_magnitude_is_finite_at_silence():
+    wav = torch.zeros(1, 1000, requires_grad=True)
+    stft().magnitude(stft()(wav)).sum().backward()
+    assert torch.isfinite(wav.grad).all()
