@@ -30,7 +30,7 @@ setup(
         "requests",  # asteroid imports it without declaring it
         "torch>=2.4,<2.12",
         "torchaudio>=2.4,<2.12",
-        "pytorch-lightning>=2.4",
+        "pytorch-lightning>=2.6",
         "setuptools<82",  # lightning still imports pkg_resources
         "mir_eval>=0.7,<0.9",
         "pretty_midi>=0.2.10",

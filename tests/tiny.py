@@ -42,7 +42,7 @@ def tone(pitch, seconds, rate=RATE, n_partials=6, decay=0.6, amplitude=0.1, detu
     return (amplitude * envelope * wave).astype(np.float32)
 
 
-def random_notes(rng, seconds, n_src=len(NAMES), length=0.4):
+def random_notes(rng, seconds, n_src=3, length=0.4):
     """About two notes of each class per second, in the class's register."""
     tables = []
     for source in range(n_src):
@@ -56,7 +56,7 @@ def random_notes(rng, seconds, n_src=len(NAMES), length=0.4):
     return Notes.concatenate(tables)
 
 
-def render(notes, seconds, n_src=len(NAMES), rate=RATE):
+def render(notes, seconds, n_src=3, rate=RATE):
     """The sources of a score, float32, shape (n_src, time)."""
     sources = np.zeros((n_src, round(seconds * rate)), dtype=np.float32)
     columns = zip(notes.onset, notes.offset, notes.pitch, notes.source)
@@ -149,9 +149,9 @@ def loaders(manifest, steps=3, batch_size=3, targets="score", **kwargs):
     return make_loader(train, batch_size), make_loader(validation, batch_size)
 
 
-def step_one(manifest, steps=3, total=9, lr=0.005, eq_db=3.0):
+def step_one(manifest, steps=3, total=9, lr=0.005):
     """Step 1 as the recipe does it."""
-    front = TranscriptorFront(transcriptor(), eq_db)
+    front = TranscriptorFront(transcriptor())
     optimizer = torch.optim.Adam(front.parameters(), lr)
     schedule = {"interval": "step", "scheduler": warmup_cosine(optimizer, total, 2)}
     return System(front, optimizer, TranscriptionLoss(), *loaders(manifest, steps), schedule)

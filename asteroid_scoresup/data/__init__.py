@@ -1,16 +1,19 @@
 """Where songs come from: Slakh tracks, own pairs, synthesized songs → prepared → Dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
-from .dataset import SegmentSampler, SlakhDataset, make_loader
+from .dataset import SegmentSampler, SlakhDataset, equalize, make_loader
+from .informed import InformedShares
 from .manifest import Manifest, PreparedTrack
 
 __all__ = [
     "DEFAULT_CLASSES",
     "ClassMap",
+    "InformedShares",
     "Manifest",
     "PreparedTrack",
     "SegmentSampler",
     "SlakhDataset",
     "SourceClass",
+    "equalize",
     "make_loader",
 ]

@@ -31,6 +31,7 @@ class SlakhDataset(Dataset):
         n_fft (int): STFT length; decides the number of frames of the shortest clips only.
         hop_length (int): STFT hop in samples, for the rolls.
         gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
+        eq_db (float): Random equaliser per item (random segments only), see :func:`equalize`.
         saliency (float): Random segments are drawn again, up to 20 times, until the classes that
             have a note in them make up at least this share of the classes (0: take any).
         remix (float): Probability that an item is the sum of two segments; its score is the union.
@@ -38,11 +39,14 @@ class SlakhDataset(Dataset):
             :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
         seed (int): Item `i` depends on the seed and on `i`, not on workers or order.
         tracks (sequence of str, optional): Only these tracks of the split.
+        shares (InformedShares, optional): Adds ``share`` to the targets.
 
     The targets of ``"score"``:
         - ``mixture``: :math:`(time,)`, the same signal as the input
         - ``roll``: :math:`(n\_src, 88, frames)`, the score :math:`Y`
         - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks
+        - ``share``, if asked for: :math:`(n\_src, freq, frames)`, see
+          :class:`~asteroid_scoresup.data.informed.InformedShares`
 
     Raises:
         FileNotFoundError, ValueError: see :class:`~asteroid_scoresup.data.manifest.Manifest`;
@@ -61,6 +65,7 @@ class SlakhDataset(Dataset):
         n_fft=2048,
         hop_length=512,
         gain_db=0.0,
+        eq_db=0.0,
         saliency=0.0,
         remix=0.0,
         before=1,
@@ -69,13 +74,21 @@ class SlakhDataset(Dataset):
         use_velocity=False,
         seed=0,
         tracks=None,
+        shares=None,
     ):
         if targets not in ("score", "stems", "both"):
             raise ValueError(f"targets is 'score', 'stems' or 'both', found {targets!r}.")
         if n_segments is not None and segment is None:
             raise ValueError("n_segments draws random segments: give segment, in seconds.")
-        if remix and targets != "score":
-            raise ValueError("remix sums songs and has no stems to give: use it with 'score'.")
+        if remix and (targets != "score" or shares is not None):
+            raise ValueError(
+                "remix sums songs and has neither stems nor shares to give: use it with 'score'."
+            )
+        if shares is not None and (shares.n_fft, shares.hop_length) != (n_fft, hop_length):
+            raise ValueError(
+                f"The shares are for an STFT of {shares.n_fft}/{shares.hop_length} samples, the "
+                f"dataset for one of {n_fft}/{hop_length}."
+            )
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.targets, self.seed = split, targets, seed
         self.tracks = self.manifest.select(split)
@@ -91,7 +104,8 @@ class SlakhDataset(Dataset):
         self.n_fft, self.hop_length = n_fft, hop_length
         self.n_samples = None if segment is None else self._whole_frames(segment)
         self.n_segments = n_segments
-        self.gain_db, self.saliency, self.remix = gain_db, saliency, remix
+        self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
+        self.shares = shares
         self.sounding = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
         if targets != "score":
             self._require_references()
@@ -100,9 +114,7 @@ class SlakhDataset(Dataset):
         self._share = np.cumsum(lengths) / lengths.sum()
         if n_segments is None and segment is not None:
             counts = np.maximum(lengths // self.n_samples, 1)
-            self._fixed = [
-                (i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)
-            ]
+            self._fixed = [(i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)]
 
     def _whole_frames(self, seconds):
         """Samples of a segment: a whole number of hops, so that frames have equal context."""
@@ -148,26 +160,23 @@ class SlakhDataset(Dataset):
 
     def _random(self, index):
         rng = np.random.default_rng([self.seed, index])
-        item = self._item(*self._draw(rng), self.n_samples, self._gain(rng))
+        item = self._item(*self._draw(rng), self.n_samples, rng)
         if rng.random() >= self.remix:
             return item
         mixture, targets = item
-        other, others = self._item(*self._draw(rng), self.n_samples, self._gain(rng))
+        other, others = self._item(*self._draw(rng), self.n_samples, rng)
         # The sum of two songs is twice as loud; bring it back so that levels tell nothing.
         mixture = (mixture + other) / 2**0.5
         rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
         return mixture, {**targets, **rolls, "mixture": mixture}
 
-    def _gain(self, rng):
-        return 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
-
     def _draw(self, rng):
-        """A random place: every second of the split is as likely as any other."""
+        """A random place, on a whole frame: every second of the split is as likely as another."""
         wanted = self.saliency * len(self.names)
         for _ in range(20):
             track = int(np.searchsorted(self._share, rng.random(), side="right"))
             room = max(self.tracks[track].n_samples - self.n_samples, 0)
-            start = int(rng.integers(room + 1))
+            start = int(rng.integers(room // self.hop_length + 1)) * self.hop_length
             if self.saliency <= 0:
                 break
             notes = self._notes_between(track, start, start + self.n_samples, margin=0)
@@ -186,12 +195,19 @@ class SlakhDataset(Dataset):
             audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
         return torch.from_numpy(audio)
 
-    def _item(self, index, start, n_samples, gain=1.0):
+    def _item(self, index, start, n_samples, rng=None):
         track = self.tracks[index]
-        gain = gain * NOMINAL_RMS / max(track.rms, 1e-6)
-        mixture = self._read(self.manifest.mixture_path(track), start, n_samples) * gain
+        signals = self._read(self.manifest.mixture_path(track), start, n_samples).unsqueeze(0)
+        if self.targets != "score":
+            signals = torch.cat([signals, self._references(track, start, n_samples)])
+        signals = signals * (NOMINAL_RMS / max(track.rms, 1e-6))
+        if rng is not None:
+            signals = signals * 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
+            if self.eq_db:
+                signals = equalize(signals, self.sample_rate, self.eq_db, rng)
+        mixture, sources = signals[0], signals[1:]
         if self.targets == "stems":
-            return mixture, self._references(track, start, n_samples) * gain
+            return mixture, sources
         n_frames = max(n_samples, self.n_fft) // self.hop_length + 1
         size = (len(self.names), n_frames, self.hop_length, self.sample_rate)
         notes = self._notes_between(index, start, start + n_samples, margin=1.0)
@@ -201,12 +217,36 @@ class SlakhDataset(Dataset):
             "sounding": sounding_roll(notes, *size, **self.sounding),
         }
         if self.targets == "both":
-            targets["sources"] = self._references(track, start, n_samples) * gain
+            targets["sources"] = sources
+        if self.shares is not None:
+            targets["share"] = self.shares.read(track, start // self.hop_length, n_frames)
         return mixture, targets
 
     def _references(self, track, start, n_samples):
         paths = (self.manifest.reference_path(track, name) for name in self.names)
         return torch.stack([self._read(path, start, n_samples) for path in paths])
+
+
+def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
+    r"""Filters signals by one smooth random response: recordings and instruments differ in colour.
+
+    Args:
+        signals (:class:`torch.Tensor`): Shape :math:`(..., time)`; all get the same response.
+        sample_rate (float): Their rate, in Hz.
+        spread_db (float): Standard deviation of a band's gain, in dB.
+        rng (numpy.random.Generator): Source of the gains.
+        n_bands (int): Bands, spaced evenly on a logarithmic axis from 40 Hz to Nyquist; between
+            them the gain in dB is interpolated.
+
+    Returns:
+        :class:`torch.Tensor`: As `signals`, at about the same level.
+    """
+    length = signals.shape[-1]
+    frequency = np.fft.rfftfreq(length, 1 / sample_rate).clip(min=40)
+    bands = np.geomspace(40, sample_rate / 2, n_bands)
+    gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
+    gains = torch.from_numpy(10 ** (gains_db / 20)).to(signals)
+    return torch.fft.irfft(torch.fft.rfft(signals) * gains, n=length)
 
 
 class SegmentSampler(Sampler):

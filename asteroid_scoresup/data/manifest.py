@@ -136,6 +136,8 @@ class Manifest:
                 "`asteroid-scoresup prepare` (stage 1 of the recipe) makes one."
             )
         content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} is not a manifest: expected a mapping.")
         if content.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {content.get('format')}, this version reads {FORMAT}: "

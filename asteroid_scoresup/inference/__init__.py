@@ -1,6 +1,7 @@
 """A song in, stems, MIDI and pictures out."""
 
 from .evaluate import (
+    INFORMED_ORACLE,
     RATIO_ORACLE,
     SOFT_ORACLE,
     TestTrack,
@@ -19,6 +20,7 @@ from .plots import (
 from .separator import Separator
 
 __all__ = [
+    "INFORMED_ORACLE",
     "RATIO_ORACLE",
     "SOFT_ORACLE",
     "Separator",

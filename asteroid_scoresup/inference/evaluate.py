@@ -22,6 +22,7 @@ from ..metrics import (
 from ..score import Notes, frame_activity, piano_roll, sounding_roll
 
 SOFT_ORACLE = "score oracle, soft"
+INFORMED_ORACLE = "score oracle, informed"
 RATIO_ORACLE = "ideal ratio mask"
 
 
@@ -54,17 +55,18 @@ class TestTrack:
         return len(self.names), frames, stft.hop_length, stft.sample_rate
 
 
-def oracle_masks(song, stft, templates, **sounding):
+def oracle_masks(song, stft, templates, shares=None, **sounding):
     r"""Masks that need no training: from the score alone, and from the stems.
 
     The score oracles take the harmonic mask itself as separator. Bins that several classes claim
-    are split evenly (binary) or by the weights of their partials (soft); bins that no note
-    explains go to the classes active in the frame.
+    are split evenly (binary), by the weights of their partials (soft) or as score and mixture
+    together tell (informed); bins that no note explains go to the classes active in the frame.
 
     Args:
         song (TestTrack): The track.
         stft (STFT): The STFT.
         templates (HarmonicTemplates): Draws the masks.
+        shares (InformedShares, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
     Returns:
@@ -73,24 +75,29 @@ def oracle_masks(song, stft, templates, **sounding):
     roll = sounding_roll(song.notes, *song.roll_size(stft), **sounding).unsqueeze(0)
     allowed = allowed_bins(templates.mask(roll), roll).float()
     binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
-    share = templates.soft_mask(roll)
     active = frame_activity(roll).unsqueeze(2).float()
-    free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(share)
-    soft = share.where(share.sum(1, keepdim=True) > 0, free)
+    free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(binary)
+
+    def completed(share):
+        return share.where(share.sum(1, keepdim=True) > 0, free)
+
+    masks = {SCORE_ORACLE: binary, SOFT_ORACLE: completed(templates.soft_mask(roll))}
+    if shares is not None:
+        masks[INFORMED_ORACLE] = completed(shares.read(song.track).unsqueeze(0))
     stems = stft.magnitude(stft(torch.stack(list(song.references.values()))))
-    ratio = (stems / stems.sum(0).clamp(min=1e-8)).unsqueeze(0)
-    return {SCORE_ORACLE: binary, SOFT_ORACLE: soft, RATIO_ORACLE: ratio}
+    masks[RATIO_ORACLE] = (stems / stems.sum(0).clamp(min=1e-8)).unsqueeze(0)
+    return masks
 
 
 @torch.no_grad()
-def score_separation(song, separators, stft, templates, **sounding):
+def score_separation(song, separators, stft, templates, shares=None, **sounding):
     """Scores of the input mixture, the oracles and any separators on one track.
 
     Args:
         song (TestTrack): The track.
         separators (dict): Name of the row → TCNSeparator, or any model from waveform
             :math:`(time)` to :math:`(n_src, time)`.
-        stft (STFT), templates (HarmonicTemplates): For the oracles.
+        stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
     Returns:
@@ -100,7 +107,7 @@ def score_separation(song, separators, stft, templates, **sounding):
     spectrum = stft(song.mixture.unsqueeze(0))
     length = len(song.mixture)
     estimates = {INPUT_MIXTURE: song.mixture.expand(len(song.names), -1)}
-    for row, masks in oracle_masks(song, stft, templates, **sounding).items():
+    for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
         estimates[row] = stft.waveform(stft.masked(spectrum, masks), length)[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device

@@ -64,9 +64,9 @@ class Separator:
             ValueError: if `audio` is empty or holds NaN or infinite samples.
         """
         audio = torch.as_tensor(np.asarray(audio, dtype=np.float32), device=self.device)
-        channels = audio.reshape(-1, audio.shape[-1])
-        if not channels.numel():
+        if not audio.numel():
             raise ValueError("The recording is empty.")
+        channels = audio.reshape(-1, audio.shape[-1])
         if not torch.isfinite(channels).all():
             raise ValueError("The recording holds NaN or infinite samples.")
         rate, model, stft = int(self.model.sample_rate), self.model, self.model.stft

@@ -10,7 +10,8 @@ from .adversarial_transcription import interference_rolls, interference_transcri
 from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
-from .mixture import mixture_loss
+from .informed import informed_loss
+from .mixture import mixture_loss, shared_mixture_loss
 from .score_wrapper import ScoreSupervisedLoss
 from .soft_harmonic import soft_harmonic_loss
 from .stems import stem_loss
@@ -30,6 +31,7 @@ __all__ = [
     "critic_roll",
     "frame_mixture_loss",
     "harmonic_mixture_loss",
+    "informed_loss",
     "interference_rolls",
     "interference_transcriptor_loss",
     "isolated_rolls",
@@ -39,6 +41,7 @@ __all__ = [
     "remix_separator_loss",
     "remix_transcriptor_loss",
     "separated_transcription_loss",
+    "shared_mixture_loss",
     "soft_harmonic_loss",
     "stem_loss",
     "transcription_loss",

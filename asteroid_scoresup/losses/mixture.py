@@ -2,6 +2,8 @@ r"""What the mixture losses share: estimates of active classes explain X, others
 
 from __future__ import annotations
 
+from ..score import frame_activity
+
 
 def mixture_loss(sources, mixture, active):
     r"""The mixture loss of Pishdadian et al. 2020 and Hung et al. 2021 for any set :math:`A`.
@@ -38,6 +40,30 @@ def mixture_loss(sources, mixture, active):
     unexplained = (mixture - inside.sum(1)).abs().sum((1, 2))
     wrong = (sources - inside).sum((1, 2, 3))
     return per_mixture(unexplained + wrong, mixture)
+
+
+def shared_mixture_loss(sources, mixture, share, sounding):
+    r"""Holds each estimate against its share :math:`W_i` of the mixture.
+
+    .. math:: L = \frac{1}{\| X \|_1} \sum_{f,t} \Big\{ \begin{array}{ll}
+        \sum_i | \hat S_i - W_i X | & \text{where the bin is shared out} \\
+        | X - \sum_{i \in A_t} \hat S_i | + \sum_{i \notin A_t} \hat S_i & \text{elsewhere}
+        \end{array}
+
+    averaged over the batch; :math:`A_t` are the classes active in the frame.
+
+    Shape:
+        - sources: :math:`(batch, n\_src, freq, frames)`, magnitudes
+        - mixture: :math:`(batch, freq, frames)`
+        - share: :math:`(batch, n\_src, freq, frames)`; 0 for all classes where nothing is known
+        - sounding: :math:`(batch, n\_src, 88, frames)`
+        - output: scalar
+    """
+    explained = share.sum(1) > 0
+    shared = (sources - share * mixture.unsqueeze(1)).abs().sum(1)
+    inside = sources * frame_activity(sounding).unsqueeze(2)
+    free = (mixture - inside.sum(1)).abs() + (sources - inside).sum(1)
+    return per_mixture(shared.where(explained, free).sum((1, 2)), mixture)
 
 
 def per_mixture(distance, mixture):

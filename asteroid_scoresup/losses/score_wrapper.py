@@ -9,12 +9,13 @@ from ..models import Spectrograms
 from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import harmonic_mixture_loss
+from .informed import informed_loss
 from .soft_harmonic import soft_harmonic_loss
 from .stems import stem_loss
 from .transcription import separated_transcription_loss
 
 #: Names that `weights` may use.
-TERMS = ("transcription", "clip", "frame", "harmonic", "soft_harmonic", "stems")
+TERMS = ("transcription", "clip", "frame", "harmonic", "soft_harmonic", "informed", "stems")
 
 
 class ScoreSupervisedLoss(nn.Module):
@@ -30,12 +31,15 @@ class ScoreSupervisedLoss(nn.Module):
 
     Args:
         weights (dict): Weight per term; terms with weight 0 or left out are not computed. Terms:
-            ``transcription``, ``clip``, ``frame``, ``harmonic``, ``soft_harmonic`` and, for the
-            supervised upper bound, ``stems``.
+            ``transcription``, ``clip``, ``frame``, ``harmonic``, ``soft_harmonic``, ``informed``
+            and, for the supervised upper bound, ``stems``.
         stft (STFT): The STFT of the critic, and of the rolls in the targets.
         critic (SpectrogramModel, optional): Transcriptor or activity classifier; needed by
             ``transcription``.
         templates (HarmonicTemplates, optional): Needed by the harmonic terms.
+        classes_heard (int, optional): How many classes of each clip the critic hears in a
+            training step, drawn at random; None or 0 for all. It always hears all in evaluation
+            mode. Hearing one of three costs a third and is the same loss on average.
 
     After each call ``last_terms`` holds the unweighted terms, for logging.
 
@@ -51,7 +55,7 @@ class ScoreSupervisedLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, weights, stft, critic=None, templates=None):
+    def __init__(self, weights, stft, critic=None, templates=None, classes_heard=None):
         super().__init__()
         unknown = set(weights) - set(TERMS)
         if unknown:
@@ -64,8 +68,9 @@ class ScoreSupervisedLoss(nn.Module):
         if templates is None and {"harmonic", "soft_harmonic"} & set(self.weights):
             raise ValueError("The harmonic terms need templates (HarmonicTemplates).")
         self.stft, self.critic, self.templates = stft, critic, templates
+        self.classes_heard = classes_heard
         if critic is not None:
-            critic.requires_grad_(False)
+            critic.requires_grad_(False).eval()
         self.last_terms = {}
 
     def train(self, mode=True):
@@ -87,13 +92,21 @@ class ScoreSupervisedLoss(nn.Module):
         magnitude = self.stft.magnitude(self.stft(waveforms.flatten(0, 1)))
         return magnitude.unflatten(0, waveforms.shape[:2])
 
+    def _heard(self, roll):
+        """The classes that the critic hears of each clip, or None for all."""
+        batch, n_src = roll.shape[:2]
+        if not self.training or not self.classes_heard or self.classes_heard >= n_src:
+            return None
+        order = torch.rand(batch, n_src, device=roll.device).argsort(1)
+        return order[:, : self.classes_heard]
+
     def terms(self, est_targets, targets):
         """The unweighted terms, as a dict of scalars."""
         mixture, sources = self.spectrograms(est_targets, targets)
         self._check(sources, targets)
         compute = {
             "transcription": lambda: separated_transcription_loss(
-                self.critic.outputs, sources, targets["roll"]
+                self.critic.outputs, sources, targets["roll"], self._heard(targets["roll"])
             ),
             "clip": lambda: clip_mixture_loss(sources, mixture, targets["roll"]),
             "frame": lambda: frame_mixture_loss(sources, mixture, targets["sounding"]),
@@ -102,6 +115,9 @@ class ScoreSupervisedLoss(nn.Module):
             ),
             "soft_harmonic": lambda: soft_harmonic_loss(
                 sources, mixture, targets["sounding"], self.templates
+            ),
+            "informed": lambda: informed_loss(
+                sources, mixture, targets["share"], targets["sounding"]
             ),
             "stems": lambda: stem_loss(sources, self._magnitudes(targets["sources"]), mixture),
         }
@@ -117,6 +133,10 @@ class ScoreSupervisedLoss(nn.Module):
                     f"{(*sources.shape[:2], sources.shape[-1])}: dataset, model and loss must "
                     "have the same classes and the same STFT."
                 )
+        if "informed" in self.weights and "share" not in targets:
+            raise ValueError(
+                "The informed term needs targets['share']: give the dataset shares=InformedShares."
+            )
         if "stems" in self.weights and "sources" not in targets:
             raise ValueError(
                 "The stems term needs targets['sources']: make the dataset with targets='both'."
@@ -127,7 +147,8 @@ class ScoreSupervisedLoss(nn.Module):
 
         Args:
             est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
-            targets (dict): ``mixture``, ``roll``, ``sounding`` (and ``sources`` for ``stems``), as
+            targets (dict): ``mixture``, ``roll``, ``sounding`` (``share`` for ``informed``, ``sources`` for
+                ``stems``), as
                 :class:`~asteroid_scoresup.data.SlakhDataset` gives them.
 
         Returns:

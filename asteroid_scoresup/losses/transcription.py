@@ -56,7 +56,7 @@ def critic_roll(roll, pitches):
     return roll if pitches == roll.shape[-2] else roll.amax(dim=-2, keepdim=True)
 
 
-def separated_transcription_loss(critic, sources, roll):
+def separated_transcription_loss(critic, sources, roll, heard=None):
     r"""What the critic hears in the separated sources: :math:`\frac{1}{n} \sum_i H(Y^{(i)},
     T(\hat S_i))` (Hung et al. 2021, step 2; the mean over classes is our choice).
 
@@ -65,13 +65,19 @@ def separated_transcription_loss(critic, sources, roll):
             :math:`(batch, n\_src, pitches, frames)`.
         sources (:class:`torch.Tensor`): :math:`\hat S_i`.
         roll (:class:`torch.Tensor`): The score.
+        heard (:class:`torch.Tensor`, optional): Classes that the critic hears of each clip,
+            :math:`(batch, k)`; drawn at random they give the same loss on average for
+            :math:`k / n` of the work. Default: all.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`
         - roll: :math:`(batch, n\_src, 88, frames)`
     """
-    logits = critic(sources.flatten(0, 1))
-    targets = isolated_rolls(critic_roll(roll, logits.shape[-2]))
+    if heard is None:
+        heard = torch.arange(roll.shape[1], device=roll.device).expand(len(roll), -1)
+    clip = torch.arange(len(roll), device=roll.device).unsqueeze(1)
+    logits = critic(sources[clip, heard].flatten(0, 1))
+    targets = isolated_rolls(critic_roll(roll, logits.shape[-2]))[clip, heard]
     return transcription_loss(logits, targets.flatten(0, 1))
 
 

@@ -1,18 +1,23 @@
 """What a score says: notes, piano-rolls, activities and harmonic masks. Arrays in, arrays out."""
 
 from .harmonic import HarmonicTemplates, partial_frequencies
+from .informed import Factors, factorize, onset_roll, shares
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll
 
 __all__ = [
     "LOWEST_PITCH",
     "N_PITCHES",
+    "Factors",
     "HarmonicTemplates",
     "Notes",
     "clip_activity",
+    "factorize",
     "frame_activity",
     "frame_times",
+    "onset_roll",
     "partial_frequencies",
     "piano_roll",
+    "shares",
     "sounding_roll",
 ]

@@ -67,9 +67,7 @@ def numpy_scene(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_clip(seed):
     sources, mixture, roll = numpy_scene(seed)
-    expected = by_bins(
-        sources, mixture, lambda b, f, t: {i for i in range(S) if roll[b, i].any()}
-    )
+    expected = by_bins(sources, mixture, lambda b, f, t: {i for i in range(S) if roll[b, i].any()})
     assert float(clip_mixture_loss(*scene(seed))) == pytest.approx(expected, rel=1e-9)
 
 
@@ -209,5 +207,3 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
     sources, mixture = (torch.ones(shape) for shape in shapes)
     with pytest.raises(ValueError, match=r"do not fit a mixture of shape.*\(batch, freq, frames\)"):
         mixture_loss(sources, mixture, torch.ones(()))
-
-

@@ -83,14 +83,16 @@ def test_terms_of_weight_zero_are_not_computed(batch):
 
 
 @pytest.mark.parametrize("kind", ["transcriptor", "classifier"])
-def test_the_critic_teaches_and_never_learns(batch, kind):
+@pytest.mark.parametrize("mode", [None, True, False])
+def test_the_critic_teaches_and_never_learns(batch, kind, mode):
     wav, targets = batch
     if kind == "transcriptor":
         critic = transcriptor(norm_type="bN")
     else:
         critic = ActivityClassifier(NAMES, **{**NET, "norm_type": "bN"})
-    loss, model = make({"transcription": 1.0}, critic), separator(seed=2)
-    loss.train()
+    loss, model = make({"transcription": 1.0}, critic.train()), separator(seed=2)
+    if mode is not None:
+        loss.train(mode)
     assert not any(module.training for module in critic.modules())
     before, weights = state_of(critic), state_of(model)
     optimizer = torch.optim.SGD([*model.parameters(), *critic.parameters()], lr=0.1)
@@ -100,6 +102,22 @@ def test_the_critic_teaches_and_never_learns(batch, kind):
     assert all(weight.grad is None for weight in critic.parameters())
     assert all(weight.grad is not None for weight in model.parameters() if weight.requires_grad)
     assert differing(weights, state_of(model))
+
+
+def test_the_critic_hears_some_classes_in_training_and_all_in_validation(batch):
+    wav, targets = batch
+    sizes, critic = [], transcriptor()
+    outputs = critic.outputs
+    critic.outputs = lambda magnitude: (sizes.append(len(magnitude)), outputs(magnitude))[1]
+    loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic, classes_heard=1)
+    whole = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic)
+    estimates = separator().spectrograms(wav)
+    torch.manual_seed(0)
+    heard = [loss.train()(estimates, targets).item() for _ in range(100)]
+    assert set(sizes) == {len(wav)} and len(set(heard)) > 5
+    expected = whole(estimates, targets).item()
+    assert sum(heard) / 100 == pytest.approx(expected, rel=0.05)
+    assert loss.eval()(estimates, targets).item() == pytest.approx(expected)
 
 
 def test_waveforms_get_the_same_loss_as_their_spectrograms(batch):
@@ -153,9 +171,7 @@ def test_what_cannot_work_is_refused_at_once(weights, message):
 def test_rolls_of_another_stft_or_other_classes_are_refused(batch, name, cut):
     wav, targets = batch
     with pytest.raises(ValueError, match=rf"targets\['{name}'\].*same classes and the same STFT"):
-        make({"clip": 1.0})(
-            separator().spectrograms(wav), {**targets, name: cut(targets[name])}
-        )
+        make({"clip": 1.0})(separator().spectrograms(wav), {**targets, name: cut(targets[name])})
 
 
 def test_stems_without_stems_are_refused(batch):

@@ -95,6 +95,25 @@ def test_separated_sources_are_held_against_their_own_score_only(n_outputs):
     assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
+def test_hearing_some_classes_is_the_whole_loss_on_average():
+    sources, roll = torch.tensor(numbers(7, B, S, F, T)).abs(), torch.tensor(rolls(7, B, S, P, T))
+    weight = torch.tensor(numbers(8, S * P, F))
+    sizes = []
+
+    def critic(magnitude):
+        sizes.append(len(magnitude))
+        return (weight @ magnitude).unflatten(1, (S, P))
+
+    whole = separated_transcription_loss(critic, sources, roll)
+    parts = [
+        float(separated_transcription_loss(critic, sources, roll, torch.tensor([[i], [j]])))
+        for i in range(S)
+        for j in range(S)
+    ]
+    assert np.mean(parts) == pytest.approx(float(whole), rel=1e-9)
+    assert np.std(parts) > 0 and sizes == [B * S] + [B] * 9
+
+
 @pytest.mark.parametrize("n_outputs", [P, 1])
 def test_step_one_module(n_outputs):
     logits, roll = numbers(6, B, S, n_outputs, T), rolls(6, B, S, P, T)

@@ -43,7 +43,9 @@ def test_estimates_scale_exactly_with_the_recording(gain):
 def test_a_batch_is_levelled_clip_by_clip():
     model, wav = separator().eval(), noise(2, 3000)
     gains = torch.tensor([[1.0], [0.01]])
-    torch.testing.assert_close(model(wav * gains), model(wav) * gains[..., None], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(
+        model(wav * gains), model(wav) * gains[..., None], rtol=1e-4, atol=1e-7
+    )
 
 
 @torch.no_grad()
@@ -76,9 +78,7 @@ def test_silence_gives_silence_at_any_length(n_samples):
 def test_masks_of_one_give_the_mixture_back():
     model, wav = separator().eval(), noise(2, 3037)
     model.masks = lambda magnitude: torch.ones(2, 3, *magnitude.shape[1:])
-    torch.testing.assert_close(
-        model(wav), wav.unsqueeze(1).expand(-1, 3, -1), rtol=0, atol=2e-6
-    )
+    torch.testing.assert_close(model(wav), wav.unsqueeze(1).expand(-1, 3, -1), rtol=0, atol=2e-6)
 
 
 @torch.no_grad()
@@ -117,7 +117,7 @@ def test_a_chunk_with_enough_context_equals_the_whole():
     whole, reach = model.masks(magnitude), model.receptive_field
     piece = model.masks(magnitude[..., 50 - reach : 70 + reach])[..., reach:-reach]
     torch.testing.assert_close(piece, whole[..., 50:70], rtol=0, atol=2e-6)
-    short = model.masks(magnitude[..., 51:70 + reach])[..., :1]
+    short = model.masks(magnitude[..., 51 : 70 + reach])[..., :1]
     assert not torch.allclose(short, whole[..., 51:52], atol=1e-4)  # less context is not enough
 
 
@@ -149,7 +149,10 @@ def test_the_trunk_is_taken_over_and_the_output_is_not():
     "kwargs", [dict(bn_chan=8), dict(n_blocks=3), dict(n_repeats=2), dict(n_fft=512)]
 )
 def test_a_trunk_of_another_shape_is_refused(kwargs):
-    for one, other in ((separator(**kwargs), transcriptor()), (separator(), transcriptor(**kwargs))):
+    for one, other in (
+        (separator(**kwargs), transcriptor()),
+        (separator(), transcriptor(**kwargs)),
+    ):
         before = state_of(one)
         with pytest.raises(ValueError, match="The trunks differ in"):
             one.load_trunk(other)

@@ -1,0 +1,52 @@
+"""Which General MIDI programs and which pitches each class plays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROGRAM_RANGES = {"piano": range(8), "guitar": range(24, 32), "bass": range(32, 40)}
+"""General MIDI programs of the three classes."""
+
+PITCH_RANGES = {"piano": (28, 96), "guitar": (40, 86), "bass": (28, 60)}
+"""Lowest and highest MIDI note number that a class plays, ends included."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """General MIDI programs to choose from.
+
+    Args:
+        piano (tuple of int): Programs of the piano class, within 0 to 7.
+        guitar (tuple of int): Programs of the guitar class, within 24 to 31.
+        bass (tuple of int): Programs of the bass class, within 32 to 39.
+
+    Raises:
+        ValueError: If a class has no program, or one outside its range.
+    """
+
+    piano: tuple[int, ...]
+    guitar: tuple[int, ...]
+    bass: tuple[int, ...]
+
+    def __post_init__(self):
+        for name, allowed in PROGRAM_RANGES.items():
+            programs = getattr(self, name)
+            wrong = [program for program in programs if program not in allowed]
+            if not programs or wrong:
+                raise ValueError(
+                    f"palette: {name} programs are {list(programs)}, expected one or more of "
+                    f"{allowed.start} to {allowed.stop - 1}."
+                )
+
+
+# Checked on TimGM6mb.sf2, by the samples that each program uses and by the spectra it renders:
+# - Pianos 0, 1, 2 and 3 play the same recordings, so all of them stand on one side.
+# - Bass 39 is made of the samples of 33 and 35, which stand on different sides: left out.
+# - Guitar 31 (harmonics) sounds an octave above the written pitch: left out.
+TRAIN_PALETTE = Palette(
+    piano=(0, 1, 2, 3, 5, 7), guitar=(24, 26, 28, 29, 30), bass=(32, 34, 35, 37, 38)
+)
+"""Programs for training, validation and the in-domain test."""
+
+UNSEEN_PALETTE = Palette(piano=(4, 6), guitar=(25, 27), bass=(33, 36))
+"""Programs that share no sample with those of :data:`TRAIN_PALETTE` in the default SoundFont."""

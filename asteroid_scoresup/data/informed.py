@@ -1,0 +1,152 @@
+"""Score-informed factors of prepared tracks: fitted once, kept beside the notes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..models import STFT
+from ..score import Factors, HarmonicTemplates, factorize, onset_roll, shares, sounding_roll
+from .files import atomic_path
+
+
+class InformedShares:
+    """The shares of the classes in each bin of a track's mixture, as score and mixture tell them.
+
+    See :mod:`asteroid_scoresup.score.informed`. Factors are fitted to whole tracks, kept as
+    ``informed-<settings>.npz`` in the track's folder (half precision), and read from there.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        n_fft, hop_length (int): The STFT, in samples.
+        iterations (int): See :func:`~asteroid_scoresup.score.informed.factorize`.
+        n_partials, relative_width, decay, inharmonicity: See
+            :class:`~asteroid_scoresup.score.HarmonicTemplates`.
+        power (float): See :func:`~asteroid_scoresup.score.informed.shares`.
+        sounding (dict, optional): Options of :func:`~asteroid_scoresup.score.sounding_roll`.
+    """
+
+    def __init__(
+        self,
+        manifest,
+        n_fft=2048,
+        hop_length=512,
+        iterations=10,
+        n_partials=40,
+        relative_width=0.006,
+        decay=0.65,
+        inharmonicity=0.0,
+        power=1.5,
+        sounding=None,
+    ):
+        self.manifest, self.n_fft, self.hop_length = manifest, n_fft, hop_length
+        self.iterations, self.power = iterations, power
+        self.partials = dict(
+            n_partials=n_partials,
+            relative_width=relative_width,
+            decay=decay,
+            inharmonicity=inharmonicity,
+        )
+        self.sounding = sounding or {}
+        settings = [1, n_fft, hop_length, iterations, self.partials, self.sounding]
+        text = json.dumps([*settings, manifest.names], sort_keys=True)
+        self.name = f"informed-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
+        self._read = lru_cache(maxsize=256)(self._read_file)
+
+    def path(self, track):
+        """File of a track's factors."""
+        return self.manifest.folder(track) / self.name
+
+    def fit(self, track):
+        """Fits a track's factors and writes them, atomically.
+
+        Returns:
+            Factors
+        """
+        manifest = self.manifest
+        stft = STFT(self.n_fft, self.hop_length, manifest.sample_rate)
+        wav = torch.from_numpy(manifest.read_mixture(track))
+        notes = manifest.notes(track)
+        size = (len(manifest.names), stft.n_frames(len(wav)), self.hop_length, stft.sample_rate)
+        factors = factorize(
+            stft.magnitude(stft(wav.unsqueeze(0)))[0],
+            sounding_roll(notes, *size, **self.sounding),
+            onset_roll(notes, *size),
+            HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
+            self.iterations,
+        )
+        # Half precision has a small range: the scale of a component lies in its levels, and the
+        # levels of a track are brought to at most 1.
+        levels = factors.levels / factors.levels.amax().clamp(min=1e-9)
+        with atomic_path(self.path(track)) as temporary:
+            np.savez(
+                temporary,
+                spectra=factors.spectra.numpy().astype(np.float16),
+                levels=levels.numpy().astype(np.float16),
+                source=factors.source.numpy().astype(np.int16),
+            )
+        return factors
+
+    def fit_all(self, tracks, jobs=None, progress=True):
+        """Fits the tracks that have no factors yet, in several processes.
+
+        Args:
+            tracks (list of PreparedTrack): The tracks.
+            jobs (int, optional): Processes; all cores by default.
+            progress (bool): Whether a progress bar is shown.
+        """
+        waiting = [track for track in tracks if not self.path(track).is_file()]
+        if not waiting:
+            return
+        options = dict(total=len(waiting), desc="score-informed shares", disable=not progress)
+        # A forked copy of a process with torch's threads can hang.
+        pool = ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        )
+        with pool:
+            futures = [pool.submit(_fit, self._plain(), track) for track in waiting]
+            for future in tqdm(as_completed(futures), **options):
+                future.result()
+
+    def _plain(self):
+        arguments = dict(n_fft=self.n_fft, hop_length=self.hop_length, iterations=self.iterations)
+        return self.manifest, {**arguments, **self.partials, "sounding": self.sounding}
+
+    def _read_file(self, path):
+        with np.load(path, allow_pickle=False) as content:
+            arrays = [torch.from_numpy(content[name]) for name in Factors._fields]
+        return Factors(arrays[0].float(), arrays[1], arrays[2])
+
+    def read(self, track, first=0, n_frames=None):
+        r"""The shares in a stretch of a track.
+
+        Args:
+            track (PreparedTrack): The track.
+            first (int): First frame.
+            n_frames (int, optional): Number of frames; default: to the end. Frames beyond the end
+                have no shares.
+
+        Returns:
+            :class:`torch.Tensor`: :math:`(n\_src, freq, n\_frames)`.
+        """
+        if not self.path(track).is_file():
+            self.fit(track)
+        factors = self._read(self.path(track))
+        stop = factors.levels.shape[1] if n_frames is None else first + n_frames
+        levels = factors.levels[:, first:stop].float()
+        active = levels.amax(1) > 0
+        part = Factors(factors.spectra[active], levels[active], factors.source[active])
+        share = shares(part, len(self.manifest.names), self.power)
+        return torch.nn.functional.pad(share, (0, stop - first - share.shape[-1]))
+
+
+def _fit(plain, track):
+    manifest, arguments = plain
+    InformedShares(manifest, **arguments).fit(track)

@@ -1,0 +1,172 @@
+"""The label check over a whole folder, and the correction of what it is sure of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from .check import check_song, correct_notes, correction_of, summarize_checks
+from .classes import DEFAULT_CLASSES, ClassMap
+from .files import read_audio, read_json, write_json
+from .manifest import Manifest, read_notes, write_notes
+from .pool import in_processes
+from .report import group_drops, located_drops
+from .songs import Settings, drop_of_error, find_sources, fit_notes, read_song
+
+#: What preparation writes into a track's folder beside audio and notes.
+TRACK_FILE = "track.json"
+#: The notes before a correction.
+RAW_NOTES = "notes_as_read.csv"
+
+
+def count_notes(notes, names):
+    """Number of notes of each class, by name."""
+    return {name: int((notes.source == index).sum()) for index, name in enumerate(names)}
+
+
+def settle_labels(manifest, correct=False):
+    """Puts the findings of all tracks together and corrects the note tables where asked.
+
+    Corrections always start from the notes as they were read, which are kept beside the corrected
+    ones: doing it twice, or being interrupted, changes nothing, and `correct=False` takes earlier
+    corrections back.
+
+    Args:
+        manifest (Manifest): The tracks, each with ``facts["check"]``; their facts and numbers of
+            notes are updated here and in their own files.
+        correct (bool): Whether to correct.
+
+    Returns:
+        dict: The findings over all tracks.
+    """
+    names = manifest.names
+    findings = {f"{t.split}/{t.id}": t.facts["check"] for t in manifest.tracks}
+    aggregate = summarize_checks(findings, names)
+    for track in manifest.tracks:
+        wanted = correction_of(track.facts["check"], aggregate) if correct else None
+        folder = manifest.folder(track)
+        done = track.facts.get("corrected")
+        # Raw notes beside a track that is not corrected: a run was killed while it corrected.
+        if wanted == done and (done is not None or not (folder / RAW_NOTES).is_file()):
+            continue
+        if track.facts.pop("corrected", None) is not None:
+            _update_track_file(folder, track)
+        notes = _notes_as_read(folder, names)
+        write_notes(folder / RAW_NOTES, notes, names)
+        if wanted is not None:
+            notes = correct_notes(notes, wanted, names)
+            notes = fit_notes(notes, track.n_samples / manifest.sample_rate)
+            track.facts["corrected"] = wanted
+        track.n_notes = count_notes(notes, names)
+        write_notes(folder / "notes.csv", notes, names)
+        _update_track_file(folder, track)
+        if wanted is None:
+            (folder / RAW_NOTES).unlink()
+    aggregate["corrected_tracks"] = sum("corrected" in t.facts for t in manifest.tracks)
+    return aggregate
+
+
+def _notes_as_read(folder, names):
+    raw = folder / RAW_NOTES
+    return read_notes(raw if raw.is_file() else folder / "notes.csv", names)
+
+
+def _update_track_file(folder, track):
+    if (folder / TRACK_FILE).is_file():
+        content = read_json(folder / TRACK_FILE)
+        write_json(folder / TRACK_FILE, {**content, "track": asdict(track)})
+
+
+def check_folder(
+    folder,
+    classes=DEFAULT_CLASSES,
+    *,
+    correct=False,
+    sample_rate=16000,
+    mixture="submix",
+    label_shift="auto",
+    splits=None,
+    include_omitted=False,
+    jobs=None,
+    progress=True,
+):
+    """Checks the labels of a prepared folder, or of songs that are not prepared yet.
+
+    Args:
+        folder (str or Path): A prepared folder, or whatever :func:`prepare` reads.
+        classes, sample_rate, mixture, label_shift, splits, include_omitted: As in :func:`prepare`;
+            a prepared folder has its own.
+        correct (bool): Whether a prepared folder's notes are corrected. The notes as they were
+            read are checked then, else the notes as they are.
+        jobs (int, optional): Processes; all cores by default.
+        progress (bool): Whether a progress bar is shown.
+
+    Returns:
+        dict: ``tracks`` (findings by name of the track), ``check`` (over all tracks), ``dropped``.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no songs, or songs that are not prepared are to be corrected.
+    """
+    folder = Path(folder)
+    dropped, findings = [], {}
+    if (folder / "manifest.json").is_file():
+        manifest = Manifest.load(folder)
+        # Without its tracks: it travels to another process with every single one.
+        place = Manifest(folder, manifest.sample_rate, manifest.classes)
+        work = partial(_check_prepared, manifest=place, as_read=correct)
+        for track, found in in_processes(work, manifest.tracks, jobs, "check", progress):
+            findings[f"{track.split}/{track.id}"] = found
+            if correct or "corrected" not in track.facts:
+                track.facts["check"] = found
+                _update_track_file(manifest.folder(track), track)
+        aggregate = (
+            settle_labels(manifest, correct=True)
+            if correct
+            else summarize_checks(findings, manifest.names)
+        )
+        manifest.save()
+    else:
+        if correct:
+            raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
+        classes = classes if isinstance(classes, ClassMap) else ClassMap.parse(classes)
+        layout, sources, dropped = find_sources(folder, splits, include_omitted)
+        mixture = "song" if layout == "pairs" else mixture
+        settings = Settings(str(classes), int(sample_rate), mixture, label_shift)
+        work = partial(_check_source, settings=settings)
+        for source, (found, drops) in in_processes(work, sources, jobs, "check", progress):
+            dropped += drops
+            if found is not None:
+                findings[f"{source.split}/{source.id}"] = found
+        if not findings:
+            raise ValueError(f"{folder}: no song can be checked: {dropped[-1]['reason']}.")
+        aggregate = summarize_checks(findings, classes.names)
+    aggregate.setdefault("corrected_tracks", 0)
+    tracks = {key: findings[key] for key in sorted(findings)}
+    return {
+        "input": str(folder),
+        "check": aggregate,
+        "tracks": tracks,
+        "dropped": group_drops(dropped),
+    }
+
+
+def _check_prepared(track, manifest, as_read):
+    folder = manifest.folder(track)
+    notes = _notes_as_read(folder, manifest.names) if as_read else manifest.notes(track)
+    paths = {name: manifest.reference_path(track, name) for name in manifest.names}
+    references = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
+    mixture = manifest.read_mixture(track)
+    return check_song(notes, manifest.names, manifest.sample_rate, mixture, references)
+
+
+def _check_source(source, settings):
+    """Findings of a song that is not prepared, or None; and what was dropped."""
+    try:
+        song = read_song(source, settings)
+    except Exception as error:  # as in preparation
+        return None, [drop_of_error(source, error)]
+    names = ClassMap.parse(settings.classes).names
+    found = check_song(song.notes, names, settings.sample_rate, song.mixture, song.references)
+    return found, located_drops(song.facts["drops"], source.id)

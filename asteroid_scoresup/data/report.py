@@ -1,0 +1,154 @@
+"""What a preparation tells at its end: counts, everything that was left out and why, warnings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+
+from .songs import BEYOND_END
+
+#: Warnings that are printed; the rest stands in ``report.json``.
+MAX_WARNINGS = 12
+
+
+def located_drops(drops, track_id):
+    """Drops of one track with the track's name in front of the place."""
+    return [
+        {**drop, "where": f"{track_id}/{drop['where']}" if drop["where"] else track_id}
+        for drop in drops
+    ]
+
+
+def make_report(input_dir, layout, settings, manifest, drops, aggregate):
+    """Everything that a preparation has to tell, ready for JSON.
+
+    Args:
+        input_dir (Path): What was prepared.
+        layout (str): Its layout.
+        settings (Settings): How.
+        manifest (Manifest): The prepared tracks.
+        drops (list of dict): What was left out besides what the tracks' facts tell.
+        aggregate (dict or None): The label check over all tracks.
+    """
+    names = manifest.names
+    by_split, drops = defaultdict(list), list(drops)
+    for track in manifest.tracks:
+        by_split[track.split].append(track)
+        drops += located_drops(track.facts.get("drops", []), track.id)
+    splits = {
+        split: {
+            "tracks": len(tracks),
+            "hours": round(sum(t.n_samples for t in tracks) / settings.sample_rate / 3600, 6),
+            "notes": {name: sum(t.n_notes[name] for t in tracks) for name in names},
+            "tracks_without": {name: sum(not t.n_notes[name] for t in tracks) for name in names},
+            "tracks_with_references": sum(bool(t.references) for t in tracks),
+        }
+        for split, tracks in sorted(by_split.items())
+    }
+    warned = _warn_of_short_audio(manifest.tracks)
+    warned += aggregate["warnings"] if aggregate else []
+    return {
+        "input": str(input_dir),
+        "output": str(manifest.root),
+        "layout": layout,
+        "settings": asdict(settings),
+        "tracks": len(manifest.tracks),
+        "hours": round(sum(split["hours"] for split in splits.values()), 6),
+        "splits": splits,
+        "dropped": group_drops(drops),
+        "check": aggregate,
+        "warnings": warned,
+    }
+
+
+def _warn_of_short_audio(tracks):
+    warned = []
+    for track in tracks:
+        drops = [d for d in track.facts.get("drops", []) if d["reason"] == BEYOND_END]
+        beyond, kept = sum(drop["notes"] for drop in drops), sum(track.n_notes.values())
+        if beyond > kept:
+            warned.append(
+                f"{track.split}/{track.id}: {beyond} of {beyond + kept} notes lie {BEYOND_END}: "
+                "is it complete?"
+            )
+    return warned
+
+
+def group_drops(drops):
+    """What was left out, by kind and reason."""
+    grouped = defaultdict(list)
+    for drop in drops:
+        grouped[drop["what"], drop["reason"]].append(drop)
+    return [
+        {
+            "what": what,
+            "reason": reason,
+            "count": len(group),
+            "notes": sum(drop["notes"] for drop in group),
+            "where": sorted(drop["where"] for drop in group),
+        }
+        for (what, reason), group in sorted(grouped.items())
+    ]
+
+
+def summary(report):
+    """A report as text to read: of a preparation, or of a check alone."""
+    lines = []
+    if "settings" in report:
+        lines += _describe_tracks(report)
+    if report["dropped"]:
+        lines += ["Left out:", *(_describe_drop(group) for group in report["dropped"])]
+    elif "settings" in report:
+        lines.append("Nothing was left out.")
+    warned = report.get("warnings", [])
+    if report["check"]:
+        lines.append("Label check by the audio:")
+        lines += [f"  {line}" for line in report["check"]["lines"]]
+        if report["check"]["corrected_tracks"]:
+            lines.append(f"  corrected: {_count(report['check']['corrected_tracks'], 'track')}")
+        warned = warned or report["check"]["warnings"]
+    lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]
+    if len(warned) > MAX_WARNINGS:
+        lines.append(f"… and {len(warned) - MAX_WARNINGS} more warnings.")
+    return "\n".join(lines)
+
+
+def _count(number, what):
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _duration(hours):
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{hours * 60:.1f} min" if hours >= 1 / 60 else f"{hours * 3600:.0f} s"
+
+
+def _describe_tracks(report):
+    settings = report["settings"]
+    names = [part.partition("=")[0] for part in settings["classes"].split(";")]
+    what = "sum of the classes" if settings["mixture"] == "submix" else "whole songs"
+    size = f"{_count(report['tracks'], 'track')}, {_duration(report['hours'])}"
+    places = f"from {report['input']} ({report['layout']}) in {report['output']}"
+    yield f"{size}, {places}: {what}, {settings['sample_rate']} Hz."
+    if report["kept_from_earlier_run"]:
+        yield f"{report['kept_from_earlier_run']} of them were finished by an earlier run."
+    width = max([len(split) for split in report["splits"]] + [5])
+    for split, row in report["splits"].items():
+        counts = ", ".join(f"{name} {row['notes'][name]}" for name in names)
+        lacking = [f"{n} without {name}" for name, n in row["tracks_without"].items() if n]
+        line = (
+            f"  {split:<{width}} {_count(row['tracks'], 'track'):>12} {_duration(row['hours']):>9}"
+        )
+        yield f"{line}   notes: {counts}" + (f"   ({', '.join(lacking)})" if lacking else "")
+
+
+def _describe_drop(group, examples=3):
+    shown = group["where"]
+    if group["what"] == "notes":
+        shown = sorted({where.partition("/")[0] for where in shown})
+        text = f"{_count(group['notes'], 'note')} in {_count(len(shown), 'track')}"
+    else:
+        text = _count(group["count"], group["what"])
+        text += f" ({_count(group['notes'], 'note')})" if group["notes"] else ""
+    more = ", …" if len(shown) > examples else ""
+    return f"  {text}: {group['reason']} [{', '.join(shown[:examples])}{more}]"

@@ -1,0 +1,272 @@
+"""Slakh2100 and folders of the same form: where the tracks are, and what their stems are.
+
+Layouts: ``slakh2100_flac_redux`` and ``slakh2100_flac`` (a folder a split), ``babyslakh_16k`` (no
+split folders), and what :mod:`asteroid_scoresup.data.synthesize` writes. Files on disk are
+trusted, flags in the metadata are not: all of babyslakh claims that nothing was rendered. Paths in
+the metadata are wrong in places and are not read; a file is looked for in its track's folder only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from .splits import OMITTED, SPLIT_NAMES, split_of_folder
+
+#: What the metadata of our own synthesized songs carry.
+GENERATOR = "asteroid_scoresup"
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".aiff", ".aif", ".mp3")
+MIDI_SUFFIXES = (".mid", ".midi")
+
+#: Stems of Slakh2100 that are not what their metadata say. Collected by the users of Slakh (the
+#: list of slakh-pytorch-dataset, MIT) and by our own look. Stems without audio are not named:
+#: their files are missing or silent, which is seen anyway.
+PROBLEM_STEMS = {
+    "Track00262": {"S01": "labels too short"},
+    "Track00357": {"S03": "white noise"},
+    "Track00377": {"S07": "white noise"},
+    "Track00385": {"S00": "white noise"},
+    "Track00398": {"S00": "white noise"},
+    "Track00400": {"S00": "white noise"},
+    "Track00404": {"S03": "labels too long"},
+    "Track00496": {"S01": "labels of wrong pitch"},
+    "Track00629": {"S01": "white noise"},
+    "Track00633": {"S01": "white noise"},
+    "Track00737": {"S01": "labels too long"},
+    "Track00749": {"S01": "white noise"},
+    "Track00893": {"S01": "labels too long"},
+    "Track01500": {"S12": "single tone", "S13": "single tone"},
+    "Track01629": {"S00": "white noise"},
+    "Track01918": {"S10": "labels of wrong pitch"},
+    "Track01929": {"S04": "labels of wrong octave"},
+    "Track01931": {"S01": "labels of wrong pitch"},
+    "Track01937": {"S03": "labels of wrong pitch"},
+}
+
+#: Problems of the sound itself: such a stem is no instrument, so that it may stay in a song's
+#: residual; with the others a class plays notes that nobody knows.
+NO_INSTRUMENT = ("white noise", "single tone")
+
+
+@dataclass(frozen=True)
+class TrackFolder:
+    """A track that was found, unread.
+
+    Args:
+        id (str): Name of the folder.
+        path (Path): The folder.
+        split (str or None): The split that its parent folder stands for.
+    """
+
+    id: str
+    path: Path
+    split: str | None
+
+
+@dataclass
+class Stem:
+    """One stem of a track.
+
+    Args:
+        name (str): Its name, for example ``S03``.
+        audio, midi (Path or None): Its files, if they exist.
+        program (int or None): General MIDI program; 128 for drums.
+        inst_class (str or None): Slakh's name of its class.
+        is_drum (bool): Whether it is a drum kit.
+        problem (str or None): What is known to be wrong with it.
+    """
+
+    name: str
+    audio: Path | None
+    midi: Path | None
+    program: int | None = None
+    inst_class: str | None = None
+    is_drum: bool = False
+    problem: str | None = None
+
+    @property
+    def is_bass(self):
+        """Whether Slakh's generator took it for a bass and wrote its labels an octave up."""
+        if self.inst_class is not None:
+            return self.inst_class.lower() == "bass"
+        return self.program is not None and 32 <= self.program <= 39
+
+
+@dataclass
+class SlakhTrack:
+    """A track whose metadata were read.
+
+    Args:
+        id (str): Its name.
+        folder (Path): Its folder.
+        generated (bool): Whether it was synthesized by this package.
+        stems (list of Stem): All stems of the metadata and of the folder.
+        mix (Path or None): The file of the whole song.
+        remarks (list of str): Oddities met while reading.
+    """
+
+    id: str
+    folder: Path
+    generated: bool
+    stems: list
+    mix: Path | None = None
+    remarks: list = field(default_factory=list)
+
+
+def _is_track(path):
+    named = re.fullmatch(r"Track\d+", path.name) is not None
+    return path.is_dir() and (named or (path / "metadata.yaml").is_file())
+
+
+def find_slakh_tracks(root):
+    """Finds the tracks of a Slakh-like folder.
+
+    Args:
+        root (str or Path): Folder with one folder a split, or with the tracks themselves.
+
+    Returns:
+        list of TrackFolder: Sorted by split and name; empty if the folder has another layout. The
+        split is None where no folder tells it (babyslakh).
+    """
+    root = Path(root)
+    visible = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
+    flat = [path for path in visible if _is_track(path)]
+    # Only plain names: a folder "test_songs" with tracks is somebody's data, not a split.
+    own_split = SPLIT_NAMES.get(root.name.lower(), OMITTED if root.name == OMITTED else None)
+    tracks = [TrackFolder(path.name, path, own_split) for path in flat]
+    for folder in visible:
+        if folder.is_dir() and folder not in flat:
+            split = split_of_folder(folder.name) or folder.name
+            inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+            tracks += [TrackFolder(p.name, p, split) for p in inside if _is_track(p)]
+    return tracks
+
+
+def _as_program(value):
+    """An int from 0 to 128, or None for whatever else the metadata may say."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= 128 else None
+
+
+def _find(folder, name, suffixes):
+    for suffix in suffixes:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _names_on_disk(folder, suffixes):
+    if not folder.is_dir():
+        return set()
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return {path.stem for path in files if path.suffix.lower() in suffixes}
+
+
+def read_slakh_track(folder):
+    """Reads the metadata of a track and looks which of its files exist.
+
+    Args:
+        folder (str or Path): The track's folder.
+
+    Returns:
+        SlakhTrack: The track; no audio and no MIDI is opened.
+
+    Raises:
+        ValueError: if ``metadata.yaml`` is missing or is not a mapping with stems.
+    """
+    folder = Path(folder)
+    path = folder / "metadata.yaml"
+    try:
+        metadata = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no metadata.yaml.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        detail = " ".join(str(error).split())
+        raise ValueError(f"{path} is not YAML: {detail}") from None
+    entries = metadata.get("stems") if isinstance(metadata, dict) else None
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path} has no mapping 'stems'.")
+
+    track = SlakhTrack(folder.name, folder, metadata.get("generator") == GENERATOR, [])
+    known = {} if track.generated else PROBLEM_STEMS.get(folder.name, {})
+    found = _names_on_disk(folder / "stems", AUDIO_SUFFIXES)
+    for name in [*entries, *sorted(found - {str(key) for key in entries})]:
+        name, entry = str(name), entries.get(name)
+        # A name such as ../../x would lead to files outside the track.
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            track.remarks.append(f"stem name {name!r} refused")
+            continue
+        if not isinstance(entry, dict):
+            track.remarks.append(f"no metadata for the stem {name}")
+            entry = {}
+        inst_class = entry.get("inst_class")
+        program = _as_program(entry.get("program_num"))
+        is_drum = entry.get("is_drum") is True or program == 128
+        track.stems.append(
+            Stem(
+                name,
+                _find(folder / "stems", name, AUDIO_SUFFIXES),
+                _find(folder / "MIDI", name, MIDI_SUFFIXES),
+                128 if is_drum else program,
+                inst_class if isinstance(inst_class, str) else None,
+                is_drum,
+                known.get(name),
+            )
+        )
+    track.mix = _find(folder, "mix", AUDIO_SUFFIXES)
+    return track
+
+
+def parse_label_shift(text, names):
+    """Reads the setting that says by how much the labels of each class are wrong.
+
+    Args:
+        text (str): ``"auto"``, ``"none"``, or semitones per class such as ``"bass=-12,guitar=0"``.
+        names (sequence of str): Names of the classes.
+
+    Returns:
+        str or dict: ``"auto"``, or semitones per class (classes that are not named get 0).
+
+    Raises:
+        ValueError: on an unknown class or a number that is not one.
+
+    Examples
+        >>> parse_label_shift("bass=-12", ["bass", "piano"])
+        {'bass': -12, 'piano': 0}
+    """
+    text = str(text).strip()
+    if text.lower() == "auto":
+        return "auto"
+    shifts = dict.fromkeys(names, 0)
+    if text.lower() in ("none", ""):
+        return shifts
+    for item in text.split(","):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in shifts or not re.fullmatch(r"[+-]?\d{1,2}", value):
+            raise ValueError(
+                f"Cannot read the label shift {item!r}: expected 'auto', 'none', or semitones of "
+                f"classes of {list(names)}, for example '{names[0]}=-12'."
+            )
+        shifts[name] = int(value)
+    return shifts
+
+
+def shift_of_stem(stem, name, generated, label_shift):
+    """Semitones by which the notes of a stem must be moved to be where they sound.
+
+    With ``"auto"``, -12 for a bass of real Slakh: its generator writes the MIDI of basses an
+    octave above what they play (-12 in 37 of 37 stems that were looked at; guitars and pianos 0).
+
+    Args:
+        stem (Stem): The stem.
+        name (str): Name of its class.
+        generated (bool): Whether the track was synthesized by this package (labels are honest).
+        label_shift (str or dict): From :func:`parse_label_shift`.
+    """
+    if label_shift == "auto":
+        return -12 if stem.is_bass and not generated else 0
+    return label_shift[name]

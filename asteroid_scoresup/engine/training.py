@@ -1,0 +1,181 @@
+"""Fitting a System so that nothing is lost: checkpoints, resuming, the best model's file."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from pathlib import Path
+
+import torch
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+
+from ..data.files import atomic_path, write_json
+
+logger = logging.getLogger(__name__)
+
+
+def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3):
+    """Learning rate: linear warm-up, then full, then a cosine down to a hundredth.
+
+    Args:
+        optimizer (torch.optim.Optimizer): Whose rate.
+        n_steps (int): Steps of the whole training.
+        warmup (int): Steps of the warm-up.
+        hold (float): Share of the steps before the cosine begins.
+
+    Returns:
+        torch.optim.lr_scheduler.LambdaLR: To be stepped after every batch.
+    """
+
+    def factor(step):
+        start = max(warmup, int(hold * n_steps))
+        if step < start:
+            return min((step + 1) / max(warmup, 1), 1.0)
+        progress = min((step - start) / max(n_steps - start, 1), 1.0)
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def claim_folder(exp_dir, config, free=("epochs",)):
+    """Takes an experiment folder for a configuration, or refuses one that belongs to another.
+
+    Args:
+        exp_dir (str or Path): The folder; ``conf.yml`` is written into it.
+        config (dict): Two-level configuration of the run, plain types.
+        free (sequence of str): Endings of keys that may differ when a run goes on.
+
+    Raises:
+        ValueError: if the folder holds a run with another configuration.
+    """
+    path = Path(exp_dir) / "conf.yml"
+    flat = _flatten(config)
+    if path.is_file():
+        old = _flatten(yaml.safe_load(path.read_text()) or {})
+        changed = [
+            f"{key} ({old.get(key)!r} → {flat.get(key)!r})"
+            for key in sorted(set(old) | set(flat))
+            if old.get(key) != flat.get(key) and not key.endswith(tuple(free))
+        ]
+        if changed:
+            raise ValueError(
+                f"{exp_dir} holds a run with another configuration: {', '.join(changed)}. "
+                "Choose another --tag, or delete the folder."
+            )
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def _flatten(config):
+    return {
+        f"{section}.{key}": value
+        for section, values in config.items()
+        for key, value in (values or {}).items()
+    }
+
+
+class BatchSeed(Callback):
+    """Seeds each batch by its number: a run that goes on draws what it would have drawn."""
+
+    def __init__(self):
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        """Seeds torch for remixes, random equalisers and dropout."""
+        number = trainer.current_epoch * trainer.num_training_batches + batch_idx
+        torch.manual_seed(self.seed + number)
+
+
+def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="auto", quiet=False):
+    """Trains a System, or goes on where a killed run stopped; loads the best weights into it.
+
+    Leaves behind ``checkpoints/``, ``logs/`` (one CSV per start) and ``best_k_models.json``.
+
+    Args:
+        system (System): Asteroid's, or one of ours; chosen by ``val_loss``.
+        exp_dir (str or Path): The experiment folder.
+        epochs (int): How many epochs in all.
+        callbacks (sequence of Callback): Further callbacks.
+        gradient_clip (float, optional): Largest gradient norm, for automatic optimisation.
+        precision (str): Lightning's, or ``"auto"``: bfloat16 on a GPU, float32 elsewhere.
+        quiet (bool): No progress bar.
+
+    Returns:
+        dict: ``best_model_path``, ``best_val_loss`` and ``epochs``.
+    """
+    exp_dir = Path(exp_dir)
+    if precision == "auto":
+        precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
+    best = ModelCheckpoint(
+        exp_dir / "checkpoints",
+        "{epoch:03d}-{val_loss:.4f}",
+        monitor="val_loss",
+        save_top_k=3,
+    )
+    # Lightning's `save_last` passes over the epochs that are not among the best. This one comes
+    # second, so that its file knows what the first has just chosen.
+    newest = ModelCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
+    trainer = Trainer(
+        max_epochs=epochs,
+        callbacks=[best, newest, BatchSeed(), *callbacks],
+        logger=CSVLogger(exp_dir, name="logs"),
+        default_root_dir=exp_dir,
+        gradient_clip_val=gradient_clip,
+        precision=precision,
+        devices=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        enable_progress_bar=not quiet,
+        enable_model_summary=False,
+    )
+    system.train()  # Lightning leaves modes as they are, and loaded models come in evaluation mode
+    trainer.fit(system, ckpt_path=resume_point(exp_dir / "checkpoints"), weights_only=True)
+    scores = {Path(path).name: float(score) for path, score in best.best_k_models.items()}
+    write_json(exp_dir / "best_k_models.json", scores)
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    system.load_state_dict(state["state_dict"])
+    system.cpu().eval()
+    return {
+        "best_model_path": best.best_model_path,
+        "best_val_loss": float(best.best_model_score),
+        "epochs": trainer.current_epoch,
+    }
+
+
+def resume_point(folder):
+    """The newest checkpoint of a folder that can be read, or None.
+
+    A run that is killed while it writes a checkpoint leaves a broken one: the one before serves.
+
+    Args:
+        folder (str or Path): ``checkpoints/`` of an experiment.
+
+    Returns:
+        Path or None
+    """
+    for path in sorted(Path(folder).glob("*.ckpt"), key=os.path.getmtime, reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for many kinds of damage
+            logger.warning("%s cannot be read and is passed over: %s", path, error)
+        else:
+            return path
+    return None
+
+
+def save_model(model, path, **infos):
+    """Writes a model package (``model.serialize()`` plus `infos`, plain types), atomically.
+
+    Args:
+        model (SpectrogramModel): The model.
+        path (str or Path): File to write.
+        **infos: Facts to keep beside it.
+    """
+    package = model.serialize()
+    package["infos"].update(infos)
+    with atomic_path(path) as temporary:
+        torch.save(package, temporary)

@@ -1,0 +1,190 @@
+"""Stage 5: scores what the other stages trained on whole test tracks; tables, plots, examples."""
+
+import argparse
+import json
+from pathlib import Path
+
+import soundfile as sf
+import torch
+import yaml
+from asteroid.models import save_publishable
+from local import settings
+from tqdm import tqdm
+
+from asteroid_scoresup.data import Manifest, SlakhDataset
+from asteroid_scoresup.data.files import atomic_path, write_json
+from asteroid_scoresup.engine import save_model
+from asteroid_scoresup.inference.evaluate import (
+    INFORMED_ORACLE,
+    RATIO_ORACLE,
+    SOFT_ORACLE,
+    TestTrack,
+    score_separation,
+    score_transcription,
+)
+from asteroid_scoresup.inference.plots import plot_box, plot_separation, plot_training_curves
+from asteroid_scoresup.metrics import (
+    INPUT_MIXTURE,
+    SCORE_ORACLE,
+    all_metrics,
+    detail_table,
+    flat_metrics,
+    summarise,
+    tables,
+    tidy,
+    write_tables,
+)
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.score import piano_roll
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--row", default="isolated", help="name of the separator's row")
+parser.add_argument("--separator", required=True, help="best_model.pth of step 2")
+parser.add_argument("--transcriptor", default="", help="best_model.pth of step 1")
+parser.add_argument("--finetuned", default="", help="folder of step 3, if it ran")
+parser.add_argument("--finetune_row", default="fine-tune", help="name of its row")
+parser.add_argument("--test_splits", default="", help="comma-separated; default: all test splits")
+parser.add_argument("--n_examples", type=int, default=2, help="songs per split to write out")
+
+
+def load(args):
+    """The models of the run, by the row they make."""
+    separators = {args.row: TCNSeparator.from_pretrained(args.separator)}
+    transcriptors = {}
+    if args.transcriptor:
+        transcriptors["pre-train"] = ScoreTranscriptor.from_pretrained(args.transcriptor)
+    if args.finetuned:
+        folder = Path(args.finetuned)
+        row = args.finetune_row
+        separators[row] = TCNSeparator.from_pretrained(folder / "best_model.pth")
+        transcriptors[row] = ScoreTranscriptor.from_pretrained(folder / "best_transcriptor.pth")
+    return separators, transcriptors
+
+
+def splits_to_score(manifest, asked):
+    """The splits asked for, or all whose name begins with ``test``, or what else there is."""
+    found = sorted({track.split for track in manifest.tracks})
+    if asked:
+        wanted = asked.split(",")
+        if set(wanted) - set(found):
+            raise SystemExit(
+                f"{manifest.root} has the splits {found}; --test_splits asks {wanted}."
+            )
+        return wanted
+    wanted = [name for name in found if name.startswith("test")]
+    if not wanted:
+        wanted = ["validation"] if "validation" in found else found
+        print(f"Warning: there is no test split; these are scores on {wanted}, not of a test.")
+    return wanted
+
+
+def write_example(folder, song, estimates, masks_of, stft):
+    """Audio and a picture of one song: what the last row makes of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rate = int(stft.sample_rate)
+    sf.write(folder / "mixture.wav", song.mixture.numpy(), rate, subtype="FLOAT")
+    for name, estimate in zip(song.names, estimates):
+        sf.write(folder / f"{name}_estimate.wav", estimate.numpy(), rate, subtype="FLOAT")
+        sf.write(folder / f"{name}.wav", song.references[name].numpy(), rate, subtype="FLOAT")
+    seconds = min(10.0, len(song.mixture) / rate)
+    start = max(len(song.mixture) / rate - seconds, 0) / 2
+    frames = slice(
+        int(start * rate / stft.hop_length), int((start + seconds) * rate / stft.hop_length)
+    )
+
+    def magnitudes(wav):
+        return stft.magnitude(stft(wav.reshape(-1, wav.shape[-1])))[..., frames]
+
+    figure = plot_separation(
+        magnitudes(song.mixture)[0],
+        rate,
+        stft.hop_length,
+        masks=masks_of(song.mixture)[..., frames],
+        estimates=magnitudes(estimates),
+        references=magnitudes(torch.stack(list(song.references.values()))),
+        roll=piano_roll(song.notes, *song.roll_size(stft))[..., frames],
+        names=song.names,
+        start=start,
+        title=f"{song.track.split}/{song.track.id}",
+    )
+    figure.savefig(folder / "separation.png")
+
+
+def main(conf, args):
+    exp_dir = Path(args.exp_dir)
+    manifest = Manifest.load(args.data_dir)
+    separators, transcriptors = load(args)
+    final_row, final = list(separators.items())[-1]
+    templates = settings.templates(args, manifest.sample_rate)
+    sounding, shares = settings.sounding(args), settings.informed_shares(args, manifest)
+
+    @torch.no_grad()
+    def masks_of(mixture):
+        wav, _ = final.normalize(mixture.unsqueeze(0))
+        return final.masks(final.stft.magnitude(final.stft(wav)))[0]
+
+    records, skipped = [], []
+    splits = splits_to_score(manifest, args.test_splits)
+    for split in splits:
+        tracks = manifest.select(split)
+        for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
+            try:
+                song = TestTrack(manifest, track)
+            except ValueError as error:
+                skipped.append(f"{split}/{track.id}: {error}")
+                continue
+            made, estimates = score_separation(
+                song, separators, final.stft, templates, shares, **sounding
+            )
+            for row, transcriptor in transcriptors.items():
+                # Each transcriptor is heard with the separator it was trained with.
+                separated = estimates.get(row, estimates[args.row])
+                made += score_transcription(song, row, transcriptor, separated)
+            identity = {"seed": args.seed, "test_set": split}
+            records += [{**record, **identity} for record in made]
+            if number < args.n_examples:
+                folder = exp_dir / "examples" / split / track.id
+                write_example(folder, song, estimates[final_row], masks_of, final.stft)
+    if not records:
+        raise SystemExit("No test track has stems, so nothing can be scored. " + " ".join(skipped))
+
+    frame = tidy(records)
+    order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]
+    order += [args.row, "pre-train", args.finetune_row, RATIO_ORACLE]
+    summary = summarise(frame)
+    with atomic_path(exp_dir / "all_metrics.csv") as temporary:
+        all_metrics(frame).to_csv(temporary, index=False)
+    print(write_tables(exp_dir, tables(summary, order, manifest.names)))
+    scored = [split for split in splits if split in set(frame.test_set)]
+    details = [detail_table(summary, split, order, manifest.names) for split in scored]
+    write_tables(exp_dir, details, "details")
+    flat = flat_metrics(summary, final_row, scored[0])
+    write_json(exp_dir / "final_metrics.json", flat)
+
+    for split in scored:
+        figure = plot_box(frame, order=order, test_set=split)
+        figure.savefig(exp_dir / f"si_sdr_{split}.png")
+    logs = {
+        folder.name: path
+        for folder in sorted(exp_dir.iterdir())
+        for path in sorted(folder.glob("logs/version_*/metrics.csv"))[-1:]
+    }
+    if logs:
+        plot_training_curves(logs).savefig(exp_dir / "training_curves.png")
+
+    with atomic_path(exp_dir / "conf.yml") as temporary:
+        temporary.write_text(yaml.safe_dump(conf, sort_keys=False))
+    save_model(final, exp_dir / "best_model.pth", row=final_row, final_metrics=flat)
+    publish = exp_dir / "publish_dir"
+    publish.mkdir(exist_ok=True)
+    (publish / "recipe_name.txt").write_text("asteroid_scoresup/slakh\n")
+    package = final.serialize()
+    package.update(SlakhDataset(manifest, "train").get_infos())
+    package["licenses"] = json.dumps(package["licenses"])
+    save_publishable(publish, package, metrics=flat, train_conf=conf)
+    for line in skipped:
+        print(f"Not scored: {line}")
+
+
+if __name__ == "__main__":
+    main(*settings.parse(parser))

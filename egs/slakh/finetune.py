@@ -1,0 +1,77 @@
+"""Step 3: separator and transcriptor learn together, with or without adversarial losses."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from local import settings
+
+from asteroid_scoresup.data import Manifest
+from asteroid_scoresup.engine import (
+    FineTuneSystem,
+    LogLossTerms,
+    LogValidationSISDR,
+    claim_folder,
+    fit,
+    save_model,
+    warmup_cosine,
+)
+from asteroid_scoresup.losses import ScoreSupervisedLoss
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
+parser.add_argument("--adversarial", default="none", choices=["none", "aml", "atl", "aml+atl"])
+parser.add_argument("--separator", required=True, help="best_model.pth of step 2")
+parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1")
+
+
+def main(conf, args):
+    claim_folder(args.exp_dir, conf)
+    manifest = Manifest.load(args.data_dir)
+    separator = TCNSeparator.from_pretrained(args.separator)
+    transcriptor = ScoreTranscriptor.from_pretrained(args.transcriptor)
+    weights = settings.mixture_weights(args)
+    weights["transcription"] = args.transcription_weight
+    loss = ScoreSupervisedLoss(
+        weights,
+        separator.stft,
+        transcriptor,
+        settings.templates(args, manifest.sample_rate),
+        args.classes_heard,
+    )
+    train, validation = settings.loaders(args, args.f_steps, args.f_batch_size, weights=weights)
+    # beta1 = 0.5 is customary where two networks chase each other.
+    optimizers = [
+        torch.optim.Adam(separator.parameters(), lr=args.f_lr_separator),
+        torch.optim.Adam(transcriptor.parameters(), lr=args.f_lr_transcriptor, betas=(0.5, 0.999)),
+    ]
+    n_steps = args.f_epochs * args.f_steps
+    system = FineTuneSystem(
+        separator,
+        transcriptor,
+        loss,
+        optimizers,
+        train,
+        validation,
+        [warmup_cosine(optimizer, n_steps, args.warmup_steps) for optimizer in optimizers],
+        aml=args.aml_weight if "aml" in args.adversarial else 0.0,
+        atl=args.atl_weight if "atl" in args.adversarial else 0.0,
+        gradient_clip=args.gradient_clip,
+        config=conf,
+    )
+    best = fit(
+        system,
+        args.exp_dir,
+        args.f_epochs,
+        callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
+        precision=args.precision,
+        quiet=args.quiet,
+    )
+    save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
+    save_model(transcriptor, Path(args.exp_dir) / "best_transcriptor.pth", training=best)
+    print(f"Fine-tuned ({args.adversarial}): validation loss {best['best_val_loss']:.3f}")
+
+
+if __name__ == "__main__":
+    main(*settings.parse(parser))

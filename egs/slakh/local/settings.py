@@ -1,0 +1,159 @@
+"""Reads the recipe's settings and builds from them what every step needs."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from asteroid.utils import parse_args_as_dict, prepare_parser_from_dict
+
+from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.score import HarmonicTemplates
+
+HERE = Path(__file__).parent
+MIXTURE_LOSSES = {
+    "clip": ("clip", "clip_weight"),
+    "frame": ("frame", "frame_weight"),
+    "harmonic": ("harmonic", "harmonic_weight"),
+    "soft": ("soft_harmonic", "soft_weight"),
+    "informed": ("informed", "informed_weight"),
+}
+
+
+def parse(parser):
+    """Settings of a run: conf.yml, then the preset, then the flags."""
+    presets = yaml.safe_load((HERE / "presets.yml").read_text())
+    parser.add_argument("--exp_dir", required=True, help="folder of this step")
+    parser.add_argument("--preset", default="mini", choices=sorted(presets))
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--preset", default="mini")
+    preset = chosen.parse_known_args()[0].preset
+    conf = yaml.safe_load((HERE / "conf.yml").read_text())
+    for key, value in (presets.get(preset) or {}).items():
+        section = next(name for name, values in conf.items() if key in values)
+        conf[section][key] = value
+    conf, args = parse_args_as_dict(
+        prepare_parser_from_dict(conf, parser=parser), return_plain_args=True
+    )
+    # Asteroid's parser adds a group for positional arguments; we have none.
+    conf = {name: values for name, values in conf.items() if values}
+    for key in ("help", "quiet"):
+        conf["main_args"].pop(key, None)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    torch.set_float32_matmul_precision("high")
+    pl.seed_everything(args.seed, workers=True, verbose=False)
+    return conf, args
+
+
+def mixture_weights(args):
+    """Loss weights of the chosen mixture losses, from ``--mixture_loss clip+harmonic``."""
+    weights = {}
+    for name in filter(None, args.mixture_loss.split("+")):
+        if name not in MIXTURE_LOSSES:
+            raise SystemExit(
+                f"--mixture_loss {args.mixture_loss}: {name!r} is none of "
+                f"{', '.join(MIXTURE_LOSSES)} (join them with +)."
+            )
+        term, key = MIXTURE_LOSSES[name]
+        weights[term] = getattr(args, key)
+    return weights
+
+
+def network(args):
+    """Arguments that every network shares."""
+    keys = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
+    keys += ("conv_kernel_size", "norm_type")
+    manifest = Manifest.load(args.data_dir)
+    frames = args.segment * manifest.sample_rate / args.hop_length
+    if 2 ** (args.n_blocks - 1) >= frames:
+        raise SystemExit(
+            f"n_blocks {args.n_blocks} reaches {2 ** (args.n_blocks - 1)} frames to each side, "
+            f"but a segment has {frames:.0f}: its outer taps would never be trained. "
+            "Use fewer blocks or longer segments."
+        )
+    shared = {key: getattr(args, key) for key in keys}
+    return {"sources": manifest.names, "sample_rate": manifest.sample_rate, **shared}
+
+
+def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
+    """Training loader (random segments) and validation loader (fixed ones).
+
+    Where `weights` has the informed term, its shares are fitted first, if they are not there yet.
+    """
+    manifest = Manifest.load(args.data_dir)
+    shares = informed_shares(args, manifest) if "informed" in weights else None
+    if shares is not None:
+        tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
+        shares.fit_all(tracks, progress=not args.quiet)
+    shared = dict(
+        segment=args.segment,
+        n_fft=args.n_fft,
+        hop_length=args.hop_length,
+        targets=targets,
+        shares=shares,
+        seed=args.seed,
+        **sounding(args),
+    )
+    train = SlakhDataset(
+        manifest,
+        "train",
+        n_segments=steps * batch_size,
+        gain_db=args.gain_db,
+        eq_db=args.eq_db,
+        saliency=args.saliency,
+        remix=remix,
+        **shared,
+    )
+    held_out = "validation"
+    if not any(track.split == held_out for track in manifest.tracks):
+        held_out = "train"
+        print(
+            "Warning: there is no validation split; checkpoints are chosen on the training songs."
+        )
+    validation = SlakhDataset(manifest, held_out, **shared)
+    return (
+        make_loader(train, batch_size, args.num_workers),
+        make_loader(validation, batch_size, args.num_workers),
+    )
+
+
+def informed_shares(args, manifest):
+    """The score-informed shares of the settings."""
+    return InformedShares(
+        manifest,
+        args.n_fft,
+        args.hop_length,
+        iterations=args.informed_iterations,
+        n_partials=args.n_partials,
+        relative_width=args.relative_width,
+        decay=args.partial_decay,
+        inharmonicity=args.inharmonicity,
+        power=args.informed_power,
+        sounding=sounding(args),
+    )
+
+
+def sounding(args):
+    """How long and how strongly notes sound, for the rolls behind harmonic masks."""
+    return dict(
+        before=args.sound_before,
+        after=args.sound_after,
+        fade=args.fade,
+        use_velocity=args.use_velocity,
+    )
+
+
+def templates(args, sample_rate):
+    """Harmonic templates of the settings."""
+    return HarmonicTemplates(
+        sample_rate,
+        args.n_fft,
+        n_partials=args.n_partials,
+        relative_width=args.relative_width,
+        decay=args.partial_decay,
+        inharmonicity=args.inharmonicity,
+        power=args.soft_power,
+    )

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# Trains a separator from recordings and scores, as in "Transcription Is All You Need"
+# (Hung, Wichern, Le Roux 2021), and evaluates it.
+#
+#   bash run.sh --preset mini                          on songs that stage 0 synthesizes
+#   bash run.sh --slakh_dir /data/slakh2100_flac_redux --preset paper
+#   bash run.sh --slakh_dir /data/my_songs             a folder of audio + MIDI pairs
+#   bash run.sh --tag mine --stage 3                   goes on with the transcriptor of exp/slakh_mine
+#
+# A stage that was killed goes on from its last checkpoint when it is run again.
+
+# Stages: 0 synthesize, 1 prepare, 2 transcriptor, 3 separator, 4 fine-tune, 5 evaluate.
+stage=0
+stop_stage=5
+# Name of the experiment: its folder is exp/slakh_<tag>. Default: made from the choices below.
+tag=
+# CUDA devices, for example 0; empty for all.
+id=
+python=python
+
+# Data: a Slakh folder or a folder of (audio, MIDI) pairs; empty to synthesize (stage 0).
+slakh_dir=
+# Where stage 0 and stage 1 write. Default: data/<preset>.
+data_dir=
+# For stage 0: a folder of MIDI files, instead of the recipe's own composer.
+midi_dir=
+# For stage 1: a slakh-utils JSON with the splits; empty to split by folder.
+splits=
+# Classes, as name=GM programs,inst_class;...  Default: bass, guitar, piano.
+classes=
+# submix (sum of the classes, the paper's setting) or song (everything).
+mixture=submix
+n_jobs=
+# Where the experiments lie. Default: exp, beside this script.
+exp_root=
+
+# Sizes and budgets: mini, small or paper (local/presets.yml).
+preset=mini
+# What teaches the separator: score, activity (the weak baseline) or stems (the upper bound).
+supervision=score
+# Mixture losses of steps 2 and 3, joined by +: clip, frame, harmonic (all of the paper),
+# soft and informed (both ours).
+mixture_loss=clip+informed
+# Step 3: none, aml, atl or aml+atl.
+adversarial=none
+# Uses this transcriptor instead of training one in stage 2.
+transcriptor=
+seed=0
+# Further settings of local/conf.yml for all training scripts, for example "--s_epochs 20".
+train_opts=
+
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$recipe/utils/parse_options.sh"
+absolute() { [ -z "$1" ] || realpath -m -- "$1"; }
+slakh_dir=$(absolute "$slakh_dir") data_dir=$(absolute "$data_dir") midi_dir=$(absolute "$midi_dir")
+splits=$(absolute "$splits") transcriptor=$(absolute "$transcriptor") exp_root=$(absolute "$exp_root")
+cd "$recipe"
+[ -z "$id" ] || export CUDA_VISIBLE_DEVICES="$id"
+case "$supervision" in score|activity|stems) ;; *)
+  echo "--supervision is score, activity or stems, found '$supervision'." >&2; exit 2 ;; esac
+case "$adversarial" in none|aml|atl|aml+atl) ;; *)
+  echo "--adversarial is none, aml, atl or aml+atl, found '$adversarial'." >&2; exit 2 ;; esac
+
+data_dir=${data_dir:-$recipe/data/$preset}
+prepared=$data_dir/prepared
+tag=${tag:-${preset}_${supervision}_${mixture_loss}_${adversarial}_seed${seed}}
+exp=${exp_root:-exp}/slakh_$tag
+critic=score
+[ "$supervision" != activity ] || critic=activity
+transcriptor=${transcriptor:-$exp/transcriptor/best_model.pth}
+common=(--preset "$preset" --data_dir "$prepared" --seed "$seed")
+jobs=(); [ -z "$n_jobs" ] || jobs=(--jobs "$n_jobs")
+
+need() { # file, stage that makes it
+  [ -e "$1" ] || { echo "Stage $now needs $1, which stage $2 makes: run with --stage $2." >&2; exit 1; }
+}
+run_stage() { # number, title, what it reads, what it writes; then the command
+  now=$1
+  echo; echo "Stage $1: $2"; echo "  reads  $3"; echo "  writes $4"
+  SECONDS=0
+}
+end_stage() { printf '  stage %s took %d min %02d s\n' "$now" $((SECONDS / 60)) $((SECONDS % 60)); }
+runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+
+if runs 0 && [ -z "$slakh_dir" ]; then
+  run_stage 0 "synthesize songs in Slakh's format" "${midi_dir:-our own composer}" "$data_dir/slakh"
+  case "$preset" in
+    mini)  songs=(--n_train 160 --n_validation 8 --n_test 10 --n_test_unseen 10 --seconds 30) ;;
+    small) songs=(--n_train 600 --n_validation 16 --n_test 20 --n_test_unseen 20 --seconds 40) ;;
+    paper) songs=(--n_train 1500 --n_validation 60 --n_test 100 --n_test_unseen 50 --seconds 120) ;;
+    *) echo "--preset is mini, small or paper, found '$preset'." >&2; exit 2 ;;
+  esac
+  [ -z "$midi_dir" ] || songs=(--midi_dir "$midi_dir")
+  $python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \
+    --sample_rate 16000 ${jobs[@]+"${jobs[@]}"}
+  end_stage
+fi
+
+if runs 1; then
+  run_stage 1 "prepare" "${slakh_dir:-$data_dir/slakh}" "$prepared"
+  [ -n "$slakh_dir" ] || need "$data_dir/slakh" 0
+  options=(--mixture "$mixture")
+  [ -z "$classes" ] || options+=(--classes "$classes")
+  [ -z "$splits" ] || options+=(--splits "$splits")
+  $python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
+    "${options[@]}" ${jobs[@]+"${jobs[@]}"}
+  end_stage
+fi
+
+if runs 2; then
+  run_stage 2 "step 1, train the transcriptor on mixtures" "$prepared" "$transcriptor"
+  need "$prepared/manifest.json" 1
+  if [ "$transcriptor" != "$exp/transcriptor/best_model.pth" ]; then
+    echo "  it was given by --transcriptor: nothing to train"
+  else
+    $python train_transcriptor.py --exp_dir "$exp/transcriptor" --critic "$critic" "${common[@]}" $train_opts
+  fi
+  end_stage
+fi
+
+if runs 3; then
+  run_stage 3 "step 2, train the separator against the frozen transcriptor" "$transcriptor" "$exp/separator"
+  need "$prepared/manifest.json" 1
+  need "$transcriptor" 2
+  $python train_separator.py --exp_dir "$exp/separator" --critic "$transcriptor" \
+    --supervision "$supervision" --mixture_loss "$mixture_loss" "${common[@]}" $train_opts
+  end_stage
+fi
+
+if runs 4 && [ "$supervision" = score ]; then
+  run_stage 4 "step 3, fine-tune both together (adversarial: $adversarial)" "$exp/separator" "$exp/finetune"
+  need "$exp/separator/best_model.pth" 3
+  need "$transcriptor" 2
+  $python finetune.py --exp_dir "$exp/finetune" --separator "$exp/separator/best_model.pth" \
+    --transcriptor "$transcriptor" --mixture_loss "$mixture_loss" --adversarial "$adversarial" \
+    "${common[@]}" $train_opts
+  end_stage
+fi
+
+if runs 5; then
+  run_stage 5 "evaluate on whole test tracks" "$exp" "$exp/tables.md, final_metrics.json, examples/ ..."
+  need "$prepared/manifest.json" 1
+  need "$exp/separator/best_model.pth" 3
+  models=(--separator "$exp/separator/best_model.pth")
+  case "$supervision" in
+    score) models+=(--row "isolated, $mixture_loss" --transcriptor "$transcriptor") ;;
+    activity) models+=(--row "baseline, $mixture_loss") ;;
+    stems) models+=(--row supervised) ;;
+  esac
+  if [ "$supervision" = score ] && [ -e "$exp/finetune/best_model.pth" ]; then
+    name="fine-tune, $mixture_loss"
+    [ "$adversarial" = none ] || name="$name, $adversarial"
+    models+=(--finetuned "$exp/finetune" --finetune_row "$name")
+  fi
+  $python eval.py --exp_dir "$exp" "${models[@]}" "${common[@]}" $train_opts
+  end_stage
+fi

@@ -1,0 +1,76 @@
+"""Step 2: trains the separator against the frozen critic, or on stems for the upper bound."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from asteroid.engine.system import System
+from local import settings
+
+from asteroid_scoresup.data import Manifest
+from asteroid_scoresup.engine import (
+    LogLossTerms,
+    LogValidationSISDR,
+    SeparatorFront,
+    claim_folder,
+    fit,
+    save_model,
+    warmup_cosine,
+)
+from asteroid_scoresup.losses import ScoreSupervisedLoss
+from asteroid_scoresup.models import SpectrogramModel, TCNSeparator
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--supervision", default="score", choices=["score", "activity", "stems"])
+parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
+parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
+
+
+def main(conf, args):
+    claim_folder(args.exp_dir, conf)
+    manifest = Manifest.load(args.data_dir)
+    critic = SpectrogramModel.from_pretrained(args.critic)
+    separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
+    if args.start_from_transcriptor:
+        separator.load_trunk(critic)
+    if args.supervision == "stems":
+        weights, targets = {"stems": 1.0}, "both"
+    else:
+        weights, targets = settings.mixture_weights(args), "score"
+        weights["transcription"] = args.transcription_weight
+    loss = ScoreSupervisedLoss(
+        weights,
+        separator.stft,
+        critic,
+        settings.templates(args, manifest.sample_rate),
+        args.classes_heard,
+    )
+    train, validation = settings.loaders(
+        args, args.s_steps, args.s_batch_size, targets=targets, weights=weights
+    )
+    optimizer = torch.optim.Adam(separator.parameters(), lr=args.s_lr)
+    schedule = warmup_cosine(optimizer, args.s_epochs * args.s_steps, args.warmup_steps)
+    system = System(
+        SeparatorFront(separator),
+        optimizer,
+        loss,
+        train,
+        validation,
+        {"interval": "step", "scheduler": schedule},
+        conf,
+    )
+    best = fit(
+        system,
+        args.exp_dir,
+        args.s_epochs,
+        callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
+        gradient_clip=args.gradient_clip,
+        precision=args.precision,
+        quiet=args.quiet,
+    )
+    save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
+    print(f"TCNSeparator ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
+
+
+if __name__ == "__main__":
+    main(*settings.parse(parser))

@@ -1,0 +1,47 @@
+"""Step 1: trains the transcriptor (or, for the weak baseline, the activity classifier)."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from asteroid.engine.system import System
+from local import settings
+
+from asteroid_scoresup.engine import TranscriptorFront, claim_folder, fit, save_model, warmup_cosine
+from asteroid_scoresup.losses import TranscriptionLoss
+from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--critic", default="score", choices=["score", "activity"])
+
+
+def main(conf, args):
+    claim_folder(args.exp_dir, conf)
+    kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
+    transcriptor = kind(**settings.network(args))
+    train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
+    optimizer = torch.optim.Adam(transcriptor.parameters(), lr=args.t_lr)
+    schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
+    system = System(
+        TranscriptorFront(transcriptor),
+        optimizer,
+        TranscriptionLoss(),
+        train,
+        validation,
+        {"interval": "step", "scheduler": schedule},
+        conf,
+    )
+    best = fit(
+        system,
+        args.exp_dir,
+        args.t_epochs,
+        gradient_clip=args.gradient_clip,
+        precision=args.precision,
+        quiet=args.quiet,
+    )
+    save_model(transcriptor, Path(args.exp_dir) / "best_model.pth", training=best)
+    print(f"{kind.__name__}: validation loss {best['best_val_loss']:.3f}")
+
+
+if __name__ == "__main__":
+    main(*settings.parse(parser))

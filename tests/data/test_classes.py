@@ -1,0 +1,55 @@
+"""The mapping of instruments to classes."""
+
+import pytest
+
+from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap, SourceClass
+
+
+def test_default_classes_are_those_of_the_paper():
+    classes = ClassMap.parse(DEFAULT_CLASSES)
+    assert classes.names == ("bass", "guitar", "piano") and len(classes) == 3
+    assert [classes.index_of(program=p) for p in (33, 24, 31, 0, 7, 8, 128)] == [
+        0, 1, 1, 2, 2, None, None,
+    ]  # fmt: skip
+    assert [source.default_program for source in classes.classes] == [32, 24, 0]
+
+
+def test_text_and_back():
+    text = "low=32-34,43,Bass;drums=128,Drums;all=Synth Pad"
+    classes = ClassMap.parse(text)
+    again = ClassMap.parse(str(classes))
+    assert str(again) == str(classes) and again.classes == classes.classes
+
+
+def test_the_inst_class_decides_where_a_class_names_any():
+    classes = ClassMap.parse("piano=0-7,Piano;organ=16-20")
+    assert classes.index_of(program=16, inst_class="PIANO") == 0
+    assert classes.index_of(program=0, inst_class="Organ") is None
+    assert classes.index_of(program=16, inst_class="Organ") == 1
+    assert classes.index_of() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "At least one class"),
+        ("bass", "Cannot read the class 'bass'"),
+        ("bass=", "Cannot read the class 'bass='"),
+        ("Bass=33", "'Bass' is no class name"),
+        ("../x=33", "no class name"),
+        ("mixture=33", "'mixture' is taken"),
+        ("residual=33", "'residual' is taken"),
+        ("bass=39-32", "range '39-32' of class 'bass' is empty"),
+        ("bass=129", "names program 129"),
+        ("a=1-5;b=5", "5 belongs to both 'a' and 'b'"),
+        ("a=Bass;b=bass", "'bass' belongs to both"),
+        ("a=1;a=2", "stands twice"),
+    ],
+)
+def test_bad_texts_say_what_is_wrong(text, message):
+    with pytest.raises(ValueError, match=message):
+        ClassMap.parse(text)
+
+
+def test_a_class_without_programs_has_a_default():
+    assert SourceClass("pad", frozenset(), frozenset({"Synth Pad"})).default_program == 0

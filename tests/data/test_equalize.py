@@ -1,0 +1,51 @@
+"""The random equaliser: one smooth response for mixture and stems alike."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import RATE, write_folder
+
+from asteroid_scoresup.data import SlakhDataset, equalize
+
+
+def response_db(seed, spread=4.0, length=2048):
+    impulse = torch.zeros(2, length, dtype=torch.float64)
+    impulse[0, 0] = 1
+    filtered = equalize(impulse, RATE, spread, np.random.default_rng(seed))
+    assert filtered[1].abs().max() < 1e-12  # silence stays silent
+    return 20 * np.log10(np.abs(np.fft.rfft(filtered[0].numpy())))
+
+
+def test_it_has_the_spread_that_was_asked_for():
+    responses = np.stack([response_db(seed) for seed in range(600)])
+    # At the ends a band stands alone; between two bands they are averaged.
+    for end in (0, -1):
+        assert responses[:, end].std() == pytest.approx(4.0, rel=0.12)
+        assert responses[:, end].mean() == pytest.approx(0.0, abs=0.5)
+    assert (responses.std(0) < 4.6).all() and (responses.std(0) > 2.3).all()
+
+
+def test_it_is_smooth():
+    frequency = np.fft.rfftfreq(2048, 1 / RATE)
+    octaves = np.diff(np.log2(frequency[21:]))
+    assert np.abs(np.diff(response_db(1)[21:]) / octaves).max() < 30
+
+
+def test_no_spread_is_no_change():
+    noise = torch.randn(3, 1000, generator=torch.Generator().manual_seed(0))
+    filtered = equalize(noise, RATE, 0.0, np.random.default_rng(0))
+    torch.testing.assert_close(filtered, noise, atol=1e-5, rtol=1e-4)
+
+
+def test_the_dataset_filters_mixture_and_stems_alike(tmp_path):
+    manifest = write_folder(tmp_path)
+    shared = dict(targets="both", segment=1.024, n_segments=4, n_fft=256, hop_length=64)
+    plain = SlakhDataset(manifest, "train", **shared)
+    coloured = SlakhDataset(manifest, "train", eq_db=6.0, **shared)
+    for index in range(4):
+        mixture, targets = coloured[index]
+        torch.testing.assert_close(targets["sources"].sum(0), mixture, atol=1e-5, rtol=1e-4)
+        before = plain[index][0]
+        assert torch.equal(targets["roll"], plain[index][1]["roll"])
+        assert (mixture - before).abs().max() > 0.05 * before.abs().max()
+        assert torch.equal(coloured[index][0], mixture)  # it belongs to the item, not to the call

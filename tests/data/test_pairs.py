@@ -1,0 +1,136 @@
+"""Own songs: which audio file belongs to which MIDI file."""
+
+import pytest
+import soundfile as sf
+from slakh_folder import RATE, melody, play, write_midi
+
+from asteroid_scoresup.data.pairs import find_pairs
+from asteroid_scoresup.data.songs import Settings, Unusable, find_sources, read_song
+
+CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
+
+
+def touch(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"")
+
+
+def test_pairs_of_one_folder(tmp_path):
+    touch(
+        tmp_path,
+        "a.wav",
+        "a.mid",
+        "B.FLAC",
+        "b.MIDI",
+        "notes.txt",
+        ".hidden.wav",
+        "sub/a.mp3",
+        "sub/a.mid",
+    )
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [pair.id for pair in pairs] == ["B", "a", "sub__a"] and not unpaired
+    assert pairs[2].audio == tmp_path / "sub/a.mp3" and pairs[2].midi == tmp_path / "sub/a.mid"
+
+
+def test_pairs_of_two_folders(tmp_path):
+    touch(tmp_path, "train/audio/a.wav", "train/midi/a.mid", "val/audio/a.wav", "val/midi/a.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [(pair.id, pair.split) for pair in pairs] == [
+        ("audio__a", "train"),
+        ("audio__a", "validation"),
+    ]
+    assert (
+        all(pair.audio.parent.parent == pair.midi.parent.parent for pair in pairs) and not unpaired
+    )
+
+
+def test_what_has_no_partner_is_told(tmp_path):
+    touch(tmp_path, "a.wav", "b.mid", "c.wav", "c.mp3", "c.mid", "d.wav", "d.mid", "d.midi")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [pair.audio.name for pair in pairs] == ["c.wav"]
+    assert unpaired == [
+        ("a.wav", "audio without MIDI"),
+        ("b.mid", "MIDI without audio"),
+        ("c.mp3", "another audio file was taken"),
+        ("d.mid", "MIDI without audio"),
+        ("d.midi", "MIDI without audio"),
+        ("d.wav", "more than one MIDI file fits"),
+    ]
+
+
+def test_a_partner_elsewhere_must_be_the_only_one(tmp_path):
+    touch(tmp_path, "x/a.wav", "y/a.wav", "z/a.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert not pairs and len(unpaired) == 3
+
+
+def test_odd_names_become_folder_names(tmp_path):
+    touch(
+        tmp_path, "My songs/.../x", "My songs/Für Elise (live).wav", "My songs/Für Elise (live).mid"
+    )
+    pairs, _ = find_pairs(tmp_path)
+    assert pairs[0].id == "My_songs__Für_Elise_live_"
+
+
+def test_splits(tmp_path):
+    touch(tmp_path, *(f"s{k}.{suffix}" for k in range(10) for suffix in ("wav", "mid")))
+    layout, sources, _ = find_sources(tmp_path)
+    assert layout == "pairs" and [s.split for s in sources].count("validation") == 1
+    touch(tmp_path, "valid/v.wav", "valid/v.mid")
+    found = {source.id: source.split for source in find_sources(tmp_path)[1]}
+    assert found.pop("v") == "validation" and set(found.values()) == {"train"}
+    found = {source.id: source.split for source in find_sources(tmp_path, {"test": ["s1"]})[1]}
+    assert found == {"s1": "test"}
+
+
+def write_pair(root, *instruments, seconds=3.0):
+    rows = [row for _, part in instruments for row in part]
+    sf.write(root / "song.wav", play(rows, seconds), RATE)
+    write_midi(root / "song.mid", *instruments)
+    return find_sources(root)[1][0]
+
+
+def test_classes_come_from_the_programs(tmp_path):
+    bass, keys, strings = melody(0, 3.0, 36), melody(1, 3.0, 60), melody(2, 3.0, 70)
+    source = write_pair(tmp_path, (35, bass), (4, keys), (48, strings), (128, [(0.0, 0.1, 36, 90)]))
+    song = read_song(source, Settings(CLASSES, mixture="song"))
+    assert song.references == {} and song.mixture.dtype == "float32" and len(song.mixture) == 48000
+    assert [int((song.notes.source == k).sum()) for k in range(3)] == [len(bass), 0, len(keys)]
+    assert song.facts["programs"] == {"bass": [35], "piano": [4]}
+    assert song.facts["other_programs"] == [48]
+    assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 1}]
+
+
+def test_labels_are_shifted_only_when_asked(tmp_path):
+    source = write_pair(tmp_path, (33, [(0.0, 1.0, 40, 90)]))
+    assert read_song(source, Settings(CLASSES, mixture="song")).notes.pitch.tolist() == [40]
+    shifted = Settings(CLASSES, mixture="song", label_shift="bass=-12")
+    assert read_song(source, shifted).notes.pitch.tolist() == [28]
+
+
+def test_a_song_without_notes_of_the_classes_says_what_it_has(tmp_path):
+    source = write_pair(tmp_path, (48, melody(0, 3.0)))
+    with pytest.raises(Unusable, match="no notes of bass, guitar, piano are left") as error:
+        read_song(source, Settings(CLASSES, mixture="song"))
+    assert error.value.detail == "programs of no class: 48"
+
+
+def test_drums_can_be_a_class(tmp_path):
+    source = write_pair(tmp_path, (128, melody(0, 3.0)), (0, melody(1, 3.0)))
+    song = read_song(source, Settings("drums=128,Drums;piano=0-7", mixture="song"))
+    assert set(song.notes.source.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mixture": "all"}, "mixture must be one of"),
+        ({"sample_rate": 10}, "sample_rate must be"),
+        ({"label_shift": "drums=1"}, "Cannot read the label shift"),
+        ({"classes": "x"}, "Cannot read the class"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**{"classes": CLASSES, **settings})

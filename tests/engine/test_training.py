@@ -1,0 +1,373 @@
+"""Fitting: the schedule, the folder, resuming, choosing, learning; and no stem anywhere."""
+
+import csv
+import math
+import shutil
+
+import pytest
+import soundfile as sf
+import torch
+import yaml
+from asteroid.engine.system import System
+from asteroid.losses import singlesrc_neg_sisdr
+from asteroid.models import ConvTasNet
+from pytorch_lightning import Callback
+from tiny import (
+    HOP,
+    N_FFT,
+    RATE,
+    differing,
+    loaders,
+    separator,
+    state_of,
+    step_one,
+    step_three,
+    step_two,
+    stft,
+    templates,
+    transcriptor,
+    write_folder,
+)
+
+from asteroid_scoresup.data import Manifest, SlakhDataset
+from asteroid_scoresup.engine import (
+    LogLossTerms,
+    LogValidationSISDR,
+    claim_folder,
+    fit,
+    save_model,
+    warmup_cosine,
+)
+from asteroid_scoresup.losses import ScoreSupervisedLoss, transcription_loss
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("prepared"))
+
+
+# ---------------------------------------------------------------- the learning rate
+
+
+@pytest.mark.parametrize("n_steps, warmup, hold", [(100, 10, 0.3), (100, 50, 0.3), (20, 0, 0.0)])
+def test_learning_rate(n_steps, warmup, hold):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    schedule = warmup_cosine(optimizer, n_steps, warmup, hold)
+    begin = max(warmup, int(hold * n_steps))
+    for step in range(n_steps + 5):
+        if step < warmup:
+            expected = 2.0 * (step + 1) / warmup
+        elif step < begin:
+            expected = 2.0
+        else:
+            turn = math.pi * min((step - begin) / (n_steps - begin), 1)
+            expected = 0.02 + 1.98 * (1 + math.cos(turn)) / 2
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
+        optimizer.step()
+        schedule.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+# ---------------------------------------------------------------- the folder
+
+
+CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_args": None}
+
+
+def test_a_folder_belongs_to_its_configuration(tmp_path):
+    folder = tmp_path / "exp" / "run"
+    claim_folder(folder, CONF)
+    assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
+    claim_folder(folder, {**CONF, "training": {"s_epochs": 9}})  # going on for longer is allowed
+    assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
+    message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
+    with pytest.raises(ValueError, match=message):
+        claim_folder(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}})
+    with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
+        claim_folder(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}})
+    assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
+
+
+# ---------------------------------------------------------------- choosing and going on
+
+
+class Scripted(System):
+    """Its weight counts the steps; its validation losses are given beforehand."""
+
+    losses = (3.0, 1.0, 2.0, 4.0, 5.0, 6.0)
+
+    def __init__(self, manifest):
+        net = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(net.weight)
+        optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+        super().__init__(net, optimizer, None, *loaders(manifest, steps=2))
+
+    def training_step(self, batch, batch_nb):
+        return -self.model.weight.sum()
+
+    def validation_step(self, batch, batch_nb):
+        self.log("val_loss", torch.tensor(self.losses[self.current_epoch]), on_epoch=True)
+
+
+def test_the_best_epoch_is_chosen_and_the_last_is_where_it_goes_on(manifest, tmp_path):
+    system = Scripted(manifest)
+    best = fit(system, tmp_path, 5, quiet=True)
+    assert system.model.weight.item() == 4.0  # two steps an epoch, the second epoch was best
+    assert not system.training
+    assert best["best_val_loss"] == 1.0 and best["epochs"] == 5
+    assert "epoch=001" in best["best_model_path"]
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["state_dict"]["model.weight"] == 10.0
+    saved = yaml.safe_load((tmp_path / "best_k_models.json").read_text())
+    assert sorted(saved.values()) == [1.0, 2.0, 3.0]
+    assert all((tmp_path / "checkpoints" / name).is_file() for name in saved)
+
+    again = fit(Scripted(manifest), tmp_path, 5, quiet=True)  # nothing left to do
+    assert again == best
+    system = Scripted(manifest)
+    system.losses = (9.0,) * 5 + (0.5,)
+    longer = fit(system, tmp_path, 6, quiet=True)
+    assert system.model.weight.item() == 12.0 and longer["best_val_loss"] == 0.5
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(Callback):
+    """Stops the run at a batch, as a power cut would."""
+
+    def __init__(self, epoch, batch):
+        self.place = epoch, batch
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == self.place:
+            raise Killed
+
+
+def run(build, manifest, folder, epochs, *callbacks):
+    torch.manual_seed(7)  # as the recipe seeds itself whenever it starts
+    system = build(manifest)
+    fit(system, folder, epochs, callbacks=callbacks, quiet=True)
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def three_with_aml(manifest):
+    return step_three(manifest, aml=0.1, atl=0.1)
+
+
+@pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
+def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
+    whole = run(build, manifest, tmp_path / "whole", 3)
+    run(build, manifest, tmp_path / "parts", 1)
+    parts = run(build, manifest, tmp_path / "parts", 3)
+    assert whole["global_step"] == parts["global_step"] > 6
+    assert not differing(whole["state_dict"], parts["state_dict"])
+    assert whole["lr_schedulers"] == parts["lr_schedulers"] != []
+
+
+@pytest.mark.parametrize("build", [step_two, three_with_aml])
+def test_a_run_killed_in_the_middle_goes_on_from_its_last_checkpoint(manifest, tmp_path, build):
+    whole = run(build, manifest, tmp_path / "whole", 3)
+    with pytest.raises(Killed):
+        run(build, manifest, tmp_path / "killed", 3, KillAt(1, 2))
+    starts = []
+
+    class Watch(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            starts.append(trainer.current_epoch)
+
+    resumed = run(build, manifest, tmp_path / "killed", 3, Watch())
+    assert starts == [1, 2]
+    assert not differing(whole["state_dict"], resumed["state_dict"])
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_again(manifest, tmp_path):
+    whole = run(step_one, manifest, tmp_path / "whole", 1)
+    with pytest.raises(Killed):
+        run(step_one, manifest, tmp_path / "killed", 1, KillAt(0, 1))
+    again = run(step_one, manifest, tmp_path / "killed", 1)
+    assert not differing(whole["state_dict"], again["state_dict"])
+
+
+def test_loaded_models_train_in_training_mode_and_the_critic_does_not(manifest, tmp_path):
+    system, modes = step_two(manifest), []
+    system.model.eval()  # as from_pretrained leaves it
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            separator_modes = {module.training for module in system.model.modules()}
+            critic_modes = {module.training for module in system.loss_func.critic.modules()}
+            modes.append((separator_modes, critic_modes))
+
+    fit(system, tmp_path, 2, callbacks=[Watch()], quiet=True)
+    assert modes == [({True}, {False})] * 6  # also after the first validation
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(manifest, tmp_path, caplog):
+    whole = run(step_one, manifest, tmp_path / "whole", 3)
+    run(step_one, manifest, tmp_path / "cut", 2)
+    last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    again = run(step_one, manifest, tmp_path / "cut", 3)
+    assert "last.ckpt cannot be read and is passed over" in caplog.text
+    assert not differing(whole["state_dict"], again["state_dict"])
+
+
+# ---------------------------------------------------------------- learning
+
+
+@pytest.fixture(scope="module")
+def batch(manifest):
+    data = SlakhDataset(manifest, "train", "both", 2.048, n_fft=N_FFT, hop_length=HOP)
+    return torch.utils.data.default_collate([data[i] for i in (0, 2)])
+
+
+def si_sdr(model, batch):
+    wav, targets = batch
+    with torch.no_grad():
+        estimates = model(wav, level=torch.full((len(wav),), 0.1))
+    flat = estimates.flatten(0, 1), targets["sources"].flatten(0, 1)
+    return -float(singlesrc_neg_sisdr(*flat).mean())
+
+
+@pytest.fixture(scope="module")
+def critic(batch):
+    """A transcriptor that reads this batch's stems, alone and mixed at any level."""
+    targets, generator = batch[1], torch.Generator().manual_seed(0)
+    model = transcriptor(bn_chan=32)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(150):
+        gains = torch.rand(2, 4, 3, generator=generator)
+        gains = gains.where(torch.rand(2, 4, 3, generator=generator) > 0.4, 0.0)
+        sounds = (gains[..., None] * targets["sources"][:, None]).sum(2).flatten(0, 1)
+        rolls = (targets["roll"][:, None] * (gains > 0.25)[..., None, None]).flatten(0, 1)
+        logits = model.outputs(stft().magnitude(stft()(sounds)))
+        loss = transcription_loss(logits, rolls)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1
+    return model
+
+
+# Loss weights; how far the loss must fall; SI-SDR to reach, in dB (at the start: -3.8). A net that
+# overfits finds ways to please the clip-level loss and the critic that are no separation, so there
+# only the loss counts.
+OVERFIT = {
+    "clip": ({"clip": 1.0}, 0.05, None),
+    "clip, critic": ({"transcription": 0.2, "clip": 0.5}, 0.1, None),
+    "frame, critic": ({"transcription": 0.2, "frame": 0.5}, 0.1, 3.0),
+    "harmonic, critic": ({"transcription": 0.2, "harmonic": 0.5}, 0.1, 10.0),
+    "soft": ({"soft_harmonic": 1.0}, 0.1, 12.0),
+    "all": ({"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}, 0.2, 10.0),
+    "supervised": ({"stems": 1.0}, 0.1, 14.0),
+}
+
+
+@pytest.mark.parametrize("row", OVERFIT)
+def test_a_tiny_separator_overfits_one_batch(batch, critic, row):
+    wav, targets = batch
+    weights, fall, decibels = OVERFIT[row]
+    loss_func = ScoreSupervisedLoss(weights, stft(), critic, templates())
+    model = separator(bn_chan=32)
+    model.load_trunk(critic)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+    losses = []
+    for _ in range(150):
+        loss = loss_func(model.spectrograms(wav), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < fall * losses[0]
+    if decibels is not None:
+        assert si_sdr(model, batch) > decibels
+
+
+def test_any_model_of_asteroid_trains_with_the_loss_on_the_stock_system(manifest, tmp_path):
+    torch.manual_seed(0)
+    model = ConvTasNet(
+        3, n_filters=32, kernel_size=16, n_blocks=2, n_repeats=1, bn_chan=16, hid_chan=32,
+        skip_chan=16, sample_rate=RATE,
+    )  # fmt: skip
+    critic = transcriptor()
+    loss = ScoreSupervisedLoss({"transcription": 0.1, "clip": 1.0}, stft(), critic)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    before = state_of(critic)
+    system = System(model, optimizer, loss, *loaders(manifest, steps=15))
+    fit(system, tmp_path, 4, callbacks=[LogLossTerms()], gradient_clip=5.0, quiet=True)
+    (path,) = tmp_path.glob("logs/*/metrics.csv")
+    losses = [float(row["val_loss"]) for row in csv.DictReader(path.open()) if row["val_loss"]]
+    assert losses[-1] < 0.95 * losses[0]
+    assert not differing(before, state_of(critic))
+
+
+# ---------------------------------------------------------------- without stems
+
+
+@pytest.fixture
+def bare(manifest, tmp_path):
+    """The prepared set with its references deleted."""
+    shutil.copytree(manifest.root, tmp_path / "bare")
+    for folder in (tmp_path / "bare").rglob("references"):
+        shutil.rmtree(folder)
+    return Manifest.load(tmp_path / "bare")
+
+
+def columns(folder):
+    paths = folder.glob("logs/*/metrics.csv")
+    return {name for path in paths for name in csv.DictReader(path.open()).fieldnames}
+
+
+def test_three_steps_without_a_stem(bare, tmp_path):
+    reading = []
+    one = step_one(bare, steps=10, total=20)
+    for epochs in (1, 2):
+        best = fit(one, tmp_path / "1", epochs, gradient_clip=5.0, quiet=True)
+        reading.append(best["best_val_loss"])
+    assert reading[1] < reading[0]
+    save_model(one.model.transcriptor, tmp_path / "critic.pth", training=best)
+
+    critic = ScoreTranscriptor.from_pretrained(tmp_path / "critic.pth")
+    two = step_two(bare, critic=critic)
+    model = two.model.separator
+    look = [LogLossTerms(), LogValidationSISDR(model, bare)]
+    best = fit(two, tmp_path / "2", 2, callbacks=look, gradient_clip=5.0, quiet=True)
+    save_model(model, tmp_path / "separator.pth", training=best)
+
+    model = TCNSeparator.from_pretrained(tmp_path / "separator.pth")
+    three = step_three(bare, model, critic, aml=0.1, atl=0.1)
+    look = [LogLossTerms(), LogValidationSISDR(model, bare)]
+    best = fit(three, tmp_path / "3", 2, callbacks=look, quiet=True)
+    assert math.isfinite(best["best_val_loss"])
+    assert differing(TCNSeparator.from_pretrained(tmp_path / "separator.pth").state_dict(),
+                     state_of(model))  # fmt: skip
+    for step in "123":
+        assert "val_loss" in columns(tmp_path / step)
+        assert not any("si_sdr" in name for name in columns(tmp_path / step))
+
+
+def test_where_validation_songs_have_stems_they_are_looked_at_and_choose_nothing(
+    manifest, bare, tmp_path, monkeypatch
+):
+    opened = []
+
+    class Logged(sf.SoundFile):
+        def __init__(self, file, *args, **kwargs):
+            opened.append(str(file))
+            super().__init__(file, *args, **kwargs)
+
+    monkeypatch.setattr(sf, "SoundFile", Logged)
+    last = []
+    for name, data in (("seen", manifest), ("bare", bare)):
+        torch.manual_seed(0)
+        system = step_two(data)
+        callbacks = [LogValidationSISDR(system.model.separator, data)]
+        best = fit(system, tmp_path / name, 2, callbacks=callbacks, quiet=True)
+        last.append((best["best_val_loss"], state_of(system)))
+    assert {"val_si_sdr", "val_si_sdr_bass"} <= columns(tmp_path / "seen")
+    assert last[0][0] == last[1][0] and not differing(last[0][1], last[1][1])
+    stems = [path for path in opened if "references" in path]
+    assert stems and all("validation" in path for path in stems)

@@ -1,0 +1,105 @@
+"""The score-informed loss and the shares on disk behind it."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import HOP, N_FFT, separator, stft, write_folder
+
+from asteroid_scoresup.data import InformedShares, SlakhDataset
+from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return write_folder(tmp_path, references=False)
+
+
+def test_the_formula(manifest):
+    rng = np.random.default_rng(0)
+    sources = rng.random((2, 3, 5, 4))
+    mixture = rng.random((2, 5, 4))
+    share = rng.dirichlet([1, 1, 1], (2, 5, 4)).transpose(0, 3, 1, 2)
+    share[:, :, 2] = 0  # nothing is known about this bin
+    sounding = np.zeros((2, 3, 88, 4))
+    sounding[:, 0, 10] = 1
+    sounding[1, 2, 20, :2] = 1
+    expected = []
+    for b in range(2):
+        total = 0.0
+        for f in range(5):
+            for t in range(4):
+                if share[b, :, f, t].sum() > 0:
+                    wanted = share[b, :, f, t] * mixture[b, f, t]
+                    total += np.abs(sources[b, :, f, t] - wanted).sum()
+                else:
+                    active = sounding[b, :, :, t].any(-1)
+                    total += abs(mixture[b, f, t] - sources[b, active, f, t].sum())
+                    total += sources[b, ~active, f, t].sum()
+        expected.append(total / mixture[b].sum())
+    found = informed_loss(*map(torch.from_numpy, (sources, mixture, share, sounding)))
+    assert float(found) == pytest.approx(np.mean(expected))
+
+
+def test_segments_get_the_shares_of_their_place(manifest):
+    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
+    data = SlakhDataset(
+        manifest, "train", segment=1.024, n_segments=8, n_fft=N_FFT, hop_length=HOP, shares=shares
+    )
+    whole = SlakhDataset(manifest, "train", segment=None, n_fft=N_FFT, hop_length=HOP)
+    for index in range(8):
+        mixture, targets = data[index]
+        places = []
+        for number, (song, _) in enumerate(whole):
+            windows = song.unfold(0, len(mixture), HOP)
+            scale = mixture.norm() / windows.norm(dim=1, keepdim=True).clamp(min=1e-9)
+            error = (windows * scale - mixture).norm(dim=1)
+            places.append((float(error.min()), number, int(error.argmin())))
+        _, number, first = min(places)
+        expected = shares.read(data.tracks[number])[..., first : first + 65]
+        # A stretch is normalised by itself: bins at the edge of hearing may differ.
+        agree = ((targets["share"] - expected).abs() < 1e-3).float().mean()
+        assert agree > 0.99
+
+
+def test_factors_are_fitted_once_and_by_any_number_of_processes(manifest):
+    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
+    tracks = manifest.select("train")
+    shares.fit_all(tracks, jobs=2, progress=False)
+    before = {t.id: (shares.path(t).stat().st_mtime_ns, shares.read(t)) for t in tracks}
+    shares.fit_all(tracks, jobs=1, progress=False)
+    for track in tracks:
+        assert shares.path(track).stat().st_mtime_ns == before[track.id][0]
+        shares.fit(track)
+        again = InformedShares(manifest, N_FFT, HOP, n_partials=6).read(track)
+        torch.testing.assert_close(again, before[track.id][1], atol=2e-3, rtol=0)
+    other = InformedShares(manifest, N_FFT, HOP, n_partials=5)
+    assert other.path(tracks[0]) != shares.path(tracks[0])
+
+
+def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
+    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
+    data = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, shares=shares)
+    batch = torch.utils.data.default_collate([data[i] for i in range(4)])
+    model, loss = separator(), ScoreSupervisedLoss({"informed": 1.0}, stft())
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    values = []
+    for _ in range(120):
+        value = loss(model.spectrograms(batch[0]), batch[1])
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        values.append(value.item())
+    assert values[-1] < 0.45 * values[0]
+
+
+def test_what_does_not_fit_is_said(manifest):
+    shares = InformedShares(manifest, N_FFT, HOP)
+    with pytest.raises(ValueError, match="shares are for an STFT of 256/64 samples"):
+        SlakhDataset(manifest, "train", n_fft=512, hop_length=128, shares=shares)
+    with pytest.raises(ValueError, match="neither stems nor shares"):
+        SlakhDataset(manifest, "train", n_fft=N_FFT, hop_length=HOP, shares=shares, remix=0.5)
+    data = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)
+    mixture, targets = torch.utils.data.default_collate([data[0]])
+    with pytest.raises(ValueError, match="needs targets\\['share'\\]"):
+        loss = ScoreSupervisedLoss({"informed": 1.0}, stft())
+        loss(separator().spectrograms(mixture), targets)
