@@ -33,7 +33,7 @@ setup(
         "pytorch-lightning>=2.6",
         "setuptools<82",  # lightning still imports pkg_resources
         "mir_eval>=0.7,<0.9",
-        "pretty_midi>=0.2.10",
+        "pretty_midi>=0.2.11",
         "soundfile>=0.12",
         "numpy",
         "PyYAML",

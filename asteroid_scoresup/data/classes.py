@@ -65,7 +65,9 @@ class ClassMap:
                         "0 to 127 here, and 128 stands for drums."
                     )
                 if key in claimed:
-                    raise ValueError(f"{key!r} belongs to both {claimed[key]!r} and {source.name!r}.")
+                    raise ValueError(
+                        f"{key!r} belongs to both {claimed[key]!r} and {source.name!r}."
+                    )
                 claimed[key] = source.name
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"A class name stands twice in {list(self.names)}.")

@@ -137,9 +137,7 @@ class FineTuneSystem(System):
         wav, targets = batch
         estimates = self.model(wav)
         separation = self.judge(estimates, targets)
-        reading = transcription_loss(
-            self.transcriptor.outputs(estimates.mixture), targets["roll"]
-        )
+        reading = transcription_loss(self.transcriptor.outputs(estimates.mixture), targets["roll"])
         self.log("val_separation", separation, on_epoch=True, sync_dist=True)
         self.log("val_reading", reading, on_epoch=True, sync_dist=True)
         # The step-2 loss weighs transcription far below 1; so does the criterion.

@@ -147,9 +147,9 @@ class ScoreSupervisedLoss(nn.Module):
 
         Args:
             est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
-            targets (dict): ``mixture``, ``roll``, ``sounding`` (``share`` for ``informed``, ``sources`` for
-                ``stems``), as
-                :class:`~asteroid_scoresup.data.SlakhDataset` gives them.
+            targets (dict): ``mixture``, ``roll``, ``sounding`` (``share`` for ``informed``,
+                ``sources`` for ``stems``), as :class:`~asteroid_scoresup.data.SlakhDataset` gives
+                them.
 
         Returns:
             :class:`torch.Tensor`: Scalar.

@@ -1,4 +1,4 @@
-"""The one STFT of the package: asteroid_filterbanks' ``torch_stft``, with a readable scale."""
+"""The one STFT of the package: that of asteroid_filterbanks' ``torch_stft``, by the FFT."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class STFT(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length, self.sample_rate = n_fft, hop_length, sample_rate
         window = torch.hann_window(n_fft, dtype=torch.float64)
-        self.encoder, self.decoder = make_enc_dec(
+        self.register_buffer("window", window.float(), persistent=False)
+        # The filterbank's own encoder is the same transform as a convolution with 2048-sample
+        # kernels: on a CPU it would cost more than the networks.
+        _, self.decoder = make_enc_dec(
             "torch_stft",
             n_filters=n_fft,
             kernel_size=n_fft,
@@ -74,7 +77,14 @@ class STFT(nn.Module):
         missing = max(self.n_fft - wav.shape[-1], 0)
         # Half precision costs an STFT its dynamic range: autocast stays out.
         with torch.autocast(wav.device.type, enabled=False):
-            return self.encoder(nn.functional.pad(wav.float(), (0, missing)).unsqueeze(1))
+            spectrum = torch.stft(
+                nn.functional.pad(wav.float(), (0, missing)),
+                self.n_fft,
+                self.hop_length,
+                window=self.window,
+                return_complex=True,
+            )
+            return torch.cat([spectrum.real, spectrum.imag], dim=-2)
 
     def magnitude(self, spectrum):
         r"""Amplitudes, shape :math:`(..., freq, frames)`."""

@@ -42,7 +42,8 @@ def main(argv=None):
         print(f"asteroid-scoresup {args.verb}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"asteroid-scoresup {args.verb}: interrupted; run it again to go on.", file=sys.stderr)
+        sentence = "interrupted; run it again to go on."
+        print(f"asteroid-scoresup {args.verb}: {sentence}", file=sys.stderr)
         return 130
 
 

@@ -437,7 +437,10 @@ def test_several_processes_do_the_same(tmp_path):
     for path in (tmp_path / "one").rglob("*.*"):
         if path.is_file() and path.name != "report.json":
             other = tmp_path / "two" / path.relative_to(tmp_path / "one")
-            assert path.read_bytes() == other.read_bytes()
+            if path.suffix == ".wav":  # libsndfile writes the time into the header
+                np.testing.assert_array_equal(read(path), read(other))
+            else:
+                assert path.read_bytes() == other.read_bytes()
 
 
 # ------------------------------------------------------------------------- checks and corrections

@@ -78,7 +78,9 @@ def test_factors_are_fitted_once_and_by_any_number_of_processes(manifest):
 
 def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
     shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
-    data = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, shares=shares)
+    data = SlakhDataset(
+        manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, shares=shares
+    )
     batch = torch.utils.data.default_collate([data[i] for i in range(4)])
     model, loss = separator(), ScoreSupervisedLoss({"informed": 1.0}, stft())
     optimizer = torch.optim.Adam(model.parameters(), 0.01)

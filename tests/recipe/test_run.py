@@ -68,10 +68,18 @@ def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
     assert metrics["si_sdr_imp"] == pytest.approx(metrics["si_sdr"] - metrics["input_si_sdr"])
     tracks = pd.read_csv(exp / "all_metrics.csv")
     assert set(tracks.test_set) == {"test", "test_unseen"}
-    assert {"input mixture", "score oracle", "isolated, clip+informed", "pre-train"} <= set(tracks.row)
+    assert {"input mixture", "score oracle", "isolated, clip+informed", "pre-train"} <= set(
+        tracks.row
+    )
     published = torch.load(exp / "publish_dir" / "model.pth", weights_only=True)
     assert published["infos"]["final_metrics"] == metrics
-    for name in ("si_sdr_test.png", "details.md", "training_curves.png", "publish_dir/recipe_name.txt", "tables.md"):
+    for name in (
+        "si_sdr_test.png",
+        "details.md",
+        "training_curves.png",
+        "publish_dir/recipe_name.txt",
+        "tables.md",
+    ):
         assert (exp / name).stat().st_size > 0
     example = next((exp / "examples" / "test").iterdir())
     assert {"mixture.wav", "bass_estimate.wav", "separation.png"} <= {
@@ -91,7 +99,7 @@ def test_it_prints_both_tables_and_what_each_stage_does(finished):
 def test_a_finished_stage_is_not_trained_again(finished, data):
     exp, _ = finished
     before = torch.load(exp / "separator" / "best_model.pth", weights_only=True)["state_dict"]
-    options = ["--data_dir", data, "--exp_root", exp.parent, "--tag", "t", "--adversarial", "aml+atl"]
+    options = ["--data_dir", data, "--exp_root", exp.parent, "--tag", "t"]
     status, output = run("--stage", 3, "--stop_stage", 3, *options, cwd=exp)
     assert status == 0, output
     after = torch.load(exp / "separator" / "best_model.pth", weights_only=True)["state_dict"]

@@ -85,4 +85,4 @@ def test_shares_sum_to_one_where_anything_is_known():
     assert (total > 0).float().mean() > 0.3
     silent = torch.zeros_like(magnitude)
     assert torch.isfinite(shares(factorize(silent, sounding, onsets, templates()), 3)).all()
-    assert N_FFT // 2 + 1 == share.shape[1]
+    assert share.shape[1] == N_FFT // 2 + 1
