@@ -183,3 +183,23 @@ def step_three(manifest, model=None, critic=None, steps=3, total=9, lr=0.005, **
     schedules = [warmup_cosine(optimizer, total, 2) for optimizer in optimizers]
     pair = loaders(manifest, steps)
     return FineTuneSystem(model, critic, loss, optimizers, *pair, schedules, **kwargs)
+
+
+def sharing_by_bins(sources, mixture, share, sounding, power=1.5, edge=1e-4):
+    """The sharing loss, bin by bin in NumPy."""
+    clips = []
+    for b in range(len(mixture)):
+        total = norm = 0.0
+        for f, t in np.ndindex(mixture[b].shape):
+            wanted = share[b, :, f, t]
+            if wanted.sum() == 0:
+                active = (sounding[b, :, :, t] > 0).any(-1)
+                wanted = active / max(active.sum(), 1)
+            wanted = np.clip(wanted, edge, 1 - edge)
+            mask = np.clip(sources[b, :, f, t] / max(mixture[b, f, t], 1e-7), edge, 1 - edge)
+            divergence = wanted * np.log(wanted / mask)
+            divergence += (1 - wanted) * np.log((1 - wanted) / (1 - mask))
+            total += divergence.sum() * mixture[b, f, t] ** power
+            norm += mixture[b, f, t] ** power
+        clips.append(total / norm)
+    return np.mean(clips)

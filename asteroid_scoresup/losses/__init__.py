@@ -11,7 +11,7 @@ from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
 from .informed import informed_loss
-from .mixture import mixture_loss, shared_mixture_loss
+from .mixture import mixture_loss, sharing_loss
 from .score_wrapper import ScoreSupervisedLoss
 from .soft_harmonic import soft_harmonic_loss
 from .stems import stem_loss
@@ -41,7 +41,7 @@ __all__ = [
     "remix_separator_loss",
     "remix_transcriptor_loss",
     "separated_transcription_loss",
-    "shared_mixture_loss",
+    "sharing_loss",
     "soft_harmonic_loss",
     "stem_loss",
     "transcription_loss",

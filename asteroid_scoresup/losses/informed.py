@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .mixture import shared_mixture_loss
+from .mixture import sharing_loss
 
 
 def informed_loss(sources, mixture, share, sounding):
-    r"""Holds each estimate against the share that a score-informed factorisation gives its class.
+    r"""Holds each estimate against the share that a score-informed factorisation gives its class
+    (:func:`~asteroid_scoresup.losses.mixture.sharing_loss`).
 
     Where the :func:`~asteroid_scoresup.losses.soft_harmonic.soft_harmonic_loss` guesses the
     strength of partials, this one has them fitted to the song
@@ -21,4 +22,4 @@ def informed_loss(sources, mixture, share, sounding):
         - sounding: :math:`(batch, n\_src, 88, frames)`
         - output: scalar
     """
-    return shared_mixture_loss(sources, mixture, share, sounding)
+    return sharing_loss(sources, mixture, share, sounding)

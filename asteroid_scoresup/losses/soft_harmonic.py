@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .mixture import shared_mixture_loss
+from .mixture import sharing_loss
 
 
 def soft_harmonic_loss(sources, mixture, sounding, templates):
@@ -10,7 +10,7 @@ def soft_harmonic_loss(sources, mixture, sounding, templates):
 
     The binary :func:`~asteroid_scoresup.losses.harmonic_mixture.harmonic_mixture_loss` does not
     care how classes split a bin in which several have a partial. This one does, by the weights of
-    the partials (:func:`~asteroid_scoresup.losses.mixture.shared_mixture_loss`; not in the paper).
+    the partials (:func:`~asteroid_scoresup.losses.mixture.sharing_loss`; not in the paper).
 
     Args:
         templates (HarmonicTemplates): Draws the shares :math:`W`.
@@ -21,4 +21,4 @@ def soft_harmonic_loss(sources, mixture, sounding, templates):
         - sounding: :math:`(batch, n\_src, 88, frames)`
         - output: scalar
     """
-    return shared_mixture_loss(sources, mixture, templates.soft_mask(sounding), sounding)
+    return sharing_loss(sources, mixture, templates.soft_mask(sounding), sounding)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import N_FFT, RATE, random_notes, render, stft, templates
+from tiny import N_FFT, RATE, random_notes, render, sharing_by_bins, stft, templates
 
 from asteroid_scoresup.losses import (
     allowed_bins,
@@ -22,7 +22,8 @@ TEMPLATES = templates(decay=0.6)
 def scene(seed=0):
     """Random estimates and mixtures, and a roll with rests, a silent class and a silent clip."""
     rng = np.random.default_rng(seed)
-    sources, mixture = rng.random((B, S, F, T)), rng.random((B, F, T))
+    mixture = rng.random((B, F, T))
+    sources = rng.random((B, S, F, T)) * mixture[:, None]
     roll = (rng.random((B, S, 88, T)) < 0.01).astype(float)
     roll[..., 3] = 0
     roll[0, 1] = 0
@@ -31,7 +32,7 @@ def scene(seed=0):
 
 
 def by_bins(sources, mixture, target):
-    """The loss from what each bin wants: a set of classes, or a share for every class."""
+    """The loss from what each bin wants: a set of classes."""
     clips = []
     for b in range(B):
         distance = 0.0
@@ -39,11 +40,8 @@ def by_bins(sources, mixture, target):
             for t in range(T):
                 found, x = sources[b, :, f, t], mixture[b, f, t]
                 wanted = target(b, f, t)
-                if isinstance(wanted, set):
-                    distance += abs(x - sum(found[i] for i in wanted))
-                    distance += sum(abs(found[i]) for i in range(S) if i not in wanted)
-                else:
-                    distance += sum(abs(found[i] - wanted[i] * x) for i in range(S))
+                distance += abs(x - sum(found[i] for i in wanted))
+                distance += sum(abs(found[i]) for i in range(S) if i not in wanted)
         clips.append(distance / mixture[b].sum())
     return np.mean(clips)
 
@@ -82,27 +80,9 @@ def test_frame(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_harmonic(seed, strict):
     sources, mixture, roll = numpy_scene(seed)
-    weights, active = partials(roll), in_frame(roll)
-
-    def target(b, f, t):
-        with_partial = {i for i in range(S) if weights[b, i, f, t] > 0}
-        return with_partial if with_partial or strict else active(b, f, t)
-
-    expected = by_bins(sources, mixture, target)
-    found = harmonic_mixture_loss(*scene(seed), TEMPLATES, strict=strict)
-    assert float(found) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_soft_harmonic(seed):
-    sources, mixture, roll = numpy_scene(seed)
-    weights, active = partials(roll), in_frame(roll)
-
-    def target(b, f, t):
-        total = weights[b, :, f, t].sum()
-        return weights[b, :, f, t] / total if total > 0 else active(b, f, t)
-
-    expected = by_bins(sources, mixture, target)
+    weights = partials(roll)
+    share = weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)
+    expected = sharing_by_bins(sources, mixture, share, roll)
     found = soft_harmonic_loss(*scene(seed), TEMPLATES)
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
@@ -140,7 +120,7 @@ def test_no_level_and_no_length(loss):
 def test_gradient_pulls_active_classes_up_and_silent_ones_down(loss):
     sources, mixture, roll = scene()
     # Estimates far too quiet: everything that plays must grow, everything else must shrink.
-    sources = (0.01 * sources).requires_grad_()
+    sources = (0.01 * (sources + mixture[:, None])).requires_grad_()
     loss(sources, mixture, roll).backward()
     plays = roll.any(2).any(-1)
     for b in range(B):
@@ -197,7 +177,11 @@ def test_true_stems_cost_little_and_the_wrong_class_much(loss):
     assert true < 0.3
     if loss is not clip_mixture_loss:  # in whose eyes the classes are all alike
         assert loss(sources.roll(1, dims=1), mixture, roll) > 2 * true
-    assert loss(0 * sources, mixture, roll) == pytest.approx(1.0, abs=1e-5)
+    nothing = loss(0 * sources, mixture, roll)
+    if loss is LOSSES["soft"]:
+        assert nothing > 2
+    else:
+        assert nothing == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
