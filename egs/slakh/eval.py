@@ -140,8 +140,12 @@ def main(conf, args):
                 # Each transcriptor is heard with the separator it was trained with.
                 separated = estimates.get(row, estimates[args.row])
                 made += score_transcription(song, row, transcriptor, separated)
+            # A row has one record per class, with what its separator and transcriptor scored.
+            merged = {}
+            for record in made:
+                merged.setdefault((record["row"], record["instrument"]), {}).update(record)
             identity = {"seed": args.seed, "test_set": split}
-            records += [{**record, **identity} for record in made]
+            records += [{**record, **identity} for record in merged.values()]
             if number < args.n_examples:
                 folder = exp_dir / "examples" / split / track.id
                 write_example(folder, song, estimates[final_row], masks_of, final.stft)

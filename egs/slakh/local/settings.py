@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -42,6 +43,7 @@ def parse(parser):
     conf = {name: values for name, values in conf.items() if values}
     for key in ("help", "quiet"):
         conf["main_args"].pop(key, None)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(args.seed, workers=True, verbose=False)
