@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
     package_data={"asteroid_scoresup": ["**/*.json", "**/*.yml"]},
     python_requires=">=3.10,<3.14",
-    # What installs from nothing and works together; docs/install.md says why each bound is there.
+    # What installs from nothing and works together; README.md, Install.
     install_requires=[
         "asteroid>=0.7.0",
         "asteroid-filterbanks>=0.4.0",

@@ -196,9 +196,11 @@ def sharing_by_bins(sources, mixture, share, sounding, power=1.5, edge=1e-4):
                 active = (sounding[b, :, :, t] > 0).any(-1)
                 wanted = active / max(active.sum(), 1)
             wanted = np.clip(wanted, edge, 1 - edge)
-            mask = np.clip(sources[b, :, f, t] / max(mixture[b, f, t], 1e-7), edge, 1 - edge)
+            ratio = sources[b, :, f, t] / max(mixture[b, f, t], 1e-7)
+            mask = edge + (1 - 2 * edge) * np.minimum(ratio, 1)
             divergence = wanted * np.log(wanted / mask)
             divergence += (1 - wanted) * np.log((1 - wanted) / (1 - mask))
+            divergence += np.maximum(ratio - 1, 0)
             total += divergence.sum() * mixture[b, f, t] ** power
             norm += mixture[b, f, t] ** power
         clips.append(total / norm)

@@ -56,7 +56,7 @@ class ClassMap:
                 raise ValueError(
                     f"{source.name!r} is no class name: use lower-case letters, digits, _ and -."
                 )
-            if source.name in ("mixture", "residual"):
+            if source.name in ("mixture", "residual", "mean"):
                 raise ValueError(f"{source.name!r} is taken; give the class another name.")
             for key in [*source.programs, *(name.lower() for name in source.inst_classes)]:
                 if isinstance(key, int) and not 0 <= key <= 128:

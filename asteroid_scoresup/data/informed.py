@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import lru_cache
-from multiprocessing import get_context
+from functools import partial
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..models import STFT
 from ..score import Factors, HarmonicTemplates, factorize, onset_roll, shares, sounding_roll
 from .files import atomic_path
+from .manifest import Manifest
+from .pool import in_processes
+
+#: Components for what belongs to no class, where the mixture is the whole song.
+N_FREE = 6
+#: Tracks whose factors are kept in memory.
+CACHED_TRACKS = 256
 
 
 class InformedShares:
@@ -55,14 +60,24 @@ class InformedShares:
             inharmonicity=inharmonicity,
         )
         self.sounding = sounding or {}
-        settings = [1, n_fft, hop_length, iterations, self.partials, self.sounding]
-        text = json.dumps([*settings, manifest.names], sort_keys=True)
-        self.name = f"informed-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npz"
-        self._read = lru_cache(maxsize=256)(self._read_file)
+        self.free = N_FREE if manifest.mixture == "song" else 0
+        settings = [2, n_fft, hop_length, iterations, self.partials, self.sounding, self.free]
+        self.settings = json.dumps([*settings, manifest.names], sort_keys=True).encode()
+        self._paths, self._factors = {}, {}
+
+    def __getstate__(self):
+        # Loader processes and workers start with empty caches.
+        return {**self.__dict__, "_paths": {}, "_factors": {}}
 
     def path(self, track):
-        """File of a track's factors."""
-        return self.manifest.folder(track) / self.name
+        """File of a track's factors; its name follows from the settings and the track's score."""
+        key = track.split, track.id
+        if key not in self._paths:
+            folder = self.manifest.folder(track)
+            content = self.settings + (folder / "notes.csv").read_bytes() + str(track.rms).encode()
+            name = f"informed-{hashlib.sha256(content).hexdigest()[:16]}.npz"
+            self._paths[key] = folder / name
+        return self._paths[key]
 
     def fit(self, track):
         """Fits a track's factors and writes them, atomically.
@@ -81,6 +96,7 @@ class InformedShares:
             onset_roll(notes, *size),
             HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
             self.iterations,
+            free=self.free,
         )
         # Half precision has a small range: the scale of a component lies in its levels, and the
         # levels of a track are brought to at most 1.
@@ -103,21 +119,15 @@ class InformedShares:
             progress (bool): Whether a progress bar is shown.
         """
         waiting = [track for track in tracks if not self.path(track).is_file()]
-        if not waiting:
-            return
-        options = dict(total=len(waiting), desc="score-informed shares", disable=not progress)
-        # A forked copy of a process with torch's threads can hang.
-        pool = ProcessPoolExecutor(
-            jobs, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        # The tracks of the manifest stay here: each worker gets its own one only.
+        manifest = self.manifest
+        alone = copy.copy(self)
+        alone.manifest = Manifest(
+            manifest.root, manifest.sample_rate, manifest.classes, manifest.mixture
         )
-        with pool:
-            futures = [pool.submit(_fit, self._plain(), track) for track in waiting]
-            for future in tqdm(as_completed(futures), **options):
-                future.result()
-
-    def _plain(self):
-        arguments = dict(n_fft=self.n_fft, hop_length=self.hop_length, iterations=self.iterations)
-        return self.manifest, {**arguments, **self.partials, "sounding": self.sounding}
+        title = "score-informed shares"
+        for _ in in_processes(partial(_fit, alone), waiting, jobs, title, progress):
+            pass
 
     def _read_file(self, path):
         with np.load(path, allow_pickle=False) as content:
@@ -138,7 +148,12 @@ class InformedShares:
         """
         if not self.path(track).is_file():
             self.fit(track)
-        factors = self._read(self.path(track))
+        path = self.path(track)
+        if path not in self._factors:
+            if len(self._factors) >= CACHED_TRACKS:
+                self._factors.pop(next(iter(self._factors)))
+            self._factors[path] = self._read_file(path)
+        factors = self._factors[path]
         stop = factors.levels.shape[1] if n_frames is None else first + n_frames
         levels = factors.levels[:, first:stop].float()
         active = levels.amax(1) > 0
@@ -147,6 +162,5 @@ class InformedShares:
         return torch.nn.functional.pad(share, (0, stop - first - share.shape[-1]))
 
 
-def _fit(plain, track):
-    manifest, arguments = plain
-    InformedShares(manifest, **arguments).fit(track)
+def _fit(informed, track):
+    informed.fit(track)

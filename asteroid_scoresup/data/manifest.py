@@ -15,6 +15,8 @@ here opens a reference unless it is asked for by name.
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -160,6 +162,13 @@ class Manifest:
             "tracks": [asdict(track) for track in self.tracks],
         }
         write_json(self.root / "manifest.json", content)
+
+    def fingerprint(self):
+        """Sixteen characters that change with the tracks, their scores' sizes, and the classes."""
+        facts = [[t.split, t.id, t.n_samples, round(t.rms, 6), t.n_notes] for t in self.tracks]
+        content = [self.sample_rate, str(self.classes), self.mixture, sorted(facts, key=str)]
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def select(self, split):
         """The tracks of a split, sorted by name.

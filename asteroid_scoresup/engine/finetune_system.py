@@ -73,7 +73,11 @@ class FineTuneSystem(System):
         self.aml, self.atl, self.gradient_clip = aml, atl, gradient_clip
         judge = copy.deepcopy(transcriptor)
         self.judge = ScoreSupervisedLoss(
-            loss_func.weights, loss_func.stft, judge, loss_func.templates
+            loss_func.weights,
+            loss_func.stft,
+            judge,
+            loss_func.templates,
+            residual=loss_func.residual,
         )
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import yaml
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 
 from ..data.files import atomic_path, write_json
@@ -41,13 +41,13 @@ def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def claim_folder(exp_dir, config, free=("epochs",)):
+def claim_folder(exp_dir, config, free=()):
     """Takes an experiment folder for a configuration, or refuses one that belongs to another.
 
     Args:
         exp_dir (str or Path): The folder; ``conf.yml`` is written into it.
         config (dict): Two-level configuration of the run, plain types.
-        free (sequence of str): Endings of keys that may differ when a run goes on.
+        free (sequence of str): Keys that may differ when a run goes on.
 
     Raises:
         ValueError: if the folder holds a run with another configuration.
@@ -59,7 +59,7 @@ def claim_folder(exp_dir, config, free=("epochs",)):
         changed = [
             f"{key} ({old.get(key)!r} → {flat.get(key)!r})"
             for key in sorted(set(old) | set(flat))
-            if old.get(key) != flat.get(key) and not key.endswith(tuple(free))
+            if old.get(key) != flat.get(key) and key.split(".")[1] not in free
         ]
         if changed:
             raise ValueError(
@@ -119,9 +119,10 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
     # Lightning's `save_last` passes over the epochs that are not among the best. This one comes
     # second, so that its file knows what the first has just chosen.
     newest = ModelCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
+    bar = [] if quiet else [TQDMProgressBar(refresh_rate=10)]
     trainer = Trainer(
         max_epochs=epochs,
-        callbacks=[best, newest, BatchSeed(), *callbacks],
+        callbacks=[best, newest, BatchSeed(), *bar, *callbacks],
         logger=CSVLogger(exp_dir, name="logs"),
         default_root_dir=exp_dir,
         gradient_clip_val=gradient_clip,
@@ -134,6 +135,13 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
     )
     system.train()  # Lightning leaves modes as they are, and loaded models come in evaluation mode
     trainer.fit(system, ckpt_path=resume_point(exp_dir / "checkpoints"), weights_only=True)
+    if (
+        not best.best_k_models
+    ):  # a finished run whose folder was moved: Lightning forgets its scores
+        raise ValueError(
+            f"{exp_dir} was moved after its training: nothing is left to do in it. Its models are "
+            "where they were; to train on, use another folder."
+        )
     scores = {Path(path).name: float(score) for path, score in best.best_k_models.items()}
     write_json(exp_dir / "best_k_models.json", scores)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)

@@ -29,24 +29,22 @@ RATIO_ORACLE = "ideal ratio mask"
 class TestTrack:
     """A whole track with everything that scoring needs, read once.
 
+    ``references`` is empty where a stem is missing: own songs have none.
+
     Args:
         manifest (Manifest): The prepared data.
         track (PreparedTrack): The track.
-
-    Raises:
-        ValueError: if it has no references.
     """
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     def __init__(self, manifest, track):
         paths = {name: manifest.reference_path(track, name) for name in manifest.names}
-        missing = [str(path) for path in paths.values() if not path.is_file()]
-        if missing:
-            raise ValueError(f"{missing[0]} does not exist: {track.id} cannot be scored.")
         self.track, self.names = track, manifest.names
         self.mixture = torch.from_numpy(manifest.read_mixture(track))
-        self.references = {name: torch.from_numpy(read_audio(p)[0]) for name, p in paths.items()}
+        self.references = {}
+        if all(path.is_file() for path in paths.values()):
+            self.references = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
         self.notes = manifest.notes(track)
 
     def roll_size(self, stft):
@@ -85,7 +83,9 @@ def oracle_masks(song, stft, templates, shares=None, **sounding):
     if shares is not None:
         masks[INFORMED_ORACLE] = completed(shares.read(song.track).unsqueeze(0))
     stems = stft.magnitude(stft(torch.stack(list(song.references.values()))))
-    masks[RATIO_ORACLE] = (stems / stems.sum(0).clamp(min=1e-8)).unsqueeze(0)
+    rest = song.mixture - sum(song.references.values())
+    total = stems.sum(0) + stft.magnitude(stft(rest.unsqueeze(0)))[0]
+    masks[RATIO_ORACLE] = (stems / total.clamp(min=1e-8)).unsqueeze(0)
     return masks
 
 
@@ -100,10 +100,15 @@ def score_separation(song, separators, stft, templates, shares=None, **sounding)
         stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
+    Raises:
+        ValueError: if the track has no references.
+
     Returns:
         tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
         :func:`~asteroid_scoresup.metrics.separation_scores`), and the estimates by row.
     """
+    if not song.references:
+        raise ValueError(f"{song.track.id} lacks stems, so its separation cannot be scored.")
     spectrum = stft(song.mixture.unsqueeze(0))
     length = len(song.mixture)
     estimates = {INPUT_MIXTURE: song.mixture.expand(len(song.names), -1)}
@@ -124,8 +129,8 @@ def score_separation(song, separators, stft, templates, shares=None, **sounding)
 def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_THRESHOLD):
     r"""Note accuracy and onset F1 of a transcriptor on one track.
 
-    It hears the mixture, the true stems one by one (at their level in the mixture) and, where
-    given, separated stems. On single stems only the notes of that class count.
+    It hears the mixture and, where there are any, the true stems one by one (at their level in the
+    mixture) and separated stems. On single stems only the notes of that class count.
 
     Args:
         song (TestTrack): The track.
@@ -141,7 +146,9 @@ def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_
     device = next(transcriptor.parameters()).device
     truth = piano_roll(song.notes, *song.roll_size(stft))
     level = float(song.mixture.pow(2).mean().sqrt())
-    signals = {"mixture": song.mixture, "isolated": torch.stack(list(song.references.values()))}
+    signals = {"mixture": song.mixture}
+    if song.references:
+        signals["isolated"] = torch.stack(list(song.references.values()))
     if separated is not None:
         signals["separated"] = separated
     records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]

@@ -6,10 +6,13 @@ from ..score import clip_activity
 from .mixture import mixture_loss
 
 
-def clip_mixture_loss(sources, mixture, roll):
+def clip_mixture_loss(sources, mixture, roll, residual=False):
     r"""Classes with a note anywhere in the clip explain the mixture; the others are silent.
 
     Hung et al. 2021, loss of the row "isolated, c".
+
+    Args:
+        residual (bool): See :func:`~asteroid_scoresup.losses.mixture.mixture_loss`.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`, magnitudes
@@ -17,4 +20,4 @@ def clip_mixture_loss(sources, mixture, roll):
         - roll: :math:`(batch, n\_src, 88, frames)`, the score (or the sounding roll)
         - output: scalar
     """
-    return mixture_loss(sources, mixture, clip_activity(roll)[..., None, None])
+    return mixture_loss(sources, mixture, clip_activity(roll)[..., None, None], residual)

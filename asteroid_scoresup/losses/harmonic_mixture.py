@@ -25,7 +25,7 @@ def allowed_bins(mask, sounding, strict=False):
     return mask | (unexplained & frame_activity(sounding).unsqueeze(2))
 
 
-def harmonic_mixture_loss(sources, mixture, sounding, templates, strict=False):
+def harmonic_mixture_loss(sources, mixture, sounding, templates, strict=False, residual=False):
     r"""Classes with a partial in the bin explain the bin; the others are silent in it.
 
     Hung et al. 2021, loss of the row "isolated, h". The masks themselves, and what becomes of
@@ -34,6 +34,7 @@ def harmonic_mixture_loss(sources, mixture, sounding, templates, strict=False):
     Args:
         templates (HarmonicTemplates): Draws the masks.
         strict (bool): See :func:`allowed_bins`.
+        residual (bool): See :func:`~asteroid_scoresup.losses.mixture.mixture_loss`.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`, magnitudes
@@ -42,4 +43,4 @@ def harmonic_mixture_loss(sources, mixture, sounding, templates, strict=False):
         - output: scalar
     """
     active = allowed_bins(templates.mask(sounding), sounding, strict)
-    return mixture_loss(sources, mixture, active)
+    return mixture_loss(sources, mixture, active, residual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .mixture import sharing_loss
 
 
-def informed_loss(sources, mixture, share, sounding):
+def informed_loss(sources, mixture, share, sounding, residual=False):
     r"""Holds each estimate against the share that a score-informed factorisation gives its class
     (:func:`~asteroid_scoresup.losses.mixture.sharing_loss`).
 
@@ -13,6 +13,9 @@ def informed_loss(sources, mixture, share, sounding):
     strength of partials, this one has them fitted to the song
     (:mod:`asteroid_scoresup.score.informed`); the score is needed in training only, and no stem
     at all. Not in the paper.
+
+    Args:
+        residual (bool): See :func:`~asteroid_scoresup.losses.mixture.sharing_loss`.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`, magnitudes
@@ -22,4 +25,4 @@ def informed_loss(sources, mixture, share, sounding):
         - sounding: :math:`(batch, n\_src, 88, frames)`
         - output: scalar
     """
-    return sharing_loss(sources, mixture, share, sounding)
+    return sharing_loss(sources, mixture, share, sounding, residual=residual)

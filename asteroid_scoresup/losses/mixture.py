@@ -2,7 +2,7 @@ r"""What the mixture losses share: estimates of active classes explain X, others
 
 from __future__ import annotations
 
-import torch  # noqa: F401  (the docstring example)
+import torch
 
 from ..score import frame_activity
 
@@ -10,7 +10,7 @@ from ..score import frame_activity
 EDGE = 1e-4
 
 
-def mixture_loss(sources, mixture, active):
+def mixture_loss(sources, mixture, active, residual=False):
     r"""The mixture loss of Pishdadian et al. 2020 and Hung et al. 2021 for any set :math:`A`.
 
     .. math::
@@ -24,6 +24,8 @@ def mixture_loss(sources, mixture, active):
         sources (:class:`torch.Tensor`): Estimated magnitudes :math:`\hat S_i`.
         mixture (:class:`torch.Tensor`): Mixture magnitudes :math:`X`.
         active (:class:`torch.Tensor`): Bool, the set :math:`A`: per clip, frame or bin.
+        residual (bool): Whether the mixture has more in it than the classes (drums, voices): then
+            active classes may leave a part of it, but not exceed it.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`
@@ -42,29 +44,34 @@ def mixture_loss(sources, mixture, active):
             "(batch, freq, frames)."
         )
     inside = sources * active
-    unexplained = (mixture - inside.sum(1)).abs().sum((1, 2))
+    unexplained = mixture - inside.sum(1)
+    unexplained = (-unexplained).clamp(min=0) if residual else unexplained.abs()
+    unexplained = unexplained.sum((1, 2))
     wrong = (sources - inside).sum((1, 2, 3))
     return per_mixture(unexplained + wrong, mixture)
 
 
-def sharing_loss(sources, mixture, share, sounding, power=1.5):
+def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
     r"""Holds the masks :math:`M_i = \hat S_i / X` against shares :math:`W_i` of each bin.
 
     .. math:: L = \frac{\sum_{f,t} X^p \sum_i D(W_i, M_i)}{\sum_{f,t} X^p}, \quad
         D(w, m) = w \log \frac{w}{m} + (1 - w) \log \frac{1 - w}{1 - m}
 
     averaged over the batch. Bins that the shares leave out are split evenly between the classes
-    active in the frame. Our choice: shares are uncertain, and the divergence has its minimum at
-    their mean, where the distance :math:`\| \hat S_i - W_i X \|_1` would make a network take
-    sides; it also keeps its gradient where a mask is wrong and saturated. A network gained more in
-    300 steps of it than in 1200 of the distance.
+    active in the frame, and belong to nobody where none is. An estimate above the mixture counts
+    as the mixture, and costs what it exceeds it by (a masking network cannot).
+
+    Our choice: shares are uncertain, and the divergence has its minimum at their mean, where the
+    distance :math:`\| \hat S_i - W_i X \|_1` would make a network take sides.
 
     Args:
-        sources (:class:`torch.Tensor`): Estimated magnitudes; above the mixture they count as it.
+        sources (:class:`torch.Tensor`): Estimated magnitudes.
         mixture (:class:`torch.Tensor`): Mixture magnitudes.
         share (:class:`torch.Tensor`): Shares, 0 for all classes where nothing is known.
         sounding (:class:`torch.Tensor`): The score with sound tails.
         power (float): How much more loud bins weigh.
+        residual (bool): Whether the mixture has more in it than the classes: then bins that the
+            shares leave out belong to nobody.
 
     Shape:
         - sources, share: :math:`(batch, n\_src, freq, frames)`
@@ -78,13 +85,21 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5):
         >>> sharing_loss(share * mixture.unsqueeze(1), mixture, share, silent).abs() < 1e-6
         tensor(True)
     """
+    # Half precision knows no 1 - EDGE.
+    sources, mixture, share = (
+        part.to(torch.promote_types(part.dtype, torch.float32))
+        for part in (sources, mixture, share)
+    )
     active = frame_activity(sounding).unsqueeze(2).to(share.dtype)
-    even = active / active.sum(1, keepdim=True).clamp(min=1)
+    even = 0 * active if residual else active / active.sum(1, keepdim=True).clamp(min=1)
     share = share.where(share.sum(1, keepdim=True) > 0, even).clamp(EDGE, 1 - EDGE)
-    masks = (sources / mixture.clamp(min=1e-7).unsqueeze(1)).clamp(EDGE, 1 - EDGE)
+    ratio = sources / mixture.clamp(min=1e-7).unsqueeze(1)
+    masks = EDGE + (1 - 2 * EDGE) * ratio.clamp(max=1)
     divergence = share * (share / masks).log() + (1 - share) * ((1 - share) / (1 - masks)).log()
+    excess = (ratio - 1).clamp(min=0)
     weight = mixture**power
-    return per_mixture((divergence.sum(1) * weight).sum((1, 2)), mixture, weight.sum((1, 2)))
+    bins = ((divergence + excess).sum(1) * weight).sum((1, 2))
+    return per_mixture(bins, mixture, weight.sum((1, 2)))
 
 
 def per_mixture(distance, mixture, norm=None):

@@ -41,6 +41,9 @@ class ScoreSupervisedLoss(nn.Module):
             training step, drawn at random; None or 0 for all. It always hears all in evaluation
             mode. Hearing one of three costs a third and is the same loss on average.
 
+        residual (bool): Whether mixtures have more in them than the classes (a manifest whose
+            ``mixture`` is ``"song"``): then the mixture losses let a part of them go unexplained.
+
     After each call ``last_terms`` holds the unweighted terms, for logging.
 
     Raises:
@@ -55,7 +58,9 @@ class ScoreSupervisedLoss(nn.Module):
         torch.Size([])
     """
 
-    def __init__(self, weights, stft, critic=None, templates=None, classes_heard=None):
+    def __init__(
+        self, weights, stft, critic=None, templates=None, classes_heard=None, residual=False
+    ):
         super().__init__()
         unknown = set(weights) - set(TERMS)
         if unknown:
@@ -68,7 +73,7 @@ class ScoreSupervisedLoss(nn.Module):
         if templates is None and {"harmonic", "soft_harmonic"} & set(self.weights):
             raise ValueError("The harmonic terms need templates (HarmonicTemplates).")
         self.stft, self.critic, self.templates = stft, critic, templates
-        self.classes_heard = classes_heard
+        self.classes_heard, self.residual = classes_heard, residual
         if critic is not None:
             critic.requires_grad_(False).eval()
         self.last_terms = {}
@@ -108,16 +113,18 @@ class ScoreSupervisedLoss(nn.Module):
             "transcription": lambda: separated_transcription_loss(
                 self.critic.outputs, sources, targets["roll"], self._heard(targets["roll"])
             ),
-            "clip": lambda: clip_mixture_loss(sources, mixture, targets["roll"]),
-            "frame": lambda: frame_mixture_loss(sources, mixture, targets["sounding"]),
+            "clip": lambda: clip_mixture_loss(sources, mixture, targets["roll"], self.residual),
+            "frame": lambda: frame_mixture_loss(
+                sources, mixture, targets["sounding"], self.residual
+            ),
             "harmonic": lambda: harmonic_mixture_loss(
-                sources, mixture, targets["sounding"], self.templates
+                sources, mixture, targets["sounding"], self.templates, residual=self.residual
             ),
             "soft_harmonic": lambda: soft_harmonic_loss(
-                sources, mixture, targets["sounding"], self.templates
+                sources, mixture, targets["sounding"], self.templates, self.residual
             ),
             "informed": lambda: informed_loss(
-                sources, mixture, targets["share"], targets["sounding"]
+                sources, mixture, targets["share"], targets["sounding"], self.residual
             ),
             "stems": lambda: stem_loss(sources, self._magnitudes(targets["sources"]), mixture),
         }

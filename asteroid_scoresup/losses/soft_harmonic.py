@@ -5,7 +5,7 @@ from __future__ import annotations
 from .mixture import sharing_loss
 
 
-def soft_harmonic_loss(sources, mixture, sounding, templates):
+def soft_harmonic_loss(sources, mixture, sounding, templates, residual=False):
     r"""Holds each estimate against its share of the mixture in the score.
 
     The binary :func:`~asteroid_scoresup.losses.harmonic_mixture.harmonic_mixture_loss` does not
@@ -14,6 +14,7 @@ def soft_harmonic_loss(sources, mixture, sounding, templates):
 
     Args:
         templates (HarmonicTemplates): Draws the shares :math:`W`.
+        residual (bool): See :func:`~asteroid_scoresup.losses.mixture.sharing_loss`.
 
     Shape:
         - sources: :math:`(batch, n\_src, freq, frames)`, magnitudes
@@ -21,4 +22,5 @@ def soft_harmonic_loss(sources, mixture, sounding, templates):
         - sounding: :math:`(batch, n\_src, 88, frames)`
         - output: scalar
     """
-    return sharing_loss(sources, mixture, templates.soft_mask(sounding), sounding)
+    share = templates.soft_mask(sounding)
+    return sharing_loss(sources, mixture, share, sounding, residual=residual)

@@ -31,7 +31,8 @@ class Factors(NamedTuple):
         spectra (:class:`torch.Tensor`): One spectrum per component, each with sum 1,
             :math:`(n, freq)`.
         levels (:class:`torch.Tensor`): :math:`(n, frames)`.
-        source (:class:`torch.Tensor`): Class of each component, :math:`(n,)`.
+        source (:class:`torch.Tensor`): Class of each component, :math:`(n,)`; -1 for what
+            belongs to no class.
     """
 
     spectra: torch.Tensor
@@ -52,7 +53,7 @@ def onset_roll(notes, n_src, n_frames, hop_length, sample_rate, before=1, after=
     return max_pool1d(padded.unsqueeze(0), before + after + 1, stride=1)[0]
 
 
-def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02):
+def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02, free=0):
     r"""Fits the spectra of the notes of a song to its mixture.
 
     Components: one for each (class, pitch) that occurs, allowed on its partials while it sounds,
@@ -65,6 +66,8 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
         templates (HarmonicTemplates): Where partials lie, and their weights at the start.
         iterations (int): Updates of activations and spectra.
         attack (float): Weight of an attack's bins at the start, relative to a fundamental.
+        free (int): Components that the score does not bind, for mixtures with more in them than
+            the classes (drums, voices).
 
     Shape:
         - magnitude: :math:`(freq, frames)`
@@ -80,6 +83,14 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
     spectra = torch.cat([templates.weights[pitch], flat])
     levels = torch.cat([sounding[source, pitch], onsets.to(sounding)])
     source = torch.cat([source, torch.arange(n_src, device=source.device)])
+    if free:
+        # They begin different from each other, and faint: what the notes explain stays theirs.
+        generator = torch.Generator().manual_seed(0)
+        shapes = (free, len(magnitude)), (free, magnitude.shape[1])
+        start = [torch.rand(*shape, generator=generator).to(magnitude) for shape in shapes]
+        spectra = torch.cat([spectra, attack * start[0]])
+        levels = torch.cat([levels, start[1]])
+        source = torch.cat([source, source.new_full((free,), -1)])
     target = magnitude + EPS
     levels = levels * (target.sum() / (spectra.T @ levels).sum().clamp(min=EPS))
     for _ in range(iterations):
@@ -101,16 +112,17 @@ def shares(factors, n_src, power=1.5):
         power (float): Exponent before bins are split: 1 by amplitude, 2 by energy.
 
     Returns:
-        :class:`torch.Tensor`: :math:`(n\_src, freq, frames)`; sums to 1 over the classes where
-        any component has energy, and to 0 elsewhere.
+        :class:`torch.Tensor`: :math:`(n\_src, freq, frames)`; where any component has energy the
+        shares sum to 1 over the classes and what belongs to none, elsewhere to 0.
     """
     models = torch.stack(
         [
             factors.spectra[factors.source == i].T @ factors.levels[factors.source == i]
-            for i in range(n_src)
+            for i in [*range(n_src), -1]
         ]
     )
     total = models.sum(0)
     # Relative to the loudest class first, so that powers of faint bins do not underflow.
     models = (models / models.amax(0).clamp(min=EPS)) ** power
-    return models / models.sum(0).clamp(min=EPS) * (total > 1e-6 * total.amax().clamp(min=EPS))
+    known = total > 1e-6 * total.amax().clamp(min=EPS)
+    return (models / models.sum(0).clamp(min=EPS) * known)[:n_src]

@@ -1,9 +1,10 @@
 """Stage 5: scores what the other stages trained on whole test tracks; tables, plots, examples."""
 
 import argparse
-import json
+import copy
 from pathlib import Path
 
+import pandas as pd
 import soundfile as sf
 import torch
 import yaml
@@ -37,6 +38,16 @@ from asteroid_scoresup.metrics import (
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.score import piano_roll
 
+SLAKH_LICENSE = {
+    "title": "Slakh2100",
+    "title_link": "http://www.slakh.com",
+    "author": "Ethan Manilow, Gordon Wichern, Prem Seetharaman, Jonathan Le Roux",
+    "author_link": "http://www.slakh.com",
+    "license": "CC BY 4.0",
+    "license_link": "https://creativecommons.org/licenses/by/4.0/",
+    "non_commercial": False,
+}
+
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--row", default="isolated", help="name of the separator's row")
 parser.add_argument("--separator", required=True, help="best_model.pth of step 2")
@@ -47,7 +58,7 @@ parser.add_argument("--test_splits", default="", help="comma-separated; default:
 parser.add_argument("--n_examples", type=int, default=2, help="songs per split to write out")
 
 
-def load(args):
+def load(args, manifest):
     """The models of the run, by the row they make."""
     separators = {args.row: TCNSeparator.from_pretrained(args.separator)}
     transcriptors = {}
@@ -58,6 +69,10 @@ def load(args):
         row = args.finetune_row
         separators[row] = TCNSeparator.from_pretrained(folder / "best_model.pth")
         transcriptors[row] = ScoreTranscriptor.from_pretrained(folder / "best_transcriptor.pth")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for model in (*separators.values(), *transcriptors.values()):
+        settings.require_same(model, args, manifest)
+        model.to(device)
     return separators, transcriptors
 
 
@@ -110,35 +125,33 @@ def write_example(folder, song, estimates, masks_of, stft):
     figure.savefig(folder / "separation.png")
 
 
-def main(conf, args):
-    exp_dir = Path(args.exp_dir)
-    manifest = Manifest.load(args.data_dir)
-    separators, transcriptors = load(args)
+def score(args, manifest, separators, transcriptors, exp_dir):
+    """Scores every track of the chosen splits; returns the records, and what had no stems."""
     final_row, final = list(separators.items())[-1]
+    device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
     templates = settings.templates(args, manifest.sample_rate)
     sounding, shares = settings.sounding(args), settings.informed_shares(args, manifest)
 
     @torch.no_grad()
     def masks_of(mixture):
-        wav, _ = final.normalize(mixture.unsqueeze(0))
-        return final.masks(final.stft.magnitude(final.stft(wav)))[0]
+        wav, _ = final.normalize(mixture.unsqueeze(0).to(device))
+        return final.masks(final.stft.magnitude(final.stft(wav)))[0].cpu()
 
-    records, skipped = [], []
-    splits = splits_to_score(manifest, args.test_splits)
-    for split in splits:
+    records, without_stems = [], []
+    for split in splits_to_score(manifest, args.test_splits):
         tracks = manifest.select(split)
         for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
-            try:
-                song = TestTrack(manifest, track)
-            except ValueError as error:
-                skipped.append(f"{split}/{track.id}: {error}")
-                continue
-            made, estimates = score_separation(
-                song, separators, final.stft, templates, shares, **sounding
-            )
+            song = TestTrack(manifest, track)
+            made, estimates = [], {}
+            if song.references:
+                made, estimates = score_separation(
+                    song, separators, stft, templates, shares, **sounding
+                )
+            else:
+                without_stems.append(f"{split}/{track.id}")
             for row, transcriptor in transcriptors.items():
                 # Each transcriptor is heard with the separator it was trained with.
-                separated = estimates.get(row, estimates[args.row])
+                separated = estimates.get(row, estimates.get(args.row))
                 made += score_transcription(song, row, transcriptor, separated)
             # A row has one record per class, with what its separator and transcriptor scored.
             merged = {}
@@ -146,48 +159,84 @@ def main(conf, args):
                 merged.setdefault((record["row"], record["instrument"]), {}).update(record)
             identity = {"seed": args.seed, "test_set": split}
             records += [{**record, **identity} for record in merged.values()]
-            if number < args.n_examples:
+            if number < args.n_examples and song.references:
                 folder = exp_dir / "examples" / split / track.id
-                write_example(folder, song, estimates[final_row], masks_of, final.stft)
-    if not records:
-        raise SystemExit("No test track has stems, so nothing can be scored. " + " ".join(skipped))
+                write_example(folder, song, estimates[final_row], masks_of, stft)
+    return records, without_stems
 
+
+def report(exp_dir, records, order, names):
+    """Tables, metrics per track and plots; returns the summary."""
     frame = tidy(records)
-    order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]
-    order += [args.row, "pre-train", args.finetune_row, RATIO_ORACLE]
     summary = summarise(frame)
     with atomic_path(exp_dir / "all_metrics.csv") as temporary:
         all_metrics(frame).to_csv(temporary, index=False)
-    print(write_tables(exp_dir, tables(summary, order, manifest.names)))
-    scored = [split for split in splits if split in set(frame.test_set)]
-    details = [detail_table(summary, split, order, manifest.names) for split in scored]
-    write_tables(exp_dir, details, "details")
-    flat = flat_metrics(summary, final_row, scored[0])
-    write_json(exp_dir / "final_metrics.json", flat)
-
+    print(write_tables(exp_dir, tables(summary, order, names)))
+    separated = frame[frame.metric == "si_sdr"]
+    scored = list(dict.fromkeys(separated.test_set))
+    if scored:
+        details = [detail_table(summary, split, order, names) for split in scored]
+        write_tables(exp_dir, details, "details")
     for split in scored:
         figure = plot_box(frame, order=order, test_set=split)
         figure.savefig(exp_dir / f"si_sdr_{split}.png")
-    logs = {
-        folder.name: path
-        for folder in sorted(exp_dir.iterdir())
-        for path in sorted(folder.glob("logs/version_*/metrics.csv"))[-1:]
-    }
+    logs = {}
+    for folder in sorted(path.parent for path in exp_dir.glob("*/logs")):
+        # One log for each start of the run; a run that went on repeats nothing.
+        parts = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime)
+        if parts:
+            log = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
+            logs[folder.name] = log
     if logs:
         plot_training_curves(logs).savefig(exp_dir / "training_curves.png")
+    return summary
 
+
+def dataset_infos(manifest):
+    """What a published model says of its data; Asteroid's upload asks for all of it."""
+    splits = sorted({track.split for track in manifest.tracks})
+    real = [t for t in manifest.tracks if t.references and t.facts.get("generated") is False]
+    infos = {
+        "dataset": f"{SlakhDataset.dataset_name} ({len(manifest.tracks)} tracks in {splits})",
+        "task": "sep_score",
+        "licenses": [SLAKH_LICENSE] if real else [],
+    }
+    return infos
+
+
+def publish(exp_dir, conf, final, flat, infos):
+    """The run's own model file, and the one to share."""
     with atomic_path(exp_dir / "conf.yml") as temporary:
         temporary.write_text(yaml.safe_dump(conf, sort_keys=False))
-    save_model(final, exp_dir / "best_model.pth", row=final_row, final_metrics=flat)
-    publish = exp_dir / "publish_dir"
-    publish.mkdir(exist_ok=True)
-    (publish / "recipe_name.txt").write_text("asteroid_scoresup/slakh\n")
-    package = final.serialize()
-    package.update(SlakhDataset(manifest, "train").get_infos())
-    package["licenses"] = json.dumps(package["licenses"])
-    save_publishable(publish, package, metrics=flat, train_conf=conf)
-    for line in skipped:
-        print(f"Not scored: {line}")
+    save_model(final, exp_dir / "best_model.pth", final_metrics=flat)
+    folder = exp_dir / "publish_dir"
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe_name.txt").write_text("asteroid_scoresup/slakh\n")
+    package = {**final.serialize(), **infos}
+    save_publishable(folder, package, metrics=flat, train_conf=conf)
+
+
+def main(conf, args):
+    exp_dir = Path(args.exp_dir)
+    manifest = Manifest.load(args.data_dir)
+    separators, transcriptors = load(args, manifest)
+    final_row, final = list(separators.items())[-1]
+    records, without_stems = score(args, manifest, separators, transcriptors, exp_dir)
+    flat = {}
+    if records:
+        order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]
+        order += [args.row, "pre-train", args.finetune_row, RATIO_ORACLE]
+        summary = report(exp_dir, records, order, manifest.names)
+        first = summary[summary.test_set == summary.test_set.iloc[0]]
+        row = final_row if final_row in set(first.row) else first.row.iloc[-1]
+        flat = flat_metrics(first, row)
+    write_json(exp_dir / "final_metrics.json", flat)
+    publish(exp_dir, conf, final.cpu(), flat, dataset_infos(manifest))
+    if without_stems:
+        print(
+            f"{len(without_stems)} tracks have no stems, so only their transcription was scored: "
+            f"{', '.join(without_stems[:5])}{' …' if len(without_stems) > 5 else ''}"
+        )
 
 
 if __name__ == "__main__":

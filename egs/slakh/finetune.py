@@ -11,7 +11,6 @@ from asteroid_scoresup.engine import (
     FineTuneSystem,
     LogLossTerms,
     LogValidationSISDR,
-    claim_folder,
     fit,
     save_model,
     warmup_cosine,
@@ -27,10 +26,18 @@ parser.add_argument("--transcriptor", required=True, help="best_model.pth of ste
 
 
 def main(conf, args):
-    claim_folder(args.exp_dir, conf)
     manifest = Manifest.load(args.data_dir)
+    if "aml" in args.adversarial and args.f_batch_size < len(manifest.names):
+        raise SystemExit(
+            f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
+            f"{len(manifest.names)} sources from different clips."
+        )
+    inputs = [args.separator, args.transcriptor]
+    settings.claim(conf, args, manifest, "separator", "finetune", inputs=inputs)
     separator = TCNSeparator.from_pretrained(args.separator)
     transcriptor = ScoreTranscriptor.from_pretrained(args.transcriptor)
+    for model in (separator, transcriptor):
+        settings.require_same(model, args, manifest)
     weights = settings.mixture_weights(args)
     weights["transcription"] = args.transcription_weight
     loss = ScoreSupervisedLoss(
@@ -39,6 +46,7 @@ def main(conf, args):
         transcriptor,
         settings.templates(args, manifest.sample_rate),
         args.classes_heard,
+        residual=manifest.mixture == "song",
     )
     train, validation = settings.loaders(args, args.f_steps, args.f_batch_size, weights=weights)
     # beta1 = 0.5 is customary where two networks chase each other.

@@ -14,13 +14,13 @@ stage=0
 stop_stage=5
 # Name of the experiment: its folder is exp/slakh_<tag>. Default: made from the choices below.
 tag=
-# CUDA devices, for example 0; empty for all.
+# CUDA device, for example 0; empty for the first there is.
 id=
 python=python
 
 # Data: a Slakh folder or a folder of (audio, MIDI) pairs; empty to synthesize (stage 0).
 slakh_dir=
-# Where stage 0 and stage 1 write. Default: data/<preset>.
+# Where stage 0 and stage 1 write. Default: data/<preset>_<name of the data>.
 data_dir=
 # For stage 0: a folder of MIDI files, instead of the recipe's own composer.
 midi_dir=
@@ -31,6 +31,9 @@ classes=
 # submix (sum of the classes, the paper's setting) or song (everything).
 mixture=submix
 n_jobs=
+# Further options of `asteroid-scoresup synthesize` and `prepare`, for example "--correct".
+synthesize_opts=
+prepare_opts=
 # Where the experiments lie. Default: exp, beside this script.
 exp_root=
 
@@ -39,8 +42,8 @@ preset=mini
 # What teaches the separator: score, activity (the weak baseline) or stems (the upper bound).
 supervision=score
 # Mixture losses of steps 2 and 3, joined by +: clip, frame, harmonic (all of the paper),
-# soft and informed (both ours).
-mixture_loss=clip+informed
+# soft and informed (both ours). Default: clip+informed; frame with --supervision activity.
+mixture_loss=
 # Step 3: none, aml, atl or aml+atl.
 adversarial=none
 # Uses this transcriptor instead of training one in stage 2.
@@ -52,9 +55,10 @@ train_opts=
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$recipe/utils/parse_options.sh"
-absolute() { [ -z "$1" ] || realpath -m -- "$1"; }
+absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 slakh_dir=$(absolute "$slakh_dir") data_dir=$(absolute "$data_dir") midi_dir=$(absolute "$midi_dir")
 splits=$(absolute "$splits") transcriptor=$(absolute "$transcriptor") exp_root=$(absolute "$exp_root")
+case "$python" in */*) python=$(absolute "$python") ;; esac
 cd "$recipe"
 [ -z "$id" ] || export CUDA_VISIBLE_DEVICES="$id"
 case "$supervision" in score|activity|stems) ;; *)
@@ -62,10 +66,15 @@ case "$supervision" in score|activity|stems) ;; *)
 case "$adversarial" in none|aml|atl|aml+atl) ;; *)
   echo "--adversarial is none, aml, atl or aml+atl, found '$adversarial'." >&2; exit 2 ;; esac
 
-data_dir=${data_dir:-$recipe/data/$preset}
-prepared=$data_dir/prepared
-tag=${tag:-${preset}_${supervision}_${mixture_loss}_${adversarial}_seed${seed}}
+if [ -z "$mixture_loss" ]; then
+  mixture_loss=clip+informed
+  [ "$supervision" != activity ] || mixture_loss=frame
+fi
+source=$(basename "${slakh_dir:-${midi_dir:-composed}}")
+data_dir=${data_dir:-$recipe/data/${preset}_$source}
+tag=${tag:-${preset}_${source}_${supervision}_${mixture_loss}_${adversarial}_seed${seed}}
 exp=${exp_root:-exp}/slakh_$tag
+prepared=$data_dir/prepared
 critic=score
 [ "$supervision" != activity ] || critic=activity
 transcriptor=${transcriptor:-$exp/transcriptor/best_model.pth}
@@ -93,7 +102,7 @@ if runs 0 && [ -z "$slakh_dir" ]; then
   esac
   [ -z "$midi_dir" ] || songs=(--midi_dir "$midi_dir")
   $python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \
-    --sample_rate 16000 ${jobs[@]+"${jobs[@]}"}
+    --sample_rate 16000 ${jobs[@]+"${jobs[@]}"} $synthesize_opts
   end_stage
 fi
 
@@ -104,7 +113,7 @@ if runs 1; then
   [ -z "$classes" ] || options+=(--classes "$classes")
   [ -z "$splits" ] || options+=(--splits "$splits")
   $python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
-    "${options[@]}" ${jobs[@]+"${jobs[@]}"}
+    "${options[@]}" ${jobs[@]+"${jobs[@]}"} $prepare_opts
   end_stage
 fi
 

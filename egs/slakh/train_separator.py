@@ -12,13 +12,12 @@ from asteroid_scoresup.engine import (
     LogLossTerms,
     LogValidationSISDR,
     SeparatorFront,
-    claim_folder,
     fit,
     save_model,
     warmup_cosine,
 )
 from asteroid_scoresup.losses import ScoreSupervisedLoss
-from asteroid_scoresup.models import SpectrogramModel, TCNSeparator
+from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel, TCNSeparator
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="score", choices=["score", "activity", "stems"])
@@ -27,9 +26,15 @@ parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 
 def main(conf, args):
-    claim_folder(args.exp_dir, conf)
     manifest = Manifest.load(args.data_dir)
+    settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
     critic = SpectrogramModel.from_pretrained(args.critic)
+    settings.require_same(critic, args, manifest)
+    if isinstance(critic, ActivityClassifier) != (args.supervision == "activity"):
+        raise SystemExit(
+            f"--supervision {args.supervision} does not go with {args.critic}, which holds "
+            f"a {type(critic).__name__}."
+        )
     separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
     if args.start_from_transcriptor:
         separator.load_trunk(critic)
@@ -44,6 +49,7 @@ def main(conf, args):
         critic,
         settings.templates(args, manifest.sample_rate),
         args.classes_heard,
+        residual=manifest.mixture == "song",
     )
     train, validation = settings.loaders(
         args, args.s_steps, args.s_batch_size, targets=targets, weights=weights

@@ -7,7 +7,8 @@ import torch
 from asteroid.engine.system import System
 from local import settings
 
-from asteroid_scoresup.engine import TranscriptorFront, claim_folder, fit, save_model, warmup_cosine
+from asteroid_scoresup.data import Manifest
+from asteroid_scoresup.engine import TranscriptorFront, fit, save_model, warmup_cosine
 from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
 
@@ -16,7 +17,7 @@ parser.add_argument("--critic", default="score", choices=["score", "activity"])
 
 
 def main(conf, args):
-    claim_folder(args.exp_dir, conf)
+    settings.claim(conf, args, Manifest.load(args.data_dir), "transcriptor")
     kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
     transcriptor = kind(**settings.network(args))
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)

@@ -76,16 +76,18 @@ CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_ar
 
 
 def test_a_folder_belongs_to_its_configuration(tmp_path):
-    folder = tmp_path / "exp" / "run"
-    claim_folder(folder, CONF)
+    folder, free = tmp_path / "exp" / "run", {"s_epochs"}
+    claim_folder(folder, CONF, free)
     assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
-    claim_folder(folder, {**CONF, "training": {"s_epochs": 9}})  # going on for longer is allowed
+    claim_folder(
+        folder, {**CONF, "training": {"s_epochs": 9}}, free
+    )  # going on for longer is allowed
     assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
     message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
-        claim_folder(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}})
+        claim_folder(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, free)
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
-        claim_folder(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}})
+        claim_folder(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
 
 

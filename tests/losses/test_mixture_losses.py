@@ -191,3 +191,33 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
     sources, mixture = (torch.ones(shape) for shape in shapes)
     with pytest.raises(ValueError, match=r"do not fit a mixture of shape.*\(batch, freq, frames\)"):
         mixture_loss(sources, mixture, torch.ones(()))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_residual_may_be_left_unexplained_but_not_taken(name):
+    residual = {
+        "clip": lambda *scene: clip_mixture_loss(*scene, residual=True),
+        "frame": lambda *scene: frame_mixture_loss(*scene, residual=True),
+        "harmonic": lambda *scene: harmonic_mixture_loss(*scene, TEMPLATES, residual=True),
+        "soft": lambda *scene: soft_harmonic_loss(*scene, TEMPLATES, residual=True),
+    }[name]
+    sources, mixture, roll = scene()
+    mixture = mixture.clone()
+    mixture[2] = 1  # the clip in which nobody plays: all of it is residual
+    quiet, loud = 0 * sources[2:], mixture[2:, None].expand(1, S, F, T)
+    assert residual(quiet, mixture[2:], roll[2:]) < 1e-3
+    assert residual(loud, mixture[2:], roll[2:]) > 1
+    if name != "soft":  # estimates within the mixture cost nothing where their class plays
+        alone = sources.clone()
+        alone[:, 1:] = 0
+        everywhere = torch.ones_like(roll)
+        assert residual(alone, mixture, everywhere) == 0
+        assert LOSSES[name](alone, mixture, everywhere) > 0.1
+
+
+def test_estimates_above_the_mixture_are_brought_down():
+    """Waveform models can exceed the mixture; a clamp alone would leave them there."""
+    sources, mixture, roll = scene()
+    sources = (sources + 1.5 * mixture[:, None]).requires_grad_()
+    soft_harmonic_loss(sources, mixture, roll, TEMPLATES).backward()
+    assert (sources.grad > 0).all()

@@ -114,7 +114,7 @@ def test_other_settings_in_a_used_folder_are_refused(finished, data):
     assert "holds a run with another configuration" in output and "s_lr" in output
 
 
-def test_training_needs_no_stem_and_says_so_in_the_end(data, tmp_path):
+def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
     status, output = run("--stage", 1, "--stop_stage", 1, "--data_dir", data, cwd=tmp_path)
     assert status == 0, output
     bare = tmp_path / "bare"
@@ -125,8 +125,13 @@ def test_training_needs_no_stem_and_says_so_in_the_end(data, tmp_path):
         shutil.rmtree(folder)
     options = ["--stage", 2, "--data_dir", bare, "--exp_root", tmp_path, "--tag", "bare"]
     status, output = run(*options, "--mixture_loss", "clip+harmonic", cwd=tmp_path)
-    assert (tmp_path / "slakh_bare" / "finetune" / "best_model.pth").is_file(), output
-    assert status != 0 and "No test track has stems" in output
+    assert status == 0, output
+    assert "2 tracks have no stems, so only their transcription was scored" in output
+    exp = tmp_path / "slakh_bare"
+    metrics = json.loads((exp / "final_metrics.json").read_text())
+    assert 0 <= metrics["note_accuracy_mixture"] <= 1 and "si_sdr" not in metrics
+    model = TCNSeparator.from_pretrained(exp / "best_model.pth")
+    assert model(torch.randn(16000)).shape == (3, 16000)
 
 
 @pytest.mark.parametrize("supervision", ["activity", "stems"])
@@ -137,6 +142,56 @@ def test_the_other_supervisions_run(data, tmp_path, supervision, finished):
     assert status == 0, output
     row = "baseline, frame" if supervision == "activity" else "supervised"
     assert row in (tmp_path / "slakh_o" / "tables.md").read_text()
+
+
+def test_own_songs_through_every_stage(tmp_path):
+    """Pairs of audio and MIDI, no stems, other classes, a folder named from where one stands."""
+    made = tmp_path / "made"
+    synthesize(
+        made, n_train=3, n_validation=1, n_test=0, n_test_unseen=0, seconds=5, sample_rate=16000,
+        renderer="tinysoundfont", jobs=1, quiet=True,
+    )  # fmt: skip
+    songs = tmp_path / "my songs"
+    songs.mkdir()
+    for track in made.glob("*/Track*"):
+        shutil.copy(track / "mix.flac", songs / f"{track.name}.flac")
+        shutil.copy(track / "all_src.mid", songs / f"{track.name}.mid")
+    options = ["--stage", 0, "--slakh_dir", "my songs", "--data_dir", "data", "--exp_root", "exp"]
+    options += ["--tag", "own", "--classes", "low=32-39;high=0-31", "--mixture", "song"]
+    status, output = run(*options, cwd=tmp_path)
+    assert status == 0, output
+    assert "Stage 0" not in output and "have no stems" in output
+    model = TCNSeparator.from_pretrained(tmp_path / "exp" / "slakh_own" / "best_model.pth")
+    assert model.sources == ["low", "high"]
+    # The same folder with other data is not taken for the old experiment.
+    options[options.index("data")] = "other"
+    options[options.index("low=32-39;high=0-31")] = "high=0-31;low=32-39"
+    status, output = run(*options, cwd=tmp_path)
+    assert status != 0 and "data_fingerprint" in output
+
+
+def test_the_weak_baseline_gets_no_pitch(data, tmp_path, finished):
+    options = ["--stage", 2, "--stop_stage", 3, "--data_dir", data, "--exp_root", tmp_path]
+    options += ["--supervision", "activity", "--mixture_loss", "clip+harmonic"]
+    status, output = run(*options, "--tag", "w", cwd=tmp_path)
+    assert status != 0 and "knows who plays when and no pitch" in output
+    transcriptor = ["--transcriptor", finished[0] / "transcriptor" / "best_model.pth"]
+    status, output = run(*options[:-2], *transcriptor, "--tag", "v", cwd=tmp_path)
+    assert status != 0 and "which holds a ScoreTranscriptor" in output
+
+
+def test_the_real_files_run_through(real_data, tmp_path):
+    """Two seconds of one song, and defects: stages 1 to 3 and 5."""
+    options = ["--slakh_dir", real_data / "slakh2100_flac_redux", "--data_dir", tmp_path / "d"]
+    options += ["--exp_root", tmp_path, "--tag", "real"]
+    status, output = run("--stage", 1, "--stop_stage", 3, *options, cwd=tmp_path)
+    assert status == 0, output
+    assert "there is no validation split" in output
+    status, output = run("--stage", 5, *options, cwd=tmp_path)
+    assert status == 0, output
+    assert "there is no test split" in output and "isolated, clip+informed" in output
+    metrics = json.loads((tmp_path / "slakh_real" / "final_metrics.json").read_text())
+    assert metrics["guitar/n_counted"] == 1 and metrics["bass/n_silent"] == 1
 
 
 def test_a_stage_without_input_names_the_stage_that_makes_it(data, finished, tmp_path):

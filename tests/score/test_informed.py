@@ -86,3 +86,18 @@ def test_shares_sum_to_one_where_anything_is_known():
     silent = torch.zeros_like(magnitude)
     assert torch.isfinite(shares(factorize(silent, sounding, onsets, templates()), 3)).all()
     assert share.shape[1] == N_FFT // 2 + 1
+
+
+def test_what_belongs_to_no_class_gets_components_of_its_own():
+    magnitude, truth, sounding, onsets = song(seconds=6.0)
+    drum = torch.zeros_like(magnitude)
+    generator = torch.Generator().manual_seed(1)
+    drum[:, ::24] = 0.02 * torch.rand(len(magnitude), 1, generator=generator)
+    mixture = magnitude + drum
+    error = {}
+    for free in (0, 6):
+        share = shares(factorize(mixture, sounding, onsets, templates(), free=free), 3)
+        assert share.sum(0).max() < 1 + 1e-4
+        error[free] = float((share * mixture - truth).abs().sum() / truth.abs().sum())
+    assert error[6] < 0.85 * error[0]
+    assert (share.sum(0) < 0.5)[:, ::24].float().mean() > 0.5  # most of the drum is nobody's

@@ -1,6 +1,7 @@
 """Reads the recipe's settings and builds from them what every step needs."""
 
 import argparse
+import hashlib
 import logging
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from asteroid.utils import parse_args_as_dict, prepare_parser_from_dict
 
 from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.engine import claim_folder
 from asteroid_scoresup.score import HarmonicTemplates
 
 HERE = Path(__file__).parent
@@ -50,6 +52,36 @@ def parse(parser):
     return conf, args
 
 
+def claim(conf, args, manifest, *sections, inputs=()):
+    """Takes the experiment folder for these settings, data and input models, or refuses.
+
+    Args:
+        sections: Sections of the settings that this step uses besides the common ones.
+        inputs: Model files that it starts from.
+    """
+    used = ["data", "stft", "network", "score", "optim", *sections]
+    chosen = {name: conf[name] for name in used}
+    chosen["main_args"] = {
+        **conf["main_args"],
+        "data_fingerprint": manifest.fingerprint(),
+        "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
+    }
+    free = {"data_dir", "exp_dir", "num_workers", "precision", "critic", "separator"}
+    free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs"}
+    claim_folder(args.exp_dir, chosen, free)
+
+
+def require_same(model, args, manifest):
+    """A model from a file must hear what the data and the settings say."""
+    found = (model.sources, model.sample_rate, model.stft.n_fft, model.stft.hop_length)
+    wanted = (list(manifest.names), manifest.sample_rate, args.n_fft, args.hop_length)
+    if found != wanted:
+        raise SystemExit(
+            f"The {type(model).__name__} is for (classes, Hz, n_fft, hop) = {found}, data and "
+            f"settings have {wanted}."
+        )
+
+
 def mixture_weights(args):
     """Loss weights of the chosen mixture losses, from ``--mixture_loss clip+harmonic``."""
     weights = {}
@@ -60,6 +92,11 @@ def mixture_weights(args):
                 f"{', '.join(MIXTURE_LOSSES)} (join them with +)."
             )
         term, key = MIXTURE_LOSSES[name]
+        if getattr(args, "supervision", "") == "activity" and name not in ("clip", "frame"):
+            raise SystemExit(
+                f"--mixture_loss {args.mixture_loss}: the weak baseline knows who plays when and "
+                "no pitch; use clip or frame."
+            )
         weights[term] = getattr(args, key)
     return weights
 
