@@ -32,6 +32,7 @@ import torch
 import yaml
 from torchaudio.functional import loudness
 
+from .colour import colour
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
 from .render import render_instrument, soundfont_presets
 from .slakh import GENERATOR
@@ -83,6 +84,7 @@ class TrackJob:
     soundfonts: tuple
     renderer: str
     level_spread: float
+    colour_db: float
     drums: bool
     midi: str | None  # file to render; None: compose
     midi_name: str  # the same, relative to its folder
@@ -203,6 +205,10 @@ def make_track(job):
         palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
         song = compose_song(rng, palette, seconds, drums=job.drums)
         stems = _render(song, seconds, soundfont, job)
+        if job.split == "train":
+            # A generator of its own, so that the same songs come out with and without colours.
+            own = np.random.default_rng([job.seed, split_number, job.number, 1])
+            stems = [colour(stem, job.sample_rate, job.colour_db, own) for stem in stems]
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)

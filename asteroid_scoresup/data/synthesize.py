@@ -33,7 +33,7 @@ from .slakh import GENERATOR, MIDI_SUFFIXES
 from .slakh_writer import FIRST_NUMBER, LAST_NUMBER, TrackJob, make_track
 
 #: Changes whenever the same seed would give other tracks than before.
-RECIPE = 1
+RECIPE = 2
 
 
 def synthesize(
@@ -54,6 +54,7 @@ def synthesize(
     fractions=(0.8, 0.1, 0.1),
     max_seconds=None,
     level_spread=2.5,
+    colour_db=5.0,
     drums=False,
     overwrite=False,
     quiet=False,
@@ -81,6 +82,8 @@ def synthesize(
         fractions (sequence of float): Shares of train, validation and test among the MIDI files.
         max_seconds (float, optional): Longer MIDI files are cut there.
         level_spread (float): Standard deviation of a stem's random gain, in dB.
+        colour_db (float): How much composed training stems are coloured, see
+            :func:`~asteroid_scoresup.data.colour.colour`; 0 for not at all.
         drums (bool): Whether composed songs have a drummer. (A mixture of bass, guitar and piano
             leaves him out; he is for mixtures of everything.)
         overwrite (bool): Replaces the tracks that an earlier call with other settings wrote.
@@ -104,7 +107,8 @@ def synthesize(
         "test_unseen": n_test_unseen,
     }
     jobs = _cores() if jobs is None else jobs
-    _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, level_spread)
+    numbers = {"level_spread": level_spread, "colour_db": colour_db}
+    _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, numbers)
     fonts = _list_soundfonts(soundfonts)
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
@@ -116,6 +120,7 @@ def synthesize(
         "unseen_soundfonts": [_fingerprint(font) for font in unseen_fonts],
         "renderer": renderer,
         "level_spread": float(level_spread),
+        "colour_db": float(colour_db),
     }
     common = {
         "seed": int(seed),
@@ -123,6 +128,7 @@ def synthesize(
         "sample_rate": int(sample_rate),
         "renderer": renderer,
         "level_spread": float(level_spread),
+        "colour_db": float(colour_db),
         "drums": bool(drums),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
@@ -235,7 +241,7 @@ def _plain(value):
     return {key: list(item) for key, item in value.items()}
 
 
-def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, level_spread):
+def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, decibels):
     for split, count in counts.items():
         if count != int(count) or count < 0:
             raise ValueError(f"n_{split} is {count}, expected a whole number from 0.")
@@ -247,8 +253,9 @@ def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seco
         "sample_rate": (sample_rate, 4000 <= sample_rate <= 192000, "4000 to 192000 Hz"),
         "jobs": (jobs, jobs >= 1, "at least 1"),
         "max_seconds": (max_seconds, max_seconds is None or max_seconds >= 1, "at least 1"),
-        "level_spread": (level_spread, 0 <= level_spread <= 20, "0 to 20 dB"),
     }
+    for name, value in decibels.items():
+        checks[name] = (value, 0 <= value <= 20, "0 to 20 dB")
     for name, (value, good, expected) in checks.items():
         if not good:
             raise ValueError(f"{name} is {value}, expected {expected}.")

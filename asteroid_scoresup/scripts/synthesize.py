@@ -58,6 +58,14 @@ def add_arguments(parser):
         metavar="DB",
         help="standard deviation of the random gain of each stem, in dB (default 2.5)",
     )
+    add(
+        "--colour_db",
+        type=float,
+        default=5.0,
+        metavar="DB",
+        help="how much composed training stems are coloured: drive, tremolo, equaliser with this "
+        "standard deviation per band, in dB (default 5; 0 for not at all)",
+    )
     add("--drums", action="store_true", help="composed songs have a drummer, as a stem of its own")
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="no progress bar, no summary")
@@ -103,6 +111,7 @@ def run(args):
         fractions=args.fractions,
         max_seconds=args.max_seconds,
         level_spread=args.level_spread,
+        colour_db=args.colour_db,
         drums=args.drums,
         overwrite=args.overwrite,
         quiet=args.quiet,
