@@ -21,7 +21,6 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
-    package_data={"asteroid_scoresup": ["**/*.json", "**/*.yml"]},
     python_requires=">=3.10,<3.14",
     # What installs from nothing and works together; README.md, Install.
     install_requires=[

@@ -108,7 +108,7 @@ class STFT(nn.Module):
             - output: :math:`(batch, n\_src, n\_samples)`
         """
         bank, stride = self.decoder.filterbank, self.hop_length
-        # As `self.decoder` does it, but without its test of the window sum, which warns about the
+        # As the decoder of asteroid_filterbanks (MIT, its authors) does it, but without its test of the window sum, which warns about the
         # last sample of every long window and cannot be exported.
         with torch.autocast(spectrum.device.type, enabled=False):
             frames = bank.pre_synthesis(spectrum.float()).flatten(0, 1)

@@ -1,4 +1,4 @@
-# Sourced by a script: turns `--name value` on its command line into the variable `name`, which the
+# After the idea of Kaldi's script of this name. Sourced by a script: turns `--name value` on its command line into the variable `name`, which the
 # script must have set before (that is its default and its documentation). `--name=value` works too.
 # `--help` prints the head of the script, down to the first line that is neither comment nor variable.
 while [ $# -gt 0 ]; do
