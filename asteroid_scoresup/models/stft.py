@@ -108,8 +108,8 @@ class STFT(nn.Module):
             - output: :math:`(batch, n\_src, n\_samples)`
         """
         bank, stride = self.decoder.filterbank, self.hop_length
-        # As the decoder of asteroid_filterbanks (MIT, its authors) does it, but without its test of the window sum, which warns about the
-        # last sample of every long window and cannot be exported.
+        # As the decoder of asteroid_filterbanks (MIT) does it, but without its test of the window
+        # sum, which warns about the last sample of every long window and cannot be exported.
         with torch.autocast(spectrum.device.type, enabled=False):
             frames = bank.pre_synthesis(spectrum.float()).flatten(0, 1)
             wav = nn.functional.conv_transpose1d(frames, self.decoder.get_filters(), stride=stride)

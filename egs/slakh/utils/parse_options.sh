@@ -1,5 +1,6 @@
-# After the idea of Kaldi's script of this name. Sourced by a script: turns `--name value` on its command line into the variable `name`, which the
-# script must have set before (that is its default and its documentation). `--name=value` works too.
+# Sourced by a script, after the idea of Kaldi's parse_options.sh: turns `--name value` on its command
+# line into the variable `name`, which the script must have set before (its default and documentation).
+# `--name=value` works too.
 # `--help` prints the head of the script, down to the first line that is neither comment nor variable.
 while [ $# -gt 0 ]; do
   case "$1" in
