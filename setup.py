@@ -10,7 +10,7 @@ version = next(
 )
 
 RECIPE = ["matplotlib", "pandas>=2", "tqdm"]
-TESTS = [*RECIPE, "pytest", "hypothesis", "ruff"]
+TESTS = [*RECIPE, "pytest", "hypothesis", "ruff==0.17.6"]
 DOCS = ["sphinx", "sphinx-rtd-theme"]
 
 setup(
