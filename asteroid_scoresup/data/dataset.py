@@ -242,11 +242,13 @@ def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
         :class:`torch.Tensor`: As `signals`, at about the same level.
     """
     length = signals.shape[-1]
-    frequency = np.fft.rfftfreq(length, 1 / sample_rate).clip(min=40)
+    # Room for the response to ring out, or the end of the signal would return at its beginning.
+    padded = length + int(sample_rate) // 8
+    frequency = np.fft.rfftfreq(padded, 1 / sample_rate).clip(min=40)
     bands = np.geomspace(40, sample_rate / 2, n_bands)
     gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
     gains = torch.from_numpy(10 ** (gains_db / 20)).to(signals)
-    return torch.fft.irfft(torch.fft.rfft(signals) * gains, n=length)
+    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * gains, n=padded)[..., :length]
 
 
 class SegmentSampler(Sampler):

@@ -10,7 +10,7 @@ from asteroid_scoresup.data import SlakhDataset, equalize
 
 def response_db(seed, spread=4.0, length=2048):
     impulse = torch.zeros(2, length, dtype=torch.float64)
-    impulse[0, 0] = 1
+    impulse[0, length // 2] = 1  # the response rings to both sides
     filtered = equalize(impulse, RATE, spread, np.random.default_rng(seed))
     assert filtered[1].abs().max() < 1e-12  # silence stays silent
     return 20 * np.log10(np.abs(np.fft.rfft(filtered[0].numpy())))
@@ -49,3 +49,10 @@ def test_the_dataset_filters_mixture_and_stems_alike(tmp_path):
         assert torch.equal(targets["roll"], plain[index][1]["roll"])
         assert (mixture - before).abs().max() > 0.05 * before.abs().max()
         assert torch.equal(coloured[index][0], mixture)  # it belongs to the item, not to the call
+
+
+def test_the_end_does_not_return_at_the_beginning():
+    signal = torch.zeros(4000)
+    signal[-1] = 1
+    filtered = equalize(signal, RATE, 6.0, np.random.default_rng(0))
+    assert filtered[:2000].abs().max() < 1e-2 * filtered.abs().max()
