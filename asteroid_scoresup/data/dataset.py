@@ -243,12 +243,36 @@ def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
     """
     length = signals.shape[-1]
     # Room for the response to ring out, or the end of the signal would return at its beginning.
-    padded = length + int(sample_rate) // 8
+    padded = 2 * ((length + int(sample_rate) // 8 + 1) // 2)
     frequency = np.fft.rfftfreq(padded, 1 / sample_rate).clip(min=40)
     bands = np.geomspace(40, sample_rate / 2, n_bands)
     gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
-    gains = torch.from_numpy(10 ** (gains_db / 20)).to(signals)
-    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * gains, n=padded)[..., :length]
+    response = torch.from_numpy(minimum_phase(10 ** (gains_db / 20)).astype(np.complex64))
+    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * response, n=padded)[..., :length]
+
+
+def minimum_phase(gains):
+    r"""The response of given gains that rings after a sound and not before it.
+
+    Real filters (instruments, rooms, equalisers) do so, and an onset stays where the score has it.
+    By folding the real cepstrum (Oppenheim and Schafer, *Discrete-Time Signal Processing*).
+
+    Args:
+        gains (array): Gains > 0 on the bins of an rfft of even length `n`, shape
+            :math:`(n / 2 + 1,)`.
+
+    Returns:
+        array: complex, of the same shape.
+
+    Examples
+        >>> np.abs(minimum_phase(np.full(5, 2.0))).tolist()
+        [2.0, 2.0, 2.0, 2.0, 2.0]
+    """
+    cepstrum = np.fft.irfft(np.log(gains))
+    half = len(cepstrum) // 2
+    cepstrum[1:half] *= 2
+    cepstrum[half + 1 :] = 0
+    return np.exp(np.fft.rfft(cepstrum))
 
 
 class SegmentSampler(Sampler):

@@ -36,6 +36,7 @@ from .colour import colour
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
 from .render import render_instrument, soundfont_presets
 from .slakh import GENERATOR
+from .variety import render_varied
 
 #: Loudness of a stem before its random gain, in LUFS, and peak of the song in dBFS: Slakh's.
 STEM_LOUDNESS = -13.0
@@ -85,6 +86,8 @@ class TrackJob:
     renderer: str
     level_spread: float
     colour_db: float
+    invented: float
+    varispeed: float
     drums: bool
     midi: str | None  # file to render; None: compose
     midi_name: str  # the same, relative to its folder
@@ -204,11 +207,9 @@ def make_track(job):
     if job.midi is None:
         palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
         song = compose_song(rng, palette, seconds, drums=job.drums)
-        stems = _render(song, seconds, soundfont, job)
-        if job.split == "train":
-            # A generator of its own, so that the same songs come out with and without colours.
-            own = np.random.default_rng([job.seed, split_number, job.number, 1])
-            stems = [colour(stem, job.sample_rate, job.colour_db, own) for stem in stems]
+        # A generator of its own, so that the same songs come out with and without variety.
+        own = np.random.default_rng([job.seed, split_number, job.number, 1])
+        stems = _render(song, seconds, soundfont, job, own if job.split == "train" else None)
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)
@@ -250,12 +251,17 @@ def make_track(job):
     return None
 
 
-def _render(song, seconds, soundfont, job):
+def _render(song, seconds, soundfont, job, variety=None):
+    """Plays the instruments of a song; `variety` is the source of chance of training stems."""
     song.instruments = [part for part in song.instruments if part.notes]
-    return [
-        render_instrument(part, seconds, job.sample_rate, soundfont, job.renderer)
-        for part in song.instruments
-    ]
+    how = (seconds, job.sample_rate, soundfont, job.renderer)
+    if variety is None:
+        return [render_instrument(part, *how) for part in song.instruments]
+    stems = []
+    for part in song.instruments:
+        stem = render_varied(part, *how, variety, job.invented, job.varispeed)
+        stems.append(colour(stem, job.sample_rate, job.colour_db, variety))
+    return stems
 
 
 def _check_programs(song, soundfont):

@@ -33,7 +33,7 @@ from .slakh import GENERATOR, MIDI_SUFFIXES
 from .slakh_writer import FIRST_NUMBER, LAST_NUMBER, TrackJob, make_track
 
 #: Changes whenever the same seed would give other tracks than before.
-RECIPE = 2
+RECIPE = 3
 
 
 def synthesize(
@@ -55,6 +55,8 @@ def synthesize(
     max_seconds=None,
     level_spread=2.5,
     colour_db=5.0,
+    invented=0.5,
+    varispeed=4.0,
     drums=False,
     overwrite=False,
     quiet=False,
@@ -84,6 +86,10 @@ def synthesize(
         level_spread (float): Standard deviation of a stem's random gain, in dB.
         colour_db (float): How much composed training stems are coloured, see
             :func:`~asteroid_scoresup.data.colour.colour`; 0 for not at all.
+        invented (float): Share of the composed training stems that invented instruments play, see
+            :mod:`~asteroid_scoresup.data.timbre`.
+        varispeed (float): How far the tape of the other training stems may be off its speed, in
+            semitones, see :func:`~asteroid_scoresup.data.variety.render_at_speed`.
         drums (bool): Whether composed songs have a drummer. (A mixture of bass, guitar and piano
             leaves him out; he is for mixtures of everything.)
         overwrite (bool): Replaces the tracks that an earlier call with other settings wrote.
@@ -107,8 +113,13 @@ def synthesize(
         "test_unseen": n_test_unseen,
     }
     jobs = _cores() if jobs is None else jobs
-    numbers = {"level_spread": level_spread, "colour_db": colour_db}
-    _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, numbers)
+    variety = {
+        "level_spread": float(level_spread),
+        "colour_db": float(colour_db),
+        "invented": float(invented),
+        "varispeed": float(varispeed),
+    }
+    _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety)
     fonts = _list_soundfonts(soundfonts)
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
@@ -119,16 +130,14 @@ def synthesize(
         "soundfonts": [_fingerprint(font) for font in fonts],
         "unseen_soundfonts": [_fingerprint(font) for font in unseen_fonts],
         "renderer": renderer,
-        "level_spread": float(level_spread),
-        "colour_db": float(colour_db),
+        **variety,
     }
     common = {
         "seed": int(seed),
         "seconds": float(seconds),
         "sample_rate": int(sample_rate),
         "renderer": renderer,
-        "level_spread": float(level_spread),
-        "colour_db": float(colour_db),
+        **variety,
         "drums": bool(drums),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
@@ -241,7 +250,7 @@ def _plain(value):
     return {key: list(item) for key, item in value.items()}
 
 
-def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, decibels):
+def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety):
     for split, count in counts.items():
         if count != int(count) or count < 0:
             raise ValueError(f"n_{split} is {count}, expected a whole number from 0.")
@@ -254,8 +263,14 @@ def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seco
         "jobs": (jobs, jobs >= 1, "at least 1"),
         "max_seconds": (max_seconds, max_seconds is None or max_seconds >= 1, "at least 1"),
     }
-    for name, value in decibels.items():
-        checks[name] = (value, 0 <= value <= 20, "0 to 20 dB")
+    for name in ("level_spread", "colour_db"):
+        checks[name] = (variety[name], 0 <= variety[name] <= 20, "0 to 20 dB")
+    checks["invented"] = (variety["invented"], 0 <= variety["invented"] <= 1, "a share, 0 to 1")
+    checks["varispeed"] = (
+        variety["varispeed"],
+        0 <= variety["varispeed"] <= 12,
+        "0 to 12 semitones",
+    )
     for name, (value, good, expected) in checks.items():
         if not good:
             raise ValueError(f"{name} is {value}, expected {expected}.")

@@ -66,6 +66,20 @@ def add_arguments(parser):
         help="how much composed training stems are coloured: drive, tremolo, equaliser with this "
         "standard deviation per band, in dB (default 5; 0 for not at all)",
     )
+    add(
+        "--invented",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="share of the composed training stems that an invented instrument plays (default 0.5)",
+    )
+    add(
+        "--varispeed",
+        type=float,
+        default=4.0,
+        metavar="SEMITONES",
+        help="largest shift of the tape of other composed training stems (default 4)",
+    )
     add("--drums", action="store_true", help="composed songs have a drummer, as a stem of its own")
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="no progress bar, no summary")
@@ -112,6 +126,8 @@ def run(args):
         max_seconds=args.max_seconds,
         level_spread=args.level_spread,
         colour_db=args.colour_db,
+        invented=args.invented,
+        varispeed=args.varispeed,
         drums=args.drums,
         overwrite=args.overwrite,
         quiet=args.quiet,

@@ -6,11 +6,12 @@ import torch
 from tiny import RATE, write_folder
 
 from asteroid_scoresup.data import SlakhDataset, equalize
+from asteroid_scoresup.data.dataset import minimum_phase
 
 
 def response_db(seed, spread=4.0, length=2048):
     impulse = torch.zeros(2, length, dtype=torch.float64)
-    impulse[0, length // 2] = 1  # the response rings to both sides
+    impulse[0, 0] = 1
     filtered = equalize(impulse, RATE, spread, np.random.default_rng(seed))
     assert filtered[1].abs().max() < 1e-12  # silence stays silent
     return 20 * np.log10(np.abs(np.fft.rfft(filtered[0].numpy())))
@@ -56,3 +57,22 @@ def test_the_end_does_not_return_at_the_beginning():
     signal[-1] = 1
     filtered = equalize(signal, RATE, 6.0, np.random.default_rng(0))
     assert filtered[:2000].abs().max() < 1e-2 * filtered.abs().max()
+
+
+def test_nothing_sounds_before_it_is_played():
+    """Minimum phase: an onset stays where the score has it."""
+    for seed in range(10):
+        signal = torch.zeros(4000)
+        signal[2000] = 1
+        filtered = equalize(signal, RATE, 6.0, np.random.default_rng(seed)).abs()
+        assert filtered[:2000].max() < 1e-3 * filtered.max()
+        assert filtered.argmax() in range(2000, 2004)
+
+
+def test_minimum_phase_keeps_the_gains():
+    gains = np.exp(np.random.default_rng(0).normal(0, 0.3, 1025))
+    gains = np.convolve(gains, np.hanning(99) / np.hanning(99).sum(), "same").clip(min=0.1)
+    response = minimum_phase(gains)
+    np.testing.assert_allclose(np.abs(response), gains, rtol=1e-9)
+    energy = np.cumsum(np.fft.irfft(response) ** 2)
+    assert energy[200] > 0.95 * energy[-1]

@@ -179,9 +179,7 @@ def test_midi_says_what_sounds(tracks):
             audio, rate = soundfile.read(track / "stems" / f"{name}.flac")
             first = min(note.start for note in instrument.notes)
             onset = np.argmax(np.abs(audio) > 0.02 * np.abs(audio).max()) / rate
-            # The equaliser of coloured training stems rings a little to both sides.
-            early = -0.01 if track.parent.name == "train" else -0.002
-            assert early < onset - first < 0.06, (track.name, name)
+            assert -0.002 < onset - first < 0.06, (track.name, name)
 
 
 def test_bass_labels_are_at_the_sounding_octave(tracks):
