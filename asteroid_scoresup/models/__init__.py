@@ -1,6 +1,7 @@
 """The networks: separator, transcriptor and activity classifier, and the STFT they share."""
 
 from .activity_classifier import ActivityClassifier
+from .package import pack, unpack
 from .score_transcriptor import ScoreTranscriptor
 from .spectrogram_model import SpectrogramModel, load_package
 from .stft import NOMINAL_RMS, STFT, Spectrograms
@@ -15,4 +16,6 @@ __all__ = [
     "Spectrograms",
     "TCNSeparator",
     "load_package",
+    "pack",
+    "unpack",
 ]

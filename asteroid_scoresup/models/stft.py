@@ -1,11 +1,14 @@
-"""The one STFT of the package: that of asteroid_filterbanks' ``torch_stft``, by the FFT."""
+"""The one STFT of the package: that of asteroid_filterbanks' ``torch_stft``, by the FFT.
+
+The filterbank's encoder and decoder are the same transforms as convolutions with 2048-sample
+kernels: on a CPU they would cost more than the networks.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
-from asteroid_filterbanks import make_enc_dec
 from asteroid_filterbanks.transforms import apply_mag_mask, mag
 from torch import nn
 
@@ -46,16 +49,6 @@ class STFT(nn.Module):
         self.n_fft, self.hop_length, self.sample_rate = n_fft, hop_length, sample_rate
         window = torch.hann_window(n_fft, dtype=torch.float64)
         self.register_buffer("window", window.float(), persistent=False)
-        # The filterbank's own encoder is the same transform as a convolution with 2048-sample
-        # kernels: on a CPU it would cost more than the networks.
-        _, self.decoder = make_enc_dec(
-            "torch_stft",
-            n_filters=n_fft,
-            kernel_size=n_fft,
-            stride=hop_length,
-            window=window.numpy(),
-            sample_rate=float(sample_rate),
-        )
         self.scale = 2 / float(window.sum())
 
     @property
@@ -107,15 +100,19 @@ class STFT(nn.Module):
             - spectrum: :math:`(batch, n\_src, 2 \cdot freq, frames)`
             - output: :math:`(batch, n\_src, n\_samples)`
         """
-        bank, stride = self.decoder.filterbank, self.hop_length
-        # As the decoder of asteroid_filterbanks (MIT) does it, but without its test of the window
-        # sum, which warns about the last sample of every long window and cannot be exported.
+        # torch.istft would do, but for its test of the window sum, which cannot be exported.
         with torch.autocast(spectrum.device.type, enabled=False):
-            frames = bank.pre_synthesis(spectrum.float()).flatten(0, 1)
-            wav = nn.functional.conv_transpose1d(frames, self.decoder.get_filters(), stride=stride)
-            window = bank.torch_window.pow(2)[None, None]
-            weight = torch.ones_like(frames[:1, :1])
-            weight = nn.functional.conv_transpose1d(weight, window, stride=stride)
-        wav = (wav / weight.clamp(min=1e-11))[:, 0].unflatten(0, spectrum.shape[:2])
+            real, imag = spectrum.float().flatten(0, 1).chunk(2, dim=-2)
+            frames = torch.fft.irfft(torch.complex(real, imag), n=self.n_fft, dim=-2)
+            window = self.window.unsqueeze(-1)
+            wav = self._overlap_add(frames * window)
+            weight = self._overlap_add((window**2).expand_as(frames[:1]))
+        wav = (wav / weight.clamp(min=1e-11)).unflatten(0, spectrum.shape[:2])
         wav = wav[..., self.n_fft // 2 :]
         return nn.functional.pad(wav, (0, max(n_samples - wav.shape[-1], 0)))[..., :n_samples]
+
+    def _overlap_add(self, frames):
+        """Frames (batch, n_fft, frames) → (batch, time)."""
+        length = self.n_fft + (frames.shape[-1] - 1) * self.hop_length
+        size, kernel, stride = (1, length), (1, self.n_fft), (1, self.hop_length)
+        return nn.functional.fold(frames, size, kernel, stride=stride)[:, 0, 0]

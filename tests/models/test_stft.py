@@ -50,7 +50,10 @@ def test_there_and_back_again_edges_and_tail_included(n_samples):
 
 def test_inverse_is_that_of_the_filterbank():
     spectrum = torch.randn(2, 3, N_FFT + 2, 20, generator=torch.Generator().manual_seed(0))
-    expected = stft().decoder(spectrum.clone())[..., : 19 * HOP]
+    window = torch.hann_window(N_FFT)
+    options = dict(n_filters=N_FFT, kernel_size=N_FFT, stride=HOP, sample_rate=float(RATE))
+    _, decoder = make_enc_dec("torch_stft", window=window.numpy(), **options)
+    expected = decoder(spectrum.clone())[..., : 19 * HOP]
     torch.testing.assert_close(stft().waveform(spectrum, 19 * HOP), expected, rtol=1e-5, atol=1e-5)
 
 

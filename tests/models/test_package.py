@@ -1,0 +1,62 @@
+"""One file for separator and transcriptor."""
+
+import pytest
+import torch
+from asteroid.models import BaseModel
+from tiny import NAMES, NET, separator, transcriptor
+
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack, unpack
+
+
+def test_both_models_come_back(tmp_path):
+    one, other = separator(), transcriptor()
+    torch.save(pack(one, other, {"threshold": [0.3] * 3}), tmp_path / "model.pth")
+    back, heard, decoding = unpack(tmp_path / "model.pth")
+    assert decoding == {"threshold": [0.3] * 3}
+    wav = torch.randn(2, 4000)
+    torch.testing.assert_close(back(wav), one.eval()(wav))
+    torch.testing.assert_close(heard(wav), other.eval()(wav))
+
+
+def test_asteroid_reads_the_separator_out_of_it(tmp_path):
+    one = separator()
+    torch.save(pack(one, transcriptor()), tmp_path / "model.pth")
+    back = BaseModel.from_pretrained(str(tmp_path / "model.pth"))
+    assert isinstance(back, TCNSeparator)
+
+
+def test_half_precision_is_half_the_size_and_nearly_the_same(tmp_path):
+    one, other = separator(), transcriptor()
+    sizes = {}
+    for half in (False, True):
+        path = tmp_path / f"{half}.pth"
+        torch.save(pack(one, other, half=half), path)
+        sizes[half] = sum(v.numel() * v.element_size() for v in _tensors(path))
+    assert sizes[True] == sizes[False] / 2
+    back, _, _ = unpack(tmp_path / "True.pth")
+    assert all(p.dtype == torch.float32 for p in back.parameters())
+    wav = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(back(wav), one.eval()(wav), rtol=0, atol=5e-3)
+
+
+def _tensors(path):
+    package = torch.load(path, weights_only=True)
+    for part in (package, package["transcriptor"]):
+        yield from part["state_dict"].values()
+
+
+def test_a_separator_alone_has_no_transcriptor(tmp_path):
+    torch.save(separator().serialize(), tmp_path / "model.pth")
+    assert unpack(tmp_path / "model.pth")[1:] == (None, None)
+
+
+def test_models_that_do_not_belong_together_are_refused():
+    other = ScoreTranscriptor(NAMES[:2], **NET)
+    with pytest.raises(ValueError, match=r"the classes is \['bass', 'guitar', 'piano'\]"):
+        pack(separator(), other)
+
+
+def test_a_transcriptor_is_no_separator(tmp_path):
+    torch.save(transcriptor().serialize(), tmp_path / "model.pth")
+    with pytest.raises(ValueError, match="model.pth.*ScoreTranscriptor, expected a TCNSeparator"):
+        unpack(tmp_path / "model.pth")
