@@ -34,6 +34,7 @@ setup(
         "mir_eval>=0.7,<0.9",
         "pretty_midi>=0.2.11",
         "soundfile>=0.12",
+        "soxr>=0.4",
         "numpy",
         "PyYAML",
         "tqdm",

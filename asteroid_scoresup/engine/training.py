@@ -176,14 +176,15 @@ def resume_point(folder):
 
 
 def save_model(model, path, **infos):
-    """Writes a model package (``model.serialize()`` plus `infos`, plain types), atomically.
+    """Writes a model package with some facts, atomically.
 
     Args:
-        model (SpectrogramModel): The model.
+        model (SpectrogramModel or dict): The model, or a package of it, see
+            :func:`~asteroid_scoresup.models.pack`.
         path (str or Path): File to write.
-        **infos: Facts to keep beside it.
+        **infos: Facts to keep beside it, plain types.
     """
-    package = model.serialize()
-    package["infos"].update(infos)
+    package = dict(model) if isinstance(model, dict) else model.serialize()
+    package["infos"] = {**package["infos"], **infos}
     with atomic_path(path) as temporary:
         torch.save(package, temporary)

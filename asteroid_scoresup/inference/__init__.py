@@ -1,10 +1,12 @@
 """A song in, stems, MIDI and pictures out."""
 
+from .decoding import Decoding, choose_decoding, to_midi
 from .evaluate import (
     INFORMED_ORACLE,
     RATIO_ORACLE,
     SOFT_ORACLE,
     TestTrack,
+    fit_decoding,
     oracle_masks,
     score_separation,
     score_transcription,
@@ -18,20 +20,27 @@ from .plots import (
     plot_training_curves,
 )
 from .separator import Separator
+from .songs import Request, process_song
 
 __all__ = [
+    "Decoding",
     "INFORMED_ORACLE",
     "RATIO_ORACLE",
+    "Request",
     "SOFT_ORACLE",
     "Separator",
     "TestTrack",
+    "choose_decoding",
     "class_colours",
+    "fit_decoding",
     "oracle_masks",
     "plot_box",
     "plot_masks",
     "plot_piano_roll",
     "plot_separation",
     "plot_training_curves",
+    "process_song",
     "score_separation",
     "score_transcription",
+    "to_midi",
 ]

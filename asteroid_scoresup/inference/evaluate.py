@@ -16,10 +16,10 @@ from ..metrics import (
     SCORE_ORACLE,
     frame_accuracy,
     note_scores,
-    roll_to_notes,
     separation_scores,
 )
-from ..score import Notes, frame_activity, piano_roll, sounding_roll
+from ..score import frame_activity, piano_roll, sounding_roll
+from .decoding import Decoding, choose_decoding
 
 SOFT_ORACLE = "score oracle, soft"
 INFORMED_ORACLE = "score oracle, informed"
@@ -126,8 +126,10 @@ def score_separation(song, separators, stft, templates, shares=None, **sounding)
 
 
 @torch.no_grad()
-def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_THRESHOLD):
-    r"""Note accuracy and onset F1 of a transcriptor on one track.
+def score_transcription(
+    song, row, transcriptor, separated=None, decoding=None, threshold=NOTE_THRESHOLD
+):
+    r"""Note accuracy and F1 of notes of a transcriptor on one track.
 
     It hears the mixture and, where there are any, the true stems one by one (at their level in the
     mixture) and separated stems. On single stems only the notes of that class count.
@@ -137,12 +139,14 @@ def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_
         row (str): Name of the row.
         transcriptor (ScoreTranscriptor): The model.
         separated (:class:`torch.Tensor`, optional): Estimates, :math:`(n\_src, time)`.
-        threshold (float): Probability from which a cell of the roll counts as a note.
+        decoding (Decoding, optional): How probabilities become notes, for the F1s.
+        threshold (float): Probability from which a cell of the roll counts, for the accuracy.
 
     Returns:
         list of dict: one record per class.
     """
     stft, names = transcriptor.stft, song.names
+    decoding = decoding or Decoding.default(len(names))
     device = next(transcriptor.parameters()).device
     truth = piano_roll(song.notes, *song.roll_size(stft))
     level = float(song.mixture.pow(2).mean().sqrt())
@@ -157,12 +161,34 @@ def score_transcription(song, row, transcriptor, separated=None, threshold=NOTE_
         if wav.ndim == 2:
             found = torch.stack([found[i, i] for i in range(len(names))])
         accuracy = frame_accuracy(truth, found, threshold)
-        notes = Notes.concatenate(
-            roll_to_notes(part, stft.hop_length, stft.sample_rate, threshold, source=i)
-            for i, part in enumerate(found)
-        )
+        notes = decoding.notes(found, stft.hop_length, stft.sample_rate)
         scores = note_scores(song.notes, notes, names)
         for record, value, score in zip(records, accuracy, scores):
             record[f"note_accuracy_{signal}"] = float(value)
-            record[f"note_f1_{signal}"] = score["note_f1"]
+            for measure in ("note_f1", "note_f1_offset"):
+                record[f"{measure}_{signal}"] = score[measure]
     return records
+
+
+@torch.no_grad()
+def fit_decoding(manifest, transcriptor, split="validation"):
+    """Chooses how a transcriptor's probabilities become notes, on the mixtures of a split.
+
+    Args:
+        manifest (Manifest): The prepared data. No reference is opened.
+        transcriptor (ScoreTranscriptor): The model.
+        split (str): Not one that is tested on.
+
+    Returns:
+        Decoding: See :func:`~asteroid_scoresup.inference.decoding.choose_decoding`; the default
+        where there is no such split.
+    """
+    tracks = [track for track in manifest.tracks if track.split == split]
+    device = next(transcriptor.parameters()).device
+    stft = transcriptor.stft
+    scores = []
+    for track in sorted(tracks, key=lambda track: track.id):
+        wav = torch.from_numpy(manifest.read_mixture(track)).to(device)
+        probabilities = transcriptor(wav).sigmoid().cpu().numpy()
+        scores.append((manifest.notes(track), probabilities, stft.hop_length, stft.sample_rate))
+    return choose_decoding(scores, manifest.names)

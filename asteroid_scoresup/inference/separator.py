@@ -1,118 +1,282 @@
-"""A trained model and a song: stems."""
+"""A trained model and a song: stems and score."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import soundfile as sf
 import torch
-from torchaudio.functional import resample
 
-from ..data.files import write_audio
-from ..models import TCNSeparator
+from ..models import ScoreTranscriptor, unpack
+from ..models.package import require_pair
+from .decoding import Decoding, pitch_levels, to_midi, with_velocities
+from .stream import Recording, chunks, resampled
+
+#: Seconds that are separated at a time.
+CORE_SECONDS = 30.0
+#: The model file that is used where none is named.
+BOXED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
+
+
+class Piece(NamedTuple):
+    r"""What the networks make of a stretch of a recording, at the model's rate.
+
+    Args:
+        stems (array): float32, shape :math:`(time, n\_src, channels)`, or None.
+        probabilities (array): Note probabilities, float16, :math:`(n\_src, 88, frames)`, or None.
+        levels (array): See :func:`~asteroid_scoresup.inference.decoding.pitch_levels`, or None.
+    """
+
+    stems: np.ndarray | None
+    probabilities: np.ndarray | None
+    levels: np.ndarray | None
 
 
 class Separator:
-    """Separates recordings of any rate and number of channels.
+    """Separates and transcribes recordings of any length, rate and number of channels.
 
     The masks come from the mean of the channels and are applied to each of them, so stems of a
     stereo song stay stereo. Levels are the mixture's; nothing is rescaled. The model hears up to
-    half its sample rate; what lies above is in no stem.
+    half its sample rate; what lies above is in no stem. Recordings are worked through in pieces
+    with as much context as the network can hear: the result is that of the whole.
 
     Args:
         model (TCNSeparator): The trained network.
-        device (str or torch.device): Where to compute.
+        transcriptor (ScoreTranscriptor, optional): For :meth:`transcribe`.
+        decoding (Decoding, optional): How its probabilities become notes.
+        device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
+        core_seconds (float): Length of a piece, in seconds.
+
+    Raises:
+        ValueError: if the models do not belong together, or the device is not there.
 
     Examples
+        >>> from asteroid_scoresup.models import TCNSeparator
         >>> song = np.random.default_rng(0).standard_normal((2, 22050)).astype("float32")
         >>> separator = Separator(TCNSeparator(["bass", "piano"], n_blocks=2, bn_chan=8))
         >>> {name: stem.shape for name, stem in separator.separate(song, 44100).items()}
         {'bass': (2, 22050), 'piano': (2, 22050)}
     """
 
-    def __init__(self, model, device="cpu"):
-        self.model = model.to(device).eval()
-        self.device = torch.device(device)
+    def __init__(
+        self, model, transcriptor=None, decoding=None, device="cpu", core_seconds=CORE_SECONDS
+    ):
+        self.device = _device(device)
+        self.model = model.to(self.device).eval()
+        self.transcriptor = None
+        if transcriptor is not None:
+            require_pair(model, transcriptor)
+            self.transcriptor = transcriptor.to(self.device).eval()
+        self.decoding = decoding or Decoding.default(model.n_src)
+        hop = model.stft.hop_length
+        self.core = max(int(core_seconds * model.sample_rate) // hop, 1) * hop
 
     @classmethod
-    def from_pretrained(cls, path, device="cpu"):
+    def from_pretrained(cls, path=None, transcriptor=None, device="cpu", **kwargs):
         """Loads a model file such as a recipe's ``best_model.pth``.
 
+        Args:
+            path (str or Path, optional): The file; by default the model that comes with the
+                package.
+            transcriptor (str or Path, optional): File of a transcriptor, where it is not packed
+                with the separator or another is wanted.
+            device (str): See :class:`Separator`.
+
         Raises:
-            FileNotFoundError, ValueError: if it is missing or no separator.
+            FileNotFoundError, ValueError: if a file is missing or not the model it should be.
         """
-        return cls(TCNSeparator.from_pretrained(path), device)
+        model, packed, decoding = unpack(BOXED_MODEL if path is None else path)
+        if transcriptor is not None:
+            packed = ScoreTranscriptor.from_pretrained(transcriptor)
+        decoding = Decoding.from_plain(decoding, model.n_src)
+        return cls(model, packed, decoding, device, **kwargs)
 
     @property
     def names(self):
         """list of str: names of the stems, in order."""
         return self.model.sources
 
-    @torch.no_grad()
-    def separate(self, audio, sample_rate):
-        r"""Separates one recording.
+    def separate(self, audio, sample_rate=None, progress=None):
+        r"""Separates one recording, in memory.
 
         Args:
-            audio (array): Shape :math:`(time)` or :math:`(channels, time)`.
-            sample_rate (int): Its rate, in Hz.
+            audio (array, str or Path): Shape :math:`(time)` or :math:`(channels, time)`; or a
+                file, which gives :math:`(channels, time)`.
+            sample_rate (int, optional): Rate of an array, in Hz.
+            progress (callable, optional): Called with the seconds done and those there are.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty or holds NaN or infinite samples.
+            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples.
         """
-        audio = torch.as_tensor(np.asarray(audio, dtype=np.float32), device=self.device)
-        if not audio.numel():
-            raise ValueError("The recording is empty.")
-        channels = audio.reshape(-1, audio.shape[-1])
-        if not torch.isfinite(channels).all():
-            raise ValueError("The recording holds NaN or infinite samples.")
-        rate, model, stft = int(self.model.sample_rate), self.model, self.model.stft
-        heard = _resample(channels, sample_rate, rate)
-        mid, _ = model.normalize(heard.mean(0, keepdim=True))
-        masks = model.masks(stft.magnitude(stft(mid)))
-        estimates = stft.waveform(stft.masked(stft(heard), masks), heard.shape[-1])
-        estimates = _resample(estimates, rate, sample_rate)
-        missing = max(channels.shape[-1] - estimates.shape[-1], 0)
-        estimates = torch.nn.functional.pad(estimates, (0, missing))[..., : channels.shape[-1]]
+        recording = Recording(audio, sample_rate)
+        stems = np.concatenate(list(self.stem_blocks(recording, progress)))
+        shape = (recording.n_channels, recording.n_samples)
+        if recording.samples is not None and np.ndim(audio) == 1:
+            shape = shape[1:]
         return {
-            name: estimates[:, i].reshape(audio.shape).cpu().numpy()
+            name: np.ascontiguousarray(stems[:, i].T).reshape(shape)
             for i, name in enumerate(self.names)
         }
 
-    def separate_file(self, path, out_dir, residual=False):
-        """Separates a file into ``out_dir/<name of the file>/<stem>.wav`` (float WAV).
+    def transcribe(self, audio, sample_rate=None, progress=None):
+        """Transcribes one recording.
 
         Args:
-            path (str or Path): Anything soundfile reads.
-            out_dir (str or Path): Folder of the results.
-            residual (bool): Whether to write what is in no stem, too.
+            audio, sample_rate, progress: See :meth:`separate`.
 
         Returns:
-            list of Path: the files written.
+            pretty_midi.PrettyMIDI: One General MIDI track per class, in order.
 
         Raises:
-            ValueError: if the file cannot be read, or there is nothing in it to separate.
+            ValueError: as :meth:`separate`, or if there is no transcriptor.
         """
-        path = Path(path)
-        try:
-            audio, rate = sf.read(path, dtype="float32", always_2d=True)
-        except (sf.LibsndfileError, OSError) as error:
-            raise ValueError(f"{path} cannot be read as audio: {error}") from None
-        try:
-            stems = self.separate(audio.T, rate)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        if residual:
-            stems["residual"] = audio.T - sum(stems.values())
-        written = []
-        for name, stem in stems.items():
-            written.append(Path(out_dir) / path.stem / f"{name}.wav")
-            write_audio(written[-1], stem.T, rate)
-        return written
+        recording = Recording(audio, sample_rate)
+        collected = NoteCollector(self)
+        for piece in self.pieces(recording, stems=False, notes=True, progress=progress):
+            collected.add(piece)
+        return collected.midi()
+
+    def stem_blocks(self, recording, progress=None, listen=None):
+        r"""The stems of a recording, block after block.
+
+        Args:
+            recording (Recording): The recording.
+            progress (callable, optional): See :meth:`separate`.
+            listen (callable, optional): Called with each :class:`Piece`, notes included.
+
+        Yields:
+            array: float32, shape :math:`(time, n\_src, channels)`; as many samples in all as the
+            recording has.
+        """
+        shape = (len(self.names), recording.n_channels)
+
+        def flat():
+            for piece in self.pieces(recording, notes=listen is not None, progress=progress):
+                if listen is not None:
+                    listen(piece)
+                yield piece.stems.reshape(len(piece.stems), -1)
+
+        n_channels = shape[0] * shape[1]
+        back = resampled(flat(), self.model.sample_rate, recording.sample_rate, n_channels)
+        left = recording.n_samples
+        for block in back:
+            block = block[:left]
+            left -= len(block)
+            yield block.reshape(len(block), *shape)
+        if left:  # rounding at two rates can make the end differ by a sample or two
+            yield np.zeros((left, *shape), dtype=np.float32)
+
+    @torch.no_grad()
+    def pieces(self, recording, stems=True, notes=False, progress=None):
+        """What the networks make of a recording, piece after piece.
+
+        Args:
+            recording (Recording): The recording.
+            stems (bool): Whether to give stems.
+            notes (bool): Whether to give note probabilities and levels.
+            progress (callable, optional): See :meth:`separate`.
+
+        Yields:
+            Piece
+        """
+        if notes and self.transcriptor is None:
+            raise ValueError(
+                "This model file holds no transcriptor: name one (--transcriptor, the recipe's "
+                "transcriptor/best_model.pth)."
+            )
+        level = self._level(recording)
+        rate, hop = self.model.sample_rate, self.model.stft.hop_length
+        done = 0
+        for chunk in chunks(self._heard(recording), self.core, self.context):
+            wav = torch.from_numpy(np.ascontiguousarray(chunk.samples)).to(self.device)
+            first = chunk.start // hop
+            last = None if chunk.last else (chunk.start + chunk.length) // hop
+            yield self._piece(wav, level, chunk, slice(first, last), stems, notes)
+            done += chunk.length
+            if progress is not None:
+                progress(min(done / rate, recording.seconds), recording.seconds)
+
+    @property
+    def context(self):
+        """int: Samples on each side of a piece that can change it."""
+        stft = self.model.stft
+        models = [self.model] + ([self.transcriptor] if self.transcriptor else [])
+        frames = max(model.receptive_field for model in models)
+        # An STFT frame reaches half a window to each side, and so does its inverse.
+        frames += 2 * math.ceil(stft.n_fft / 2 / stft.hop_length)
+        return frames * stft.hop_length
+
+    def _heard(self, recording):
+        rate = self.model.sample_rate
+        return resampled(recording.blocks(), recording.sample_rate, rate, recording.n_channels)
+
+    def _level(self, recording):
+        """RMS of the mean of the channels, over the whole recording."""
+        energy, count = 0.0, 0
+        for block in self._heard(recording):
+            energy += float(np.square(block.mean(1), dtype=np.float64).sum())
+            count += len(block)
+        return math.sqrt(energy / max(count, 1))
+
+    def _piece(self, wav, level, chunk, frames, stems, notes):
+        model, stft = self.model, self.model.stft
+        mid, _ = model.normalize(wav.mean(0, keepdim=True), level)
+        mixture = stft.magnitude(stft(mid))
+        masks = model.masks(mixture)
+        sounds, probabilities, levels = None, None, None
+        if stems:
+            core = slice(chunk.start, chunk.start + chunk.length)
+            # One channel at a time: their masks are the same, and memory is not.
+            separated = [
+                stft.waveform(stft.masked(stft(channel[None]), masks), wav.shape[-1])[0, :, core]
+                for channel in wav
+            ]
+            sounds = torch.stack(separated, dim=-1).transpose(0, 1).cpu().numpy()
+        if notes:
+            logits = self.transcriptor.outputs(mixture)[0, ..., frames]
+            probabilities = logits.sigmoid().half().cpu().numpy()
+            sources = (masks * mixture.unsqueeze(1))[0, ..., frames]
+            levels = pitch_levels(sources, stft.n_fft, stft.sample_rate).half().cpu().numpy()
+        return Piece(sounds, probabilities, levels)
 
 
-def _resample(wav, old, new):
-    return wav if old == new else resample(wav, int(old), int(new), lowpass_filter_width=32)
+class NoteCollector:
+    """Gathers the pieces of a recording and makes its score of them.
+
+    Args:
+        separator (Separator): Whose pieces they are.
+    """
+
+    def __init__(self, separator):
+        self.separator, self.pieces = separator, []
+
+    def add(self, piece):
+        """Takes the next :class:`Piece`."""
+        self.pieces.append((piece.probabilities, piece.levels))
+
+    def notes(self):
+        """Notes: the score with velocities."""
+        stft = self.separator.model.stft
+        size = (stft.hop_length, stft.sample_rate)
+        probabilities, levels = (np.concatenate(part, axis=-1) for part in zip(*self.pieces))
+        notes = self.separator.decoding.notes(probabilities, *size)
+        return with_velocities(notes, levels, *size)
+
+    def midi(self):
+        """pretty_midi.PrettyMIDI: the score."""
+        return to_midi(self.notes(), self.separator.names)
+
+
+def _device(name):
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"The device {name!r} cannot be used here: {reason}") from None
+    return device

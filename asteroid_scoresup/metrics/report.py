@@ -30,10 +30,14 @@ COLUMNS = ("row", "seed", "test_set", "track", "instrument", "metric", "value")
 SEPARATION = ("si_sdr", "si_sdr_imp", "input_si_sdr", "leakage_db")
 #: What the transcriptor listens to.
 SIGNALS = ("mixture", "isolated", "separated")
+#: Scores of transcription, and what they are called in tables.
+TRANSCRIPTION = {
+    "note_accuracy": "Note accuracy (frames)",
+    "note_f1": "F1 of note onsets",
+    "note_f1_offset": "F1 of notes, onset and offset",
+}
 #: All scores of the tidy table.
-METRICS = SEPARATION + tuple(
-    f"{score}_{signal}" for score in ("note_accuracy", "note_f1") for signal in SIGNALS
-)
+METRICS = SEPARATION + tuple(f"{score}_{signal}" for score in TRANSCRIPTION for signal in SIGNALS)
 
 INPUT_MIXTURE = "input mixture"
 SCORE_ORACLE = "score oracle"
@@ -156,7 +160,7 @@ class Table:
     """One table, numbers and all.
 
     Args:
-        kind (str): ``separation``, ``note_accuracy``, ``note_f1`` or ``detail``.
+        kind (str): ``separation``, a key of :data:`TRANSCRIPTION`, or ``detail``.
         test_set (str): Where the numbers come from.
         title (str): Heading, with the unit.
         values (:class:`pandas.DataFrame`): One line per row of the table; NaN where there is none.
@@ -267,7 +271,7 @@ def transcription_table(
     Args:
         summary (:class:`pandas.DataFrame`): What :func:`summarise` returned.
         test_set, order, instruments: As in :func:`separation_table`.
-        score (str): ``note_accuracy`` or ``note_f1``.
+        score (str): A key of :data:`TRANSCRIPTION`.
         signals (sequence of str): Blocks of columns: the transcriptor on the ``mixture``, on
             ``isolated`` references, on ``separated`` stems. Blocks without a number are left out.
 
@@ -277,9 +281,8 @@ def transcription_table(
     Raises:
         ValueError: if the test set or the score is unknown.
     """
-    names = {"note_accuracy": "Note accuracy (frames)", "note_f1": "F1 of note onsets"}
-    if score not in names:
-        raise ValueError(f"score must be one of {list(names)}, found {score!r}.")
+    if score not in TRANSCRIPTION:
+        raise ValueError(f"score must be one of {list(TRANSCRIPTION)}, found {score!r}.")
     part, test_set = _part(summary, test_set)
     instruments = _instruments(part, instruments)
     part = part[part.metric.isin([f"{score}_{signal}" for signal in signals])]
@@ -295,7 +298,7 @@ def transcription_table(
     value = pd.concat(values, axis=1) if values else pd.DataFrame(index=pd.Index(rows))
     spread = pd.concat(spreads, axis=1) if spreads else value.copy()
     caption = _caption(part[part.row.isin(rows)], instruments, "has no note in")
-    title = f"{names[score]} of the transcriptor, {test_set}"
+    title = f"{TRANSCRIPTION[score]} of the transcriptor, {test_set}"
     return Table(score, test_set, title, value, spread, dict.fromkeys(value.columns, 2), caption)
 
 
@@ -339,7 +342,7 @@ def detail_table(summary, test_set=None, order=(), instruments=None):
 
 
 def tables(summary, order=(), instruments=None, supervised=SUPERVISED):
-    """Every table: per test set separation, note accuracy and note-onset F1, if there are numbers.
+    """Every table: per test set separation, note accuracy and F1 of notes, if there are numbers.
 
     Args:
         summary (:class:`pandas.DataFrame`): What :func:`summarise` returned.
@@ -352,7 +355,7 @@ def tables(summary, order=(), instruments=None, supervised=SUPERVISED):
     for test_set in dict.fromkeys(summary.test_set):
         if "si_sdr" in set(summary.metric[summary.test_set == test_set]):
             made.append(separation_table(summary, test_set, order, instruments, supervised))
-        for score in ("note_accuracy", "note_f1"):
+        for score in TRANSCRIPTION:
             table = transcription_table(summary, test_set, order, instruments, score)
             if len(table.values.columns):
                 made.append(table)
@@ -366,7 +369,7 @@ def write_tables(folder, made, stem="tables"):
         folder (str or Path): Where to; made if it is not there.
         made (list of Table): What :func:`tables` returned.
         stem (str): Names are ``<stem>.md``, ``<stem>.json`` and one ``<stem>_<kind>.csv`` per
-            kind of table (``separation``, ``note_accuracy``, ``note_f1``, ``detail``).
+            kind of table (``separation``, those of :data:`TRANSCRIPTION`, ``detail``).
 
     Returns:
         str: the Markdown, for printing.

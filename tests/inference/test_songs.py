@@ -1,0 +1,133 @@
+"""Song files in, folders out: formats, levels, names, what is kept and what goes wrong."""
+
+import numpy as np
+import pretty_midi
+import pytest
+import soundfile as sf
+import torch
+from tiny import NAMES, NET, RATE, transcriptor
+
+from asteroid_scoresup.inference import Decoding, Request, Separator, process_song
+from asteroid_scoresup.inference.songs import FORMATS, find_songs
+from asteroid_scoresup.models import TCNSeparator
+
+
+@pytest.fixture
+def separator():
+    torch.manual_seed(0)
+    decoding = Decoding((0.01,) * 3, (0.0,) * 3, (0.0,) * 3)
+    return Separator(TCNSeparator(NAMES, **NET), transcriptor(), decoding, core_seconds=1)
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "song.flac"
+    rng = np.random.default_rng(0)
+    sf.write(path, 0.1 * rng.standard_normal((30000, 2)), 11025)
+    return path
+
+
+def test_stems_and_residual_add_up_sample_for_sample(separator, song, tmp_path):
+    made = process_song(separator, song, tmp_path / "out", Request(residual=True))
+    assert [path.name for path in made.written] == [f"{n}.wav" for n in (*NAMES, "residual")]
+    heard, rate = sf.read(song, dtype="float32")
+    parts = [sf.read(path, dtype="float32") for path in made.written]
+    assert {rate for _, rate in parts} == {11025}
+    total = sum(audio for audio, _ in parts)
+    np.testing.assert_allclose(total, heard, atol=2 * np.finfo(np.float32).eps)
+    in_memory = separator.separate(heard.T, rate)
+    for path in made.written[:-1]:
+        np.testing.assert_array_equal(sf.read(path, dtype="float32")[0].T, in_memory[path.stem])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_what_it_says(separator, song, tmp_path, name):
+    made = process_song(separator, song, tmp_path / "out", Request(file_format=name))
+    suffix, container, subtype = FORMATS[name]
+    for path in made.written:
+        info = sf.info(path)
+        assert (path.suffix, info.format, info.subtype) == (suffix, container, subtype)
+        assert (info.frames, info.channels, info.samplerate) == (30000, 2, 11025)
+
+
+def test_midi_only_writes_no_stems(separator, song, tmp_path):
+    request = Request(stems=False, midi=True)
+    made = process_song(separator, song, tmp_path / "out", request)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["score.mid"]
+    midi = pretty_midi.PrettyMIDI(str(made.written[0]))
+    assert [part.name for part in midi.instruments] == list(NAMES)
+    notes = [note for part in midi.instruments for note in part.notes]
+    assert notes and max(note.end for note in notes) < 30000 / 11025 + 0.1
+    assert len({note.velocity for note in notes}) > 1
+
+
+def test_what_exists_is_kept_unless_it_is_to_be_overwritten(separator, song, tmp_path):
+    folder = tmp_path / "out"
+    process_song(separator, song, folder, Request())
+    (folder / "bass.wav").write_text("mine")
+    (folder / "piano.wav").unlink()
+    made = process_song(separator, song, folder, Request(midi=True))
+    assert [path.name for path in made.written] == ["piano.wav", "score.mid"]
+    assert [path.name for path in made.kept] == ["bass.wav", "guitar.wav"]
+    assert (folder / "bass.wav").read_text() == "mine"
+    assert process_song(separator, song, folder, Request()).written == []
+    process_song(separator, song, folder, Request(overwrite=True))
+    assert sf.info(folder / "bass.wav").frames == 30000
+
+
+def test_a_failure_leaves_nothing_half_written(separator, song, tmp_path, monkeypatch):
+    written, write = [], sf.SoundFile.write
+
+    def fails_late(self, data):
+        written.append(len(data))
+        if len(written) > 4:
+            raise sf.LibsndfileError(2, "no space")
+        return write(self, data)
+
+    folder = tmp_path / "out"
+    process_song(separator, song, folder, Request())
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(sf.SoundFile, "write", fails_late)
+    with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written"):
+        process_song(separator, song, folder, Request(overwrite=True))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(separator, song, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match=r"song.flac: .*file/out cannot be written"):
+        process_song(separator, song, tmp_path / "file" / "out", Request())
+
+
+def test_a_song_that_turns_bad_on_the_way_is_named(separator, tmp_path):
+    audio = np.zeros(3 * RATE, dtype=np.float32)
+    audio[-1] = np.inf
+    sf.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"song.wav holds NaN or infinite samples"):
+        process_song(separator, tmp_path / "song.wav", tmp_path / "out", Request())
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_songs_of_one_name_get_names_of_their_own(tmp_path):
+    for name in ("a/song.wav", "a/song.mp3", "b/song.wav", "other.flac", "a/notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = find_songs([tmp_path, tmp_path / "other.flac"])
+    names = {str(path.relative_to(tmp_path)): name for path, name in found}
+    assert names == {
+        "a/song.wav": "a_song.wav",
+        "a/song.mp3": "song.mp3",
+        "b/song.wav": "b_song.wav",
+        "other.flac": "other",
+    }
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no audio file"):
+        find_songs([tmp_path / "empty"])
+
+
+def test_requests_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="format is 'mp4', expected one of"):
+        Request(file_format="mp4")
+    with pytest.raises(ValueError, match="Nothing is wanted"):
+        Request(stems=False)
