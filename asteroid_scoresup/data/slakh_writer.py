@@ -89,6 +89,7 @@ class TrackJob:
     invented: float
     varispeed: float
     drums: bool
+    others: int
     midi: str | None  # file to render; None: compose
     midi_name: str  # the same, relative to its folder
     max_seconds: float | None
@@ -206,7 +207,7 @@ def make_track(job):
     seconds = job.seconds
     if job.midi is None:
         palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
-        song = compose_song(rng, palette, seconds, drums=job.drums)
+        song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
         # A generator of its own, so that the same songs come out with and without variety.
         own = np.random.default_rng([job.seed, split_number, job.number, 1])
         stems = _render(song, seconds, soundfont, job, own if job.split == "train" else None)

@@ -58,6 +58,7 @@ def synthesize(
     invented=0.5,
     varispeed=4.0,
     drums=False,
+    others=0,
     overwrite=False,
     quiet=False,
 ):
@@ -92,6 +93,7 @@ def synthesize(
             semitones, see :func:`~asteroid_scoresup.data.variety.render_at_speed`.
         drums (bool): Whether composed songs have a drummer. (A mixture of bass, guitar and piano
             leaves him out; he is for mixtures of everything.)
+        others (int): At most so many players of a composed song belong to none of the classes.
         overwrite (bool): Replaces the tracks that an earlier call with other settings wrote.
         quiet (bool): No progress bar.
 
@@ -119,7 +121,9 @@ def synthesize(
         "invented": float(invented),
         "varispeed": float(varispeed),
     }
-    _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety)
+    _check_options(
+        counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety, others
+    )
     fonts = _list_soundfonts(soundfonts)
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
@@ -139,10 +143,11 @@ def synthesize(
         "renderer": renderer,
         **variety,
         "drums": bool(drums),
+        "others": int(others),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
     if midi_dir is None:
-        settings.update(source="composer", seconds=float(seconds), drums=bool(drums))
+        settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
         palettes = {"palette": TRAIN_PALETTE, "unseen_palette": UNSEEN_PALETTE}
         settings.update({name: _plain(asdict(palette)) for name, palette in palettes.items()})
         songs = [(split, k, None, "") for split, count in counts.items() for k in range(count)]
@@ -250,7 +255,9 @@ def _plain(value):
     return {key: list(item) for key, item in value.items()}
 
 
-def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety):
+def _check_options(
+    counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety, others
+):
     for split, count in counts.items():
         if count != int(count) or count < 0:
             raise ValueError(f"n_{split} is {count}, expected a whole number from 0.")
@@ -259,6 +266,7 @@ def _check_options(counts, seconds, seed, sample_rate, jobs, fractions, max_seco
     checks = {
         "seconds": (seconds, seconds >= 1, "at least 1"),
         "seed": (seed, seed >= 0, "a whole number from 0"),
+        "others": (others, others >= 0, "a whole number from 0"),
         "sample_rate": (sample_rate, 4000 <= sample_rate <= 192000, "4000 to 192000 Hz"),
         "jobs": (jobs, jobs >= 1, "at least 1"),
         "max_seconds": (max_seconds, max_seconds is None or max_seconds >= 1, "at least 1"),

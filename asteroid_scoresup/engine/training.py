@@ -101,7 +101,8 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
         epochs (int): How many epochs in all.
         callbacks (sequence of Callback): Further callbacks.
         gradient_clip (float, optional): Largest gradient norm, for automatic optimisation.
-        precision (str): Lightning's, or ``"auto"``: bfloat16 on a GPU, float32 elsewhere.
+        precision (str): Lightning's, or ``"auto"``: bfloat16 on a GPU and on processors that
+            compute it natively, float32 elsewhere.
         quiet (bool): No progress bar.
 
     Returns:
@@ -109,7 +110,7 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
     """
     exp_dir = Path(exp_dir)
     if precision == "auto":
-        precision = "bf16-mixed" if torch.cuda.is_available() else "32-true"
+        precision = "bf16-mixed" if _computes_bfloat16() else "32-true"
     best = ModelCheckpoint(
         exp_dir / "checkpoints",
         "{epoch:03d}-{val_loss:.4f}",
@@ -152,6 +153,14 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
         "best_val_loss": float(best.best_model_score),
         "epochs": trainer.current_epoch,
     }
+
+
+def _computes_bfloat16():
+    """Whether there is a GPU, or the processor has instructions for bfloat16 products."""
+    if torch.cuda.is_available():
+        return True
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 def resume_point(folder):

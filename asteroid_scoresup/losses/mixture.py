@@ -95,7 +95,10 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
     share = share.where(share.sum(1, keepdim=True) > 0, even).clamp(EDGE, 1 - EDGE)
     ratio = sources / mixture.clamp(min=1e-7).unsqueeze(1)
     masks = EDGE + (1 - 2 * EDGE) * ratio.clamp(max=1)
-    divergence = share * (share / masks).log() + (1 - share) * ((1 - share) / (1 - masks)).log()
+    # D = (w log w + (1 - w) log(1 - w)) - (w logit m + log(1 - m)), and the first half does not
+    # depend on the network: fewer passes over memory than the formula takes as it stands.
+    known = share * share.log() + (1 - share) * torch.log1p(-share)
+    divergence = known - torch.addcmul(torch.log1p(-masks), share, masks.logit())
     excess = (ratio - 1).clamp(min=0)
     weight = mixture**power
     bins = ((divergence + excess).sum(1) * weight).sum((1, 2))

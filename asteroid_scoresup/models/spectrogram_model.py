@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 
 import torch
-from asteroid.masknn import TDConvNet
 from asteroid.models import BaseModel
 
 from .stft import NOMINAL_RMS, STFT
+from .tcn import ChannelsLastTDConvNet
 
 
 class SpectrogramModel(BaseModel):
@@ -51,7 +51,7 @@ class SpectrogramModel(BaseModel):
         super().__init__(sample_rate=sample_rate, in_channels=1)
         self.sources = [str(name) for name in sources]
         self.stft = STFT(n_fft, hop_length, sample_rate)
-        self.trunk = TDConvNet(
+        self.trunk = ChannelsLastTDConvNet(
             in_chan=self.stft.n_freqs,
             n_src=len(self.sources),
             out_chan=out_chan,

@@ -81,6 +81,13 @@ def add_arguments(parser):
         help="largest shift of the tape of other composed training stems (default 4)",
     )
     add("--drums", action="store_true", help="composed songs have a drummer, as a stem of its own")
+    add(
+        "--others",
+        type=int,
+        default=0,
+        metavar="N",
+        help="composed songs have up to N players of no class: voices, strings, winds (default 0)",
+    )
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="no progress bar, no summary")
 
@@ -129,6 +136,7 @@ def run(args):
         invented=args.invented,
         varispeed=args.varispeed,
         drums=args.drums,
+        others=args.others,
         overwrite=args.overwrite,
         quiet=args.quiet,
     )

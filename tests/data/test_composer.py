@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from asteroid_scoresup.data.composer import (
     METERS,
+    OTHER_PROGRAMS,
     PATTERNS,
     PITCH_RANGES,
     RHYTHMS,
@@ -64,17 +65,24 @@ def test_the_same_state_gives_the_same_song_and_another_one_another():
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), seconds=st.floats(1, 25), drums=st.booleans())
-def test_every_song_is_playable(seed, seconds, drums):
-    song = compose_song(np.random.default_rng(seed), UNSEEN_PALETTE, seconds, drums=drums)
+@given(
+    seed=st.integers(0, 2**32),
+    seconds=st.floats(1, 25),
+    drums=st.booleans(),
+    others=st.integers(0, 3),
+)
+def test_every_song_is_playable(seed, seconds, drums, others):
+    rng = np.random.default_rng(seed)
+    song = compose_song(rng, UNSEEN_PALETTE, seconds, drums=drums, others=others)
     names = [part.name for part in song.instruments]
     assert set(CLASSES) <= set(names) and len(set(names)) == len(names)
     assert ("drums" in names) == drums
+    assert sum(name.startswith("other") for name in names) <= others
     for part in song.instruments:
         kind = part.name.split()[0]
         if not part.is_drum:
             assert part.notes
-            assert part.program in getattr(UNSEEN_PALETTE, kind)
+            assert part.program in getattr(UNSEEN_PALETTE, kind, OTHER_PROGRAMS)
             low, high = PITCH_RANGES[kind]
             assert all(low <= note.pitch <= high for note in part.notes)
         ends = {}

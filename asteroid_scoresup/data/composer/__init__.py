@@ -23,7 +23,7 @@ what all players share (`chance`, `section`, `harmony`, `rhythm`, `melody`, `voi
 from .band import PATTERNS
 from .chords import Chord, parse_numeral
 from .meter import METERS
-from .palette import PITCH_RANGES, TRAIN_PALETTE, UNSEEN_PALETTE, Palette
+from .palette import OTHER_PROGRAMS, PITCH_RANGES, TRAIN_PALETTE, UNSEEN_PALETTE, Palette
 from .performance import tidy
 from .rhythm import RHYTHMS, draw_rhythm
 from .section import Part, Section
@@ -31,6 +31,7 @@ from .song import compose_song
 
 __all__ = [
     "METERS",
+    "OTHER_PROGRAMS",
     "PATTERNS",
     "PITCH_RANGES",
     "RHYTHMS",

@@ -8,10 +8,15 @@ import pretty_midi
 
 from .bass import BASS
 from .guitar import GUITAR
-from .piano import PIANO
+from .melody import draw_melody
+from .palette import OTHER_PROGRAMS
+from .piano import PIANO, piano_hymn
 
 PATTERNS = {"bass": BASS, "guitar": GUITAR, "piano": PIANO}
 """What each class can play: functions `(rng, part)` that return tones, with their weights."""
+
+OTHER = {draw_melody: 2.0, piano_hymn: 1.0}
+"""The same for players that belong to no class: they sing a tune, or hold chords."""
 
 
 @dataclass
@@ -27,8 +32,18 @@ class Player:
     taste: dict = field(default_factory=dict)  # weights of the patterns
 
 
-def draw_band(rng, palette, drums):
-    """The players, bass first; in a good part of the songs there are two of a kind."""
+def draw_band(rng, palette, drums, others=0):
+    """The players, bass first; in a good part of the songs there are two of a kind.
+
+    Args:
+        rng (numpy.random.Generator): Source of chance.
+        palette (Palette): Programs of the classes.
+        drums (bool): Whether there is a drummer.
+        others (int): How many players that belong to no class there are at most.
+
+    Returns:
+        list of Player
+    """
     counts = {
         "bass": 1,
         "guitar": 2 if rng.random() < 0.2 else 1,
@@ -60,4 +75,11 @@ def draw_band(rng, palette, drums):
     if drums:
         kit = pretty_midi.Instrument(program=0, is_drum=True, name="drums")
         band.append(Player("drums", kit, 0.0, float(rng.uniform(70, 100)), 8.0, 0.0))
+    for index in range(int(rng.integers(others + 1)) if others else 0):
+        instrument = pretty_midi.Instrument(
+            int(rng.choice(OTHER_PROGRAMS)), name=f"other {index + 1}"
+        )
+        velocity, spread = float(rng.uniform(60, 105)), float(rng.uniform(2, 14))
+        centre, lag = float(rng.uniform(58, 76)), float(rng.normal(0, 0.006))
+        band.append(Player("other", instrument, centre, velocity, spread, lag, dict(OTHER)))
     return band

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 PROGRAM_RANGES = {"piano": range(8), "guitar": range(24, 32), "bass": range(32, 40)}
 """General MIDI programs of the three classes."""
 
-PITCH_RANGES = {"piano": (28, 96), "guitar": (40, 86), "bass": (28, 60)}
-"""Lowest and highest MIDI note number that a class plays, ends included."""
+OTHER_PROGRAMS = tuple(
+    program
+    for first, last in ((16, 23), (40, 45), (48, 54), (56, 81), (88, 95))
+    for program in range(first, last + 1)
+)
+"""General MIDI programs of players that belong to none of the three: organs, strings, choirs,
+winds, leads and pads."""
+
+PITCH_RANGES = {"piano": (28, 96), "guitar": (40, 86), "bass": (28, 60), "other": (48, 88)}
+"""Lowest and highest MIDI note number that a class, or another player, plays, ends included."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def play_section(rng, plan, band, kind, start, clock, seconds, lift, again):
             density = float(np.clip(kind.density + own.normal(0, 0.15), 0.05, 1))
             part = Part(section, player.centre, density, shared, tune, low, high)
             tones = choice[0](own, part)
-            fills = {"bass": 0.45, "guitar": 0.15, "piano": 0.12}[player.kind]
+            fills = {"bass": 0.45, "guitar": 0.15, "piano": 0.12, "other": 0.1}[player.kind]
             if rng.random() < fills and section.length >= 6:
                 tones = add_fill(own, part, sorted(tones))
         loudness = player.velocity * kind.energy

@@ -13,7 +13,7 @@ from .performance import Clock, play_section, tidy
 from .plan import FORMS, draw_arrangement, draw_plan
 
 
-def compose_song(rng, palette, seconds, *, drums=False):
+def compose_song(rng, palette, seconds, *, drums=False, others=0):
     """Composes a song for bass, guitar and piano.
 
     Args:
@@ -21,10 +21,13 @@ def compose_song(rng, palette, seconds, *, drums=False):
         palette (Palette): The programs to choose from.
         seconds (float): Length of the song; no note starts or sounds later.
         drums (bool): Whether a drummer plays too.
+        others (int): At most so many instruments play that belong to no class (voices, strings,
+            winds, leads…).
 
     Returns:
         pretty_midi.PrettyMIDI: One instrument named ``bass``, one or two named ``guitar``,
-        ``guitar 2``, one or two named ``piano``, ``piano 2``, and perhaps ``drums``. Every
+        ``guitar 2``, one or two named ``piano``, ``piano 2``, and perhaps ``drums`` and
+        ``other 1``, ``other 2``…. Every
         instrument has notes; equal pitches of one instrument never overlap.
 
     Raises:
@@ -39,7 +42,7 @@ def compose_song(rng, palette, seconds, *, drums=False):
     if not seconds >= 1:
         raise ValueError(f"a song of {seconds} s is too short: expected at least 1 s.")
     plan = draw_plan(rng)
-    band = draw_band(rng, palette, drums)
+    band = draw_band(rng, palette, drums, others)
     clock = Clock(np.random.default_rng(rng.integers(2**62)), plan)
     # In most songs everybody plays all the time; in the others players rest for a section.
     may_rest = rng.random() < 0.35
