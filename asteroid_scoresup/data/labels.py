@@ -94,9 +94,10 @@ def check_folder(
     """Checks the labels of a prepared folder, or of songs that are not prepared yet.
 
     Args:
-        folder (str or Path): A prepared folder, or whatever :func:`prepare` reads.
-        classes, sample_rate, mixture, label_shift, splits, include_omitted: As in :func:`prepare`;
-            a prepared folder has its own.
+        folder (str or Path): A prepared folder, or whatever
+            :func:`~asteroid_scoresup.data.prepare.prepare` reads.
+        classes, sample_rate, mixture, label_shift, splits, include_omitted: As there; a prepared
+            folder has its own.
         correct (bool): Whether a prepared folder's notes are corrected. The notes as they were
             read are checked then, else the notes as they are.
         jobs (int, optional): Processes; all cores by default.

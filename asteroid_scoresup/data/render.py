@@ -135,7 +135,10 @@ def _read_presets(path: str, mtime_ns: int) -> frozenset[tuple[int, int]]:
                 ]
                 return frozenset((bank, program) for program, bank in pairs)
             skipped = 4 if header[:4] == b"LIST" else 0
-            file.seek(size - skipped + size % 2, os.SEEK_CUR)
+            file.seek(size - skipped, os.SEEK_CUR)
+            # RIFF fills odd chunks up with a zero; some .sf3 files do not.
+            if size % 2 and file.read(1) not in (b"\0", b""):
+                file.seek(-1, os.SEEK_CUR)
     raise ValueError(f"{path} is a damaged SoundFont: it lists no presets.")
 
 

@@ -76,3 +76,14 @@ def test_what_makes_no_soundfont_is_said(tmp_path, presets, message):
     with pytest.raises(ValueError, match=message):
         write_soundfont(tmp_path / "a.sf2", "bank", presets)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0"])
+def test_files_that_do_not_fill_up_odd_chunks_are_read(tmp_path, padding):
+    path = tmp_path / "a.sf2"
+    write_soundfont(path, "bank", [Preset(7, "sine", (sine(69),))])
+    content = path.read_bytes()
+    place = content.index(b"LIST", content.index(b"sdta"))
+    odd = b"LIST" + (7).to_bytes(4, "little") + b"junkabc" + padding
+    path.write_bytes(content[:place] + odd + content[place:])
+    assert soundfont_presets(path) == {(0, 7)}
