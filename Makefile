@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: env demo test lint clean
+.PHONY: env demo test lint docs clean
 
 env: $(VENV)/.installed
 
@@ -24,6 +24,9 @@ lint: env
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+docs: env
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:
 	rm -rf egs/slakh/data egs/slakh/exp

@@ -9,9 +9,9 @@ version = next(
     if line.startswith("__version__")
 )
 
-RECIPE = ["matplotlib", "pandas>=2", "tqdm"]
-TESTS = [*RECIPE, "pytest", "hypothesis", "ruff==0.17.6"]
+RECIPE = ["pandas>=2"]
 DOCS = ["sphinx", "sphinx-rtd-theme"]
+TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
 
 setup(
     name="asteroid-scoresup",
@@ -21,6 +21,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
+    package_data={
+        "asteroid_scoresup.inference": ["page_assets/*"],
+        "asteroid_scoresup": ["pretrained/*"],
+    },
     python_requires=">=3.10,<3.14",
     # What installs from nothing and works together; README.md, Install.
     install_requires=[
@@ -37,6 +41,7 @@ setup(
         "soxr>=0.4",
         "numpy",
         "PyYAML",
+        "matplotlib",
         "tqdm",
     ],
     extras_require={"recipe": RECIPE, "tests": TESTS, "docs": DOCS},

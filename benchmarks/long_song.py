@@ -2,9 +2,9 @@
 
     python benchmarks/long_song.py --minutes 120 --threads 1
 
-makes a song of that length (noise bursts and tones, stereo, 44.1 kHz, 16 bit) in a temporary folder,
-separates it, and prints one line of JSON: seconds, times real time, and peak resident memory in MiB,
-in all and above what importing the package takes.
+makes a song of that length (noise bursts and tones, stereo, 44.1 kHz, 16 bit) in a temporary
+folder, separates it, and prints one line of JSON: seconds, times real time, and peak resident
+memory in MiB, in all and above what importing the package takes.
 """
 
 import argparse
@@ -41,6 +41,7 @@ def write_song(path, minutes):
 
 
 def main():
+    """Runs the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -11,6 +11,7 @@ from .evaluate import (
     score_separation,
     score_transcription,
 )
+from .page import write_page
 from .plots import (
     class_colours,
     plot_box,
@@ -43,4 +44,5 @@ __all__ = [
     "score_separation",
     "score_transcription",
     "to_midi",
+    "write_page",
 ]

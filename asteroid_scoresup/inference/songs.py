@@ -11,6 +11,7 @@ import numpy as np
 import soundfile as sf
 
 from ..data.files import atomic_path
+from .page import write_page
 from .separator import NoteCollector
 from .stream import Recording
 
@@ -161,8 +162,6 @@ def process_song(separator, path, folder, request, progress=None):
             with atomic_path(score) as temporary:
                 collected.midi().write(str(temporary))
         if page in made.written:
-            from .page import write_page
-
             write_page(
                 page.parent,
                 path.name,

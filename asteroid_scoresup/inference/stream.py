@@ -18,6 +18,8 @@ import soxr
 BLOCK = 1 << 18
 #: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
 QUALITY = "VHQ"
+#: soundfile's names of formats whose headers only estimate how long they are.
+_ESTIMATED = ("MP3", "MPEG")
 
 
 class Recording:
@@ -48,6 +50,8 @@ class Recording:
                 raise ValueError(_unreadable(self.path, error)) from None
             self.n_channels, self.n_samples = info.channels, info.frames
             self.sample_rate = info.samplerate
+            if info.format in _ESTIMATED:
+                self.n_samples = sum(map(len, self._file_blocks(BLOCK)))
         else:
             if sample_rate is None:
                 raise ValueError("An array of samples needs its sample_rate (Hz).")
@@ -100,13 +104,7 @@ class Recording:
     def _file_blocks(self, size):
         try:
             with sf.SoundFile(self.path) as stream:
-                # Some MP3 headers promise fewer samples than there are: the header's word holds.
-                left = self.n_samples
-                while left > 0:
-                    block = stream.read(min(size, left), dtype="float32", always_2d=True)
-                    if not len(block):
-                        return
-                    left -= len(block)
+                while len(block := stream.read(size, dtype="float32", always_2d=True)):
                     yield block
         except (sf.LibsndfileError, OSError) as error:
             raise ValueError(_unreadable(self.path, error)) from None

@@ -17,7 +17,8 @@ class ChannelsLastTDConvNet(TDConvNet):
     take its own way.
 
     Args:
-        *args, **kwargs: See :class:`asteroid.masknn.TDConvNet`.
+        *args: See :class:`asteroid.masknn.TDConvNet`.
+        **kwargs: The same.
 
     Shape:
         - input: :math:`(batch, in\_chan, frames)`

@@ -24,6 +24,7 @@ from asteroid_scoresup.inference.evaluate import (
     score_separation,
     score_transcription,
 )
+from asteroid_scoresup.inference.page import write_page
 from asteroid_scoresup.inference.plots import plot_box, plot_separation, plot_training_curves
 from asteroid_scoresup.metrics import (
     INPUT_MIXTURE,
@@ -94,8 +95,8 @@ def splits_to_score(manifest, asked):
     return wanted
 
 
-def write_example(folder, song, estimates, masks_of, stft):
-    """Audio and a picture of one song: what the last row makes of it."""
+def write_example(folder, song, estimates, masks_of, stft, notes, numbers):
+    """Audio, a picture and a page of one song: what the last row makes of it."""
     folder.mkdir(parents=True, exist_ok=True)
     rate = int(stft.sample_rate)
     sf.write(folder / "mixture.wav", song.mixture.numpy(), rate, subtype="FLOAT")
@@ -124,6 +125,27 @@ def write_example(folder, song, estimates, masks_of, stft):
         title=f"{song.track.split}/{song.track.id}",
     )
     figure.savefig(folder / "separation.png")
+    write_page(
+        folder / "page",
+        f"{song.track.split}/{song.track.id}",
+        folder / "mixture.wav",
+        {name: folder / f"{name}_estimate.wav" for name in song.names},
+        notes=notes,
+        truth=song.notes,
+        numbers=numbers,
+    )
+
+
+def page_numbers(records, row):
+    """What the page of a song says of it: scores of one row, by class."""
+    titles = {"si_sdr": "SI-SDR (dB)", "si_sdr_imp": "SI-SDRi (dB)"}
+    titles["note_accuracy_mixture"] = "note accuracy"
+    own = [record for record in records if record["row"] == row]
+    return [
+        (title, {record["instrument"]: record[key] for record in own if key in record})
+        for key, title in titles.items()
+        if any(key in record for record in own)
+    ]
 
 
 def score(args, manifest, separators, transcriptors, decodings, exp_dir):
@@ -137,6 +159,13 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
     def masks_of(mixture):
         wav, _ = final.normalize(mixture.unsqueeze(0).to(device))
         return final.masks(final.stft.magnitude(final.stft(wav)))[0].cpu()
+
+    reader = final_row if final_row in transcriptors else next(iter(transcriptors), None)
+
+    @torch.no_grad()
+    def notes_of(song):
+        heard = transcriptors[reader](song.mixture.to(device)).sigmoid().cpu()
+        return decodings[reader].notes(heard, stft.hop_length, stft.sample_rate)
 
     records, without_stems = [], []
     for split in splits_to_score(manifest, args.test_splits):
@@ -162,7 +191,9 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
             records += [{**record, **identity} for record in merged.values()]
             if number < args.n_examples and song.references:
                 folder = exp_dir / "examples" / split / track.id
-                write_example(folder, song, estimates[final_row], masks_of, stft)
+                notes = notes_of(song) if transcriptors else None
+                numbers = page_numbers(merged.values(), final_row)
+                write_example(folder, song, estimates[final_row], masks_of, stft, notes, numbers)
     return records, without_stems
 
 
@@ -232,9 +263,10 @@ def main(conf, args):
         row = final_row if final_row in set(first.row) else first.row.iloc[-1]
         flat = flat_metrics(first, row)
     write_json(exp_dir / "final_metrics.json", flat)
-    heard = transcriptors.get(final_row, transcriptors.get("pre-train"))
-    decoding = decodings.get(final_row, decodings.get("pre-train"))
-    package = pack(final.cpu(), heard and heard.cpu(), decoding and decoding.plain())
+    reader = final_row if final_row in transcriptors else next(iter(transcriptors), None)
+    package = pack(final.cpu())
+    if reader is not None:
+        package = pack(final, transcriptors[reader].cpu(), decodings[reader].plain())
     publish(exp_dir, conf, package, flat, dataset_infos(manifest))
     if without_stems:
         print(

@@ -37,7 +37,7 @@ prepare_opts=
 # Where the experiments lie. Default: exp, beside this script.
 exp_root=
 
-# Sizes and budgets: mini, small or paper (local/presets.yml).
+# Sizes and budgets: mini, box, small or paper (local/presets.yml).
 preset=mini
 # What teaches the separator: score, activity (the weak baseline) or stems (the upper bound).
 supervision=score
@@ -96,9 +96,10 @@ if runs 0 && [ -z "$slakh_dir" ]; then
   run_stage 0 "synthesize songs in Slakh's format" "${midi_dir:-our own composer}" "$data_dir/slakh"
   case "$preset" in
     mini)  songs=(--n_train 260 --n_validation 8 --n_test 10 --n_test_unseen 10 --seconds 30) ;;
+    box)   songs=(--n_train 800 --n_validation 12 --n_test 12 --n_test_unseen 12 --seconds 30) ;;
     small) songs=(--n_train 600 --n_validation 16 --n_test 20 --n_test_unseen 20 --seconds 40) ;;
     paper) songs=(--n_train 1500 --n_validation 60 --n_test 100 --n_test_unseen 50 --seconds 120) ;;
-    *) echo "--preset is mini, small or paper, found '$preset'." >&2; exit 2 ;;
+    *) echo "--preset is mini, box, small or paper, found '$preset'." >&2; exit 2 ;;
   esac
   [ -z "$midi_dir" ] || songs=(--midi_dir "$midi_dir")
   $python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \

@@ -61,6 +61,15 @@ def test_midi_only_writes_no_stems(separator, song, tmp_path):
     assert len({note.velocity for note in notes}) > 1
 
 
+def test_the_page_has_the_stems_and_their_notes(separator, song, tmp_path):
+    request = Request(page=True, residual=True)
+    made = process_song(separator, song, tmp_path / "out", request)
+    assert made.written[-1] == tmp_path / "out" / "page" / "index.html"
+    page = made.written[-1].read_text()
+    assert "song.flac" in page and all(name in page for name in (*NAMES, "residual"))
+    assert len(list((made.written[-1].parent / "audio").glob("*.flac"))) == 5
+
+
 def test_what_exists_is_kept_unless_it_is_to_be_overwritten(separator, song, tmp_path):
     folder = tmp_path / "out"
     process_song(separator, song, folder, Request())

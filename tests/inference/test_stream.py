@@ -84,3 +84,10 @@ def test_a_file_that_breaks_off_is_damaged(tmp_path):
     path.write_bytes(path.read_bytes()[:60000])
     with pytest.raises(ValueError, match="song.flac (is damaged|cannot be read)"):
         list(Recording(path).blocks())
+
+
+def test_the_real_mp3s_are_as_long_as_they_decode(real_data):
+    """Their headers promise about 4,470 samples more than there are."""
+    for path in sorted((real_data / "mixes").glob("*.mp3")):
+        recording = Recording(path)
+        assert sum(map(len, recording.blocks())) == recording.n_samples < sf.info(path).frames

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from asteroid_scoresup.data.synthesize import synthesize
-from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.models import TCNSeparator, unpack
 
 RUN = Path(__file__).parents[2] / "egs" / "slakh" / "run.sh"
 TINY = (
@@ -71,6 +71,10 @@ def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
     assert {"input mixture", "score oracle", "isolated, clip+informed", "pre-train"} <= set(
         tracks.row
     )
+    separator, transcriptor, decoding = unpack(exp / "best_model.pth")
+    assert separator.sources == transcriptor.sources and len(decoding["threshold"]) == 3
+    (page,) = (exp / "examples" / "test").glob("*/page/index.html")
+    assert "SI-SDRi (dB)" in page.read_text()
     published = torch.load(exp / "publish_dir" / "model.pth", weights_only=True)
     assert published["infos"]["final_metrics"] == metrics
     for name in (

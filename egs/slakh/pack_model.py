@@ -1,0 +1,105 @@
+"""Makes the model in the box of an evaluated experiment: half precision, with a model card.
+
+    python pack_model.py --exp_dir exp/slakh_box --out ../../asteroid_scoresup/pretrained/band \
+        --command "bash run.sh --preset box ..."
+
+writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+import torch
+import yaml
+
+from asteroid_scoresup.data import Manifest
+from asteroid_scoresup.data.files import atomic_path
+from asteroid_scoresup.models import pack, unpack
+
+CARD = """# {name}: the model in the box
+
+Separates songs into {classes} and transcribes them (`asteroid-scoresup separate song.wav --midi`).
+A separator and a transcriptor of at most {parameters:.1f} million weights each, in half
+precision; they hear mono at {sample_rate:.0f} Hz.
+
+**No stem was used in training it**: mixtures and their scores only. Stems of the test songs serve
+the numbers below, and nothing else.
+
+## Data
+
+{n_train} training songs ({hours:.1f} h), {n_validation} validation songs; {data}.
+Nobody's recordings are in it: the songs were composed and played by the recipe itself.
+
+## How it was made
+
+    {command}
+
+at commit {commit}; settings: `{settings}`.
+
+## Numbers
+
+Of stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs with the
+instruments of the training songs, `test_unseen` new songs with instruments that no training song
+had. The row of this model is `{row}`; oracles are told the score or the stems of the song.
+
+{tables}
+## Limits
+
+{limits}
+"""
+
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
+parser.add_argument("--exp_dir", required=True, help="an experiment after stage 5")
+parser.add_argument("--out", required=True, help="file to write, without suffix")
+parser.add_argument("--command", required=True, help="the command that made the experiment")
+parser.add_argument("--data", required=True, help="what plays in the songs: one sentence, no stop")
+parser.add_argument("--limits", required=True, help="file with the card's last section")
+
+
+def main(args):
+    exp_dir, out = Path(args.exp_dir), Path(args.out)
+    for needed in ("best_model.pth", "tables.md", "conf.yml"):
+        if not (exp_dir / needed).is_file():
+            raise SystemExit(f"{exp_dir / needed} is missing: run stage 5 of the recipe first.")
+    separator, transcriptor, decoding = unpack(exp_dir / "best_model.pth")
+    if transcriptor is None:
+        raise SystemExit(f"{exp_dir / 'best_model.pth'} holds no transcriptor.")
+    conf = yaml.safe_load((exp_dir / "conf.yml").read_text())
+    manifest = Manifest.load(conf["data"]["data_dir"])
+    train, validation = (manifest.select(split) for split in ("train", "validation"))
+    seconds = sum(track.n_samples for track in train) / manifest.sample_rate
+    package = pack(separator, transcriptor, decoding, half=True)
+    with atomic_path(out.with_suffix(".pth")) as temporary:
+        torch.save(package, temporary)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    card = CARD.format(
+        name=out.name,
+        classes=", ".join(separator.sources),
+        parameters=max(sum(p.numel() for p in m.parameters()) for m in (separator, transcriptor))
+        / 1e6,
+        sample_rate=separator.sample_rate,
+        n_train=len(train),
+        n_validation=len(validation),
+        hours=seconds / 3600,
+        data=args.data,
+        command=args.command,
+        commit=commit,
+        settings=json.dumps({**conf["network"], **conf["stft"]}),
+        row=conf["main_args"]["finetune_row" if conf["main_args"]["finetuned"] else "row"],
+        tables=(exp_dir / "tables.md").read_text(),
+        limits=Path(args.limits).read_text().strip(),
+    )
+    with atomic_path(out.with_suffix(".md")) as temporary:
+        temporary.write_text(card, encoding="utf-8")
+    size = out.with_suffix(".pth").stat().st_size / 1e6
+    print(f"{out}.pth: {size:.1f} MB, and its card {out}.md")
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())
