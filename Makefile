@@ -29,4 +29,4 @@ docs: env
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:
-	rm -rf egs/slakh/data egs/slakh/exp
+	rm -rf egs/slakh/data egs/slakh/exp docs/_build

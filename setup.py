@@ -10,7 +10,7 @@ version = next(
 )
 
 RECIPE = ["pandas>=2"]
-DOCS = ["sphinx", "sphinx-rtd-theme"]
+DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
 TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
 
 setup(

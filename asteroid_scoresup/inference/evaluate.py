@@ -91,12 +91,12 @@ def oracle_masks(song, stft, templates, shares=None, **sounding):
 
 @torch.no_grad()
 def score_separation(song, separators, stft, templates, shares=None, **sounding):
-    """Scores of the input mixture, the oracles and any separators on one track.
+    r"""Scores of the input mixture, the oracles and any separators on one track.
 
     Args:
         song (TestTrack): The track.
         separators (dict): Name of the row → TCNSeparator, or any model from waveform
-            :math:`(time)` to :math:`(n_src, time)`.
+            :math:`(time)` to :math:`(n\_src, time)`.
         stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 

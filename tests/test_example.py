@@ -1,0 +1,77 @@
+"""The example runs from end to end, with a tiny model."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import pytest
+import soundfile as sf
+from slakh_folder import melody, write_midi
+from tiny import NAMES, separator, transcriptor
+
+from asteroid_scoresup.engine import save_model
+from asteroid_scoresup.inference import Decoding
+from asteroid_scoresup.models import pack
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "midi_to_stems.py"
+
+
+@pytest.fixture
+def main():
+    spec = importlib.util.spec_from_file_location("midi_to_stems", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def model(tmp_path):
+    # It knows nothing yet: a low threshold gives it some notes to write.
+    decoding = Decoding((0.01,) * 3, (0.0,) * 3, (0.0,) * 3).plain()
+    save_model(pack(separator(), transcriptor(), decoding), tmp_path / "model.pth")
+    return str(tmp_path / "model.pth")
+
+
+def check(folder, seconds):
+    """Stems and residual add up to the mixture, sample for sample."""
+    mixture, rate = sf.read(folder / "mixture.wav", dtype="float32")
+    assert rate == 44100 and len(mixture) == round(seconds * rate) and np.abs(mixture).max() > 0.1
+    parts = [sf.read(folder / f"{name}.wav", dtype="float32")[0] for name in (*NAMES, "residual")]
+    np.testing.assert_allclose(sum(parts), mixture, atol=1e-6)
+    midi = pretty_midi.PrettyMIDI(str(folder / "score.mid"))
+    assert [part.name for part in midi.instruments] == list(NAMES)
+
+
+def test_a_composed_song_becomes_stems_a_score_and_figures(main, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    made = main(["--model", model, "--seconds", "4", "--out_dir", str(out)])
+    assert {path.name for path in made.written} == {
+        *(f"{name}.wav" for name in (*NAMES, "residual")),
+        "score.mid",
+    }
+    check(out, 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == list(NAMES)
+    assert all(np.isfinite([float(x) for x in line.split()[1:]]).all() for line in lines[1:4])
+
+
+def test_a_midi_file_is_cut_and_what_is_in_no_class_is_residual(main, model, tmp_path, capsys):
+    notes = melody(0, 3.0)
+    write_midi(tmp_path / "song.mid", (0, notes), (48, notes), (128, notes))
+    options = ["--model", model, "--seconds", "2"]
+    main([str(tmp_path / "song.mid"), *options, "--out_dir", str(tmp_path / "song")])
+    check(tmp_path / "song", 2)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert [line[2] for line in lines[:2]] == ["nan", "nan"]
+    assert float(lines[2][1]) < 20
+    submix = ["--mixture", "submix", "--out_dir", str(tmp_path / "submix")]
+    main([str(tmp_path / "song.mid"), *options, *submix])
+    # The piano alone is the mixture, and scores as high as it can.
+    assert capsys.readouterr().out.splitlines()[3].split()[1] == "30.0"
+
+
+def test_a_midi_file_without_the_models_classes_is_refused(main, model, tmp_path):
+    write_midi(tmp_path / "drums.mid", (128, melody(0, 3.0)))
+    with pytest.raises(SystemExit, match="no notes of bass, guitar, piano"):
+        main([str(tmp_path / "drums.mid"), "--model", model, "--out_dir", str(tmp_path / "out")])
