@@ -71,6 +71,9 @@ class Separator:
             self.transcriptor = transcriptor.to(self.device).eval()
         self.decoding = decoding or Decoding.default(model.n_src)
         hop = model.stft.hop_length
+        models = [model] + ([transcriptor] if transcriptor is not None else [])
+        if any(m.trunk.norm_type != "cLN" for m in models):
+            core_seconds = 1e6  # such a norm hears the whole recording, so it comes in one piece
         self.core = max(int(core_seconds * model.sample_rate) // hop, 1) * hop
 
     @classmethod
@@ -199,7 +202,9 @@ class Separator:
             yield self._piece(wav, level, chunk, slice(first, last), stems, notes)
             done += chunk.length
             if progress is not None:
-                progress(min(done / rate, recording.seconds), recording.seconds)
+                # Rounding at two rates can make the end differ by a sample or two.
+                told = recording.seconds if chunk.last else min(done / rate, recording.seconds)
+                progress(told, recording.seconds)
 
     @property
     def context(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -169,12 +170,18 @@ def process_song(separator, path, folder, request, progress=None):
                 audio,
                 notes=None if collected is None else collected.notes(),
             )
-    except sf.LibsndfileError as error:
-        raise ValueError(f"{path}: {made.folder} cannot be written: {error}") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"{path}: {made.folder} cannot be written: {reason}.") from None
+    except (sf.LibsndfileError, OSError) as error:
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise ValueError(
+            f"{path}: {made.folder} cannot be written: {reason}{_space_left(made.folder)}."
+        ) from None
     return made
+
+
+def _space_left(folder):
+    """How much space there is for a folder: libsndfile calls a full disk a "system error"."""
+    there = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
+    return f" ({shutil.disk_usage(there).free / 1e6:.1f} MB are free there)" if there else ""
 
 
 def _named(path, read):

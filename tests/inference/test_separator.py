@@ -74,6 +74,13 @@ def test_in_pieces_it_is_the_same_as_on_the_whole(n_samples, core_seconds):
             assert snr_db(own[i], expected[name].mean(0)) > 90
 
 
+def test_a_network_that_hears_the_whole_recording_gets_it_in_one_piece():
+    model = TCNSeparator(NAMES, **{**NET, "norm_type": "gLN"})
+    separator = Separator(model, core_seconds=0.5)
+    (piece,) = separator.pieces(_recording(noise(3 * RATE)))
+    assert len(piece.stems) == 3 * RATE
+
+
 def test_notes_in_pieces_are_the_same_as_on_the_whole():
     song = noise(12 * RATE)
     net = {**NET, "n_blocks": 4}

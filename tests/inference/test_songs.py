@@ -97,7 +97,7 @@ def test_a_failure_leaves_nothing_half_written(separator, song, tmp_path, monkey
     process_song(separator, song, folder, Request())
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(sf.SoundFile, "write", fails_late)
-    with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written"):
+    with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written: .*MB are free"):
         process_song(separator, song, folder, Request(overwrite=True))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
