@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import soundfile as sf
+import soxr
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -32,6 +33,8 @@ class SlakhDataset(Dataset):
         hop_length (int): STFT hop in samples, for the rolls.
         gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
         eq_db (float): Random equaliser per item (random segments only), see :func:`equalize`.
+        varispeed (int): Random segments are played faster and higher, or slower and lower, by up to
+            so many whole semitones; their scores and shares follow.
         saliency (float): Random segments are drawn again, up to 20 times, until the classes that
             have a note in them make up at least this share of the classes (0: take any).
         remix (float): Probability that an item is the sum of two segments; its score is the union.
@@ -66,6 +69,7 @@ class SlakhDataset(Dataset):
         hop_length=512,
         gain_db=0.0,
         eq_db=0.0,
+        varispeed=0,
         saliency=0.0,
         remix=0.0,
         before=1,
@@ -105,7 +109,7 @@ class SlakhDataset(Dataset):
         self.n_samples = None if segment is None else self._whole_frames(segment)
         self.n_segments = n_segments
         self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
-        self.shares = shares
+        self.varispeed, self.shares = varispeed, shares
         self.sounding = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
         if targets != "score":
             self._require_references()
@@ -197,9 +201,18 @@ class SlakhDataset(Dataset):
 
     def _item(self, index, start, n_samples, rng=None):
         track = self.tracks[index]
-        signals = self._read(self.manifest.mixture_path(track), start, n_samples).unsqueeze(0)
+        semitones = 0
+        if rng is not None and self.varispeed:
+            semitones = int(rng.integers(-self.varispeed, self.varispeed + 1))
+        speed = 2 ** (semitones / 12)
+        n_played = n_samples if not semitones else round(n_samples * speed) + 1
+        signals = self._read(self.manifest.mixture_path(track), start, n_played).unsqueeze(0)
         if self.targets != "score":
-            signals = torch.cat([signals, self._references(track, start, n_samples)])
+            signals = torch.cat([signals, self._references(track, start, n_played)])
+        if semitones:
+            # Once as fast is a tape of a lower rate, heard at this one.
+            played = soxr.resample(signals.T.numpy(), self.sample_rate * speed, self.sample_rate)
+            signals = torch.from_numpy(np.ascontiguousarray(played[:n_samples].T))
         signals = signals * (NOMINAL_RMS / max(track.rms, 1e-6))
         if rng is not None:
             signals = signals * 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
@@ -210,7 +223,10 @@ class SlakhDataset(Dataset):
             return mixture, sources
         n_frames = max(n_samples, self.n_fft) // self.hop_length + 1
         size = (len(self.names), n_frames, self.hop_length, self.sample_rate)
-        notes = self._notes_between(index, start, start + n_samples, margin=1.0)
+        notes = self._notes_between(index, start, start + n_played, margin=1.0)
+        if semitones:
+            times = dict(onset=notes.onset / speed, offset=notes.offset / speed)
+            notes = notes.replace(pitch=notes.pitch + semitones, **times)
         targets = {
             "mixture": mixture,
             "roll": piano_roll(notes, *size),
@@ -219,7 +235,7 @@ class SlakhDataset(Dataset):
         if self.targets == "both":
             targets["sources"] = sources
         if self.shares is not None:
-            targets["share"] = self.shares.read(track, start // self.hop_length, n_frames)
+            targets["share"] = self.shares.read(track, start // self.hop_length, n_frames, speed)
         return mixture, targets
 
     def _references(self, track, start, n_samples):

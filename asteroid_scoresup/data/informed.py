@@ -134,7 +134,7 @@ class InformedShares:
             arrays = [torch.from_numpy(content[name]) for name in Factors._fields]
         return Factors(arrays[0].float(), arrays[1], arrays[2])
 
-    def read(self, track, first=0, n_frames=None):
+    def read(self, track, first=0, n_frames=None, speed=1.0):
         r"""The shares in a stretch of a track.
 
         Args:
@@ -142,6 +142,8 @@ class InformedShares:
             first (int): First frame.
             n_frames (int, optional): Number of frames; default: to the end. Frames beyond the end
                 have no shares.
+            speed (float): How much faster and higher the stretch is played: its frames and bins
+                are looked up where they come from.
 
         Returns:
             :class:`torch.Tensor`: :math:`(n\_src, freq, n\_frames)`.
@@ -154,12 +156,34 @@ class InformedShares:
                 self._factors.pop(next(iter(self._factors)))
             self._factors[path] = self._read_file(path)
         factors = self._factors[path]
+        if speed != 1:
+            factors, first = _at_speed(factors, first, n_frames, speed), 0
         stop = factors.levels.shape[1] if n_frames is None else first + n_frames
         levels = factors.levels[:, first:stop].float()
         active = levels.amax(1) > 0
         part = Factors(factors.spectra[active], levels[active], factors.source[active])
         share = shares(part, len(self.manifest.names), self.power)
         return torch.nn.functional.pad(share, (0, stop - first - share.shape[-1]))
+
+
+def _at_speed(factors, first, n_frames, speed):
+    """The factors of a stretch that is played faster and higher, from its first frame on."""
+    n_known, n_freqs = factors.levels.shape[1], factors.spectra.shape[1]
+    if n_frames is None:
+        n_frames = int((n_known - first) / speed)
+    levels = _between(factors.levels, first + speed * torch.arange(n_frames))
+    spectra = _between(factors.spectra, torch.arange(n_freqs) / speed)
+    return Factors(spectra, levels, factors.source)
+
+
+def _between(values, places):
+    """Columns of `values` at places between them, by linear interpolation; 0 beyond the last."""
+    left = places.floor().long()
+    weight = (places - left).to(torch.float32)
+    inside = left < values.shape[1] - 1
+    left = left.clamp(max=values.shape[1] - 2)
+    pair = values[:, left].float(), values[:, left + 1].float()
+    return torch.lerp(*pair, weight) * inside
 
 
 def _fit(informed, track):

@@ -8,6 +8,7 @@ import soundfile as sf
 import torch
 from tiny import HOP, N_FFT, NAMES, RATE, stft, tone, write_folder
 
+from asteroid_scoresup import models
 from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
 from asteroid_scoresup.data.files import write_audio
 from asteroid_scoresup.data.manifest import write_notes
@@ -331,3 +332,39 @@ def test_tones_read_their_pitch(manifest, tmp_path):
     inner = magnitude[:, on][:, 2:-2]
     assert (inner.argmax(0) == round(440 * N_FFT / RATE)).all()
     assert magnitude[:, ~on][:, :10].max() < 0.01 * inner.max()
+
+
+def test_another_speed_moves_sound_and_score_together(manifest):
+    """Where the score says a note is, its fundamental stands out, at every speed."""
+    data = random_segments(manifest, 40, varispeed=5, targets="both")
+    plain = random_segments(manifest, 40, targets="both")
+    changed = n_steady = 0
+    for index in range(40):
+        (mixture, targets), (before, scored) = data[index], plain[index]
+        torch.testing.assert_close(targets["sources"].sum(0), mixture, atol=1e-5, rtol=0)
+        assert mixture.shape == before.shape and targets["roll"].shape == scored["roll"].shape
+        changed += not torch.equal(targets["roll"], scored["roll"])
+        fine = models.STFT(1024, HOP, RATE)
+        for source, roll in zip(targets["sources"], targets["roll"]):
+            frames = roll.sum(0) == 1
+            frames[:8], frames[-8:] = False, False
+            # Steady frames only: the note is the same a little before and after.
+            steady = frames & (roll == roll.roll(6, 1)).all(0) & (roll == roll.roll(-6, 1)).all(0)
+            n_steady += int(steady.sum())
+            if not steady.any():
+                continue
+            pitch = roll[:, steady].argmax(0) + 21
+            expected = 440 * 2 ** ((pitch - 69) / 12) * 1024 / RATE
+            spectrum = fine.magnitude(fine(source[None]))[0][:, steady]
+            assert (spectrum.argmax(0) - expected).abs().max() < 1.5
+    assert changed > 25 and n_steady > 100
+
+
+def test_speed_is_off_unless_asked_for_and_repeats(manifest):
+    once, twice = (random_segments(manifest, 6, varispeed=3) for _ in range(2))
+    assert all(same_items(once[i], twice[i]) for i in range(6))
+    fixed = SlakhDataset(
+        manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP, varispeed=3
+    )
+    plain = SlakhDataset(manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP)
+    assert all(same_items(fixed[i], plain[i]) for i in range(len(fixed)))

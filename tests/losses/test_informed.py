@@ -93,3 +93,24 @@ def test_what_does_not_fit_is_said(manifest):
     with pytest.raises(ValueError, match="needs targets\\['share'\\]"):
         loss = ScoreSupervisedLoss({"informed": 1.0}, stft())
         loss(separator().spectrograms(mixture), targets)
+
+
+@pytest.mark.parametrize("semitones", [-3, 2, 5])
+def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, semitones):
+    speed = 2 ** (semitones / 12)
+    informed = InformedShares(manifest, N_FFT, HOP)
+    track = manifest.select("train")[0]
+    plain = informed.read(track)
+    first, n_frames = 20, 60
+    found = informed.read(track, first, n_frames, speed)
+    assert found.shape == (3, N_FFT // 2 + 1, n_frames)
+    # Bin f of frame t comes from bin f / speed of frame first + t * speed.
+    frame = (first + speed * torch.arange(n_frames)).round().long()
+    bins = (torch.arange(N_FFT // 2 + 1) / speed).round().long()
+    known = bins < N_FFT // 2
+    expected = plain[:, bins.clamp(max=N_FFT // 2)][:, :, frame]
+    assert (found[:, known] - expected[:, known]).abs().mean() < 0.1
+    moved = plain[:, :, first : first + n_frames]
+    assert (found - expected)[:, known].abs().mean() < (found - moved)[:, known].abs().mean() / 2
+    total = found.sum(0)
+    assert total.max() < 1 + 1e-4 and not found[:, ~known].any()

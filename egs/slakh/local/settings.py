@@ -142,6 +142,7 @@ def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
         n_segments=steps * batch_size,
         gain_db=args.gain_db,
         eq_db=args.eq_db,
+        varispeed=args.varispeed,
         saliency=args.saliency,
         remix=remix,
         **shared,
