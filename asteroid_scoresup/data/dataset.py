@@ -164,29 +164,39 @@ class SlakhDataset(Dataset):
 
     def _random(self, index):
         rng = np.random.default_rng([self.seed, index])
-        item = self._item(*self._draw(rng), self.n_samples, rng)
+        item = self._item(*self._draw(rng), rng)
         if rng.random() >= self.remix:
             return item
         mixture, targets = item
-        other, others = self._item(*self._draw(rng), self.n_samples, rng)
+        other, others = self._item(*self._draw(rng), rng)
         # The sum of two songs is twice as loud; bring it back so that levels tell nothing.
         mixture = (mixture + other) / 2**0.5
         rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
         return mixture, {**targets, **rolls, "mixture": mixture}
 
     def _draw(self, rng):
-        """A random place, on a whole frame: every second of the split is as likely as another."""
+        """A random place, on a whole frame, and a speed in semitones: every second of the split is
+        as likely as another."""
+        semitones = 0
+        if self.varispeed:
+            semitones = int(rng.integers(-self.varispeed, self.varispeed + 1))
+        length = self._n_played(self.n_samples, semitones)
         wanted = self.saliency * len(self.names)
         for _ in range(20):
             track = int(np.searchsorted(self._share, rng.random(), side="right"))
-            room = max(self.tracks[track].n_samples - self.n_samples, 0)
+            room = max(self.tracks[track].n_samples - length, 0)
             start = int(rng.integers(room // self.hop_length + 1)) * self.hop_length
             if self.saliency <= 0:
                 break
-            notes = self._notes_between(track, start, start + self.n_samples, margin=0)
+            notes = self._notes_between(track, start, start + length, margin=0)
             if len(np.unique(notes.source)) >= wanted:
                 break
-        return track, start
+        return track, start, self.n_samples, semitones
+
+    @staticmethod
+    def _n_played(n_samples, semitones):
+        """Samples of a recording that are heard in `n_samples` at another speed."""
+        return round(n_samples * 2 ** (semitones / 12)) + 1 if semitones else n_samples
 
     def _notes_between(self, track, start, stop, margin) -> Notes:
         rate = self.sample_rate
@@ -199,13 +209,10 @@ class SlakhDataset(Dataset):
             audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
         return torch.from_numpy(audio)
 
-    def _item(self, index, start, n_samples, rng=None):
+    def _item(self, index, start, n_samples, semitones=0, rng=None):
         track = self.tracks[index]
-        semitones = 0
-        if rng is not None and self.varispeed:
-            semitones = int(rng.integers(-self.varispeed, self.varispeed + 1))
         speed = 2 ** (semitones / 12)
-        n_played = n_samples if not semitones else round(n_samples * speed) + 1
+        n_played = self._n_played(n_samples, semitones)
         signals = self._read(self.manifest.mixture_path(track), start, n_played).unsqueeze(0)
         if self.targets != "score":
             signals = torch.cat([signals, self._references(track, start, n_played)])

@@ -156,9 +156,9 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
 
 
 def _computes_bfloat16():
-    """Whether there is a GPU, or the processor has instructions for bfloat16 products."""
+    """Whether GPU or processor have instructions for bfloat16 products."""
     if torch.cuda.is_available():
-        return True
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
 

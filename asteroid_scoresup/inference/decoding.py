@@ -18,8 +18,8 @@ MEDIAN_VELOCITY = 80
 _STRIKE_SECONDS = 0.15
 _N_HARMONICS = 6
 #: What :func:`choose_decoding` tries.
-THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
-SHORTEST = (0.03, 0.06, 0.1)
+THRESHOLDS = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+SHORTEST = (0.03, 0.06, 0.1, 0.15)
 GAPS = (0.0, 0.04, 0.07)
 
 
@@ -92,7 +92,8 @@ class Decoding:
 def choose_decoding(scores, names):
     """Chooses per class the values with the best note-onset F1, mean over songs.
 
-    It needs scores and no stems. Take validation songs, not those of a test.
+    First the threshold, then the other two at that threshold. It needs scores and no stems. Take
+    validation songs, not those of a test.
 
     Args:
         scores (sequence of tuple): Per song ``(notes, probabilities, hop_length, sample_rate)``:
@@ -100,25 +101,34 @@ def choose_decoding(scores, names):
         names (sequence of str): Names of the classes.
 
     Returns:
-        Decoding: Among equals the one with the fewest interventions.
+        Decoding: With the default where a class never plays, or nothing is better.
     """
     best = []
-    for source, name in enumerate(names):
-        found = []
-        for setting in itertools.product(THRESHOLDS, SHORTEST, GAPS):
-            values = []
-            for notes, probabilities, hop_length, sample_rate in scores:
-                true = notes.select(notes.source == source)
-                true = true.replace(source=np.zeros(len(true)))
-                if len(true):
-                    part = probabilities[source]
-                    estimate = roll_to_notes(part, hop_length, sample_rate, *setting)
-                    values.append(note_scores(true, estimate, [name])[0]["note_f1"])
-            found.append((float(np.mean(values)) if values else 0.0, setting))
-        # max() takes the first of equals; without any note of a class the default stands.
-        score, setting = max(found, key=lambda item: item[0])
-        best.append(setting if score > 0 else (NOTE_THRESHOLD, 0.06, 0.0))
+    for source in range(len(names)):
+        plain = Decoding.default(1)
+        chosen = (plain.threshold[0], plain.min_seconds[0], plain.max_gap_seconds[0])
+        for step in range(2):
+            tried = [chosen]
+            if step == 0:
+                tried += [(threshold, *chosen[1:]) for threshold in THRESHOLDS]
+            else:
+                tried += [(chosen[0], *rest) for rest in itertools.product(SHORTEST, GAPS)]
+            # max() takes the first of equals.
+            chosen = max(tried, key=lambda setting: _mean_f1(scores, source, setting))
+        best.append(chosen)
     return Decoding(*(tuple(column) for column in zip(*best)))
+
+
+def _mean_f1(scores, source, setting):
+    """Note-onset F1 of one class with (threshold, min_seconds, max_gap_seconds)."""
+    values = []
+    for notes, probabilities, hop_length, sample_rate in scores:
+        true = notes.select(notes.source == source)
+        true = true.replace(source=np.zeros(len(true)))
+        if len(true):
+            found = roll_to_notes(probabilities[source], hop_length, sample_rate, *setting)
+            values.append(note_scores(true, found, ["class"], offsets=False)[0]["note_f1"])
+    return float(np.mean(values)) if values else 0.0
 
 
 def pitch_levels(magnitude, n_fft, sample_rate):

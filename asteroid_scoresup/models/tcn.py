@@ -45,7 +45,8 @@ class ChannelsLastTDConvNet(TDConvNet):
             hidden = _norm(depthwise_act(_depthwise(hidden, depthwise)), depthwise_norm)
             output = output + _pointwise(hidden, block.res_conv)
         act, conv = self.mask_net
-        score = _pointwise(act(output), conv).transpose(1, 2)
+        # Half precision knows no mask between 0.996 and 1, and gives those no gradient.
+        score = _pointwise(act(output), conv).float().transpose(1, 2)
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
 
 
@@ -60,7 +61,7 @@ def _pointwise(x, conv):
 def _depthwise(x, conv):
     """A dilated depthwise convolution over (batch, frames, channels)."""
     dilation, padding = conv.dilation[0], conv.padding[0]
-    if not torch.is_autocast_enabled(x.device.type):
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         image, kernel = x.transpose(1, 2).unsqueeze(2), conv.weight.unsqueeze(2)
         sizes = dict(padding=(0, padding), dilation=(1, dilation), groups=x.shape[-1])
         return F.conv2d(image, kernel, conv.bias, **sizes).squeeze(2).transpose(1, 2)

@@ -95,7 +95,7 @@ runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 if runs 0 && [ -z "$slakh_dir" ]; then
   run_stage 0 "synthesize songs in Slakh's format" "${midi_dir:-our own composer}" "$data_dir/slakh"
   case "$preset" in
-    mini)  songs=(--n_train 260 --n_validation 8 --n_test 10 --n_test_unseen 10 --seconds 30) ;;
+    mini)  songs=(--n_train 300 --n_validation 8 --n_test 10 --n_test_unseen 10 --seconds 30) ;;
     box)   songs=(--n_train 800 --n_validation 12 --n_test 12 --n_test_unseen 12 --seconds 30) ;;
     small) songs=(--n_train 600 --n_validation 16 --n_test 20 --n_test_unseen 20 --seconds 40) ;;
     paper) songs=(--n_train 1500 --n_validation 60 --n_test 100 --n_test_unseen 50 --seconds 120) ;;
