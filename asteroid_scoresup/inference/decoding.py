@@ -82,11 +82,23 @@ class Decoding:
         Returns:
             Notes: sorted by onset.
         """
-        settings = zip(self.threshold, self.min_seconds, self.max_gap_seconds)
         return Notes.concatenate(
-            roll_to_notes(part, hop_length, sample_rate, *setting, source=source)
-            for source, (part, setting) in enumerate(zip(probabilities, settings))
+            self.class_notes(part, source, hop_length, sample_rate)
+            for source, part in enumerate(probabilities)
         )
+
+    def class_notes(self, probabilities, source, hop_length, sample_rate):
+        r"""Notes of one class.
+
+        Args:
+            probabilities (array): Shape :math:`(88, frames)`.
+            source (int): Index of the class.
+            hop_length, sample_rate: See :meth:`notes`.
+        """
+        setting = (
+            column[source] for column in (self.threshold, self.min_seconds, self.max_gap_seconds)
+        )
+        return roll_to_notes(probabilities, hop_length, sample_rate, *setting, source=source)
 
 
 def choose_decoding(scores, names):
@@ -153,15 +165,15 @@ def pitch_levels(magnitude, n_fft, sample_rate):
 
 
 def with_velocities(notes, levels, hop_length, sample_rate):
-    r"""Gives notes the velocities that their sound suggests (our choice).
+    r"""Gives the notes of one class the velocities that their sound suggests (our choice).
 
     A SoundFont plays velocity `v` with an amplitude near :math:`v^2`; so a note `d` dB above the
     median note of its class gets :math:`80 \cdot 10^{d / 40}`.
 
     Args:
         notes (Notes): The notes.
-        levels (array): See :func:`pitch_levels`, of each class's separated sound,
-            :math:`(n\_src, 88, frames)`.
+        levels (array): See :func:`pitch_levels`, of the class's separated sound,
+            :math:`(88, frames)`.
         hop_length (int): Hop of the frames, in samples.
         sample_rate (float): In Hz.
 
@@ -170,19 +182,13 @@ def with_velocities(notes, levels, hop_length, sample_rate):
     """
     if not len(notes):
         return notes
-    frame = sample_rate / hop_length
-    n_frames = levels.shape[-1]
+    frame, n_frames = sample_rate / hop_length, levels.shape[-1]
     first = np.clip(np.floor(notes.onset * frame).astype(int), 0, n_frames - 1)
     width = max(int(_STRIKE_SECONDS * frame), 1)
     frames = np.clip(first[:, None] + np.arange(width + 1), 0, n_frames - 1)
-    pitch = notes.pitch - LOWEST_PITCH
-    loudness = np.asarray(levels, dtype=np.float32)[notes.source[:, None], pitch[:, None], frames]
-    loudness = 20 * np.log10(np.maximum(loudness.max(1), 1e-7))
-    velocity = np.zeros(len(notes))
-    for source in np.unique(notes.source):
-        own = notes.source == source
-        above = loudness[own] - np.median(loudness[own])
-        velocity[own] = MEDIAN_VELOCITY * 10 ** (above / 40)
+    loudness = levels[(notes.pitch - LOWEST_PITCH)[:, None], frames].astype(np.float32).max(1)
+    loudness = 20 * np.log10(np.maximum(loudness, 1e-7))
+    velocity = MEDIAN_VELOCITY * 10 ** ((loudness - np.median(loudness)) / 40)
     return notes.replace(velocity=np.clip(np.round(velocity), 1, 127))
 
 
@@ -202,7 +208,10 @@ def to_midi(notes, names, programs=None):
         >>> [(part.name, part.program, len(part.notes)) for part in midi.instruments]
         [('bass', 33, 1), ('piano', 0, 0)]
     """
-    midi = pretty_midi.PrettyMIDI(resolution=960)
+    # As fine as MIDI's clock allows: pretty_midi refuses files of more than 10 million ticks, of
+    # which there are twice the resolution in a second.
+    end = float(notes.offset.max()) if len(notes) else 0.0
+    midi = pretty_midi.PrettyMIDI(resolution=int(np.clip(4e6 / max(end, 1), 48, 960)))
     for source, name in enumerate(names):
         program = (programs or {}).get(name, default_program(name))
         part = pretty_midi.Instrument(program, name=name)

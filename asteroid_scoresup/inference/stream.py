@@ -20,6 +20,8 @@ BLOCK = 1 << 18
 QUALITY = "VHQ"
 #: soundfile's names of formats whose headers only estimate how long they are.
 _ESTIMATED = ("MP3", "MPEG")
+#: With more rows than this, and than columns, an array is taken to lie on its side.
+_MOST_CHANNELS = 64
 
 
 class Recording:
@@ -44,21 +46,30 @@ class Recording:
         self.path, self.samples = None, None
         if isinstance(audio, (str, Path)):
             self.path, self.name = Path(audio), str(audio)
+            if self.path.is_dir():
+                raise ValueError(f"{self.path} is a folder without audio files.")
             try:
                 info = sf.info(self.path)
-            except (sf.LibsndfileError, OSError) as error:
+            except (sf.LibsndfileError, OSError, TypeError) as error:
                 raise ValueError(_unreadable(self.path, error)) from None
             self.n_channels, self.n_samples = info.channels, info.frames
             self.sample_rate = info.samplerate
             if info.format in _ESTIMATED:
                 self.n_samples = sum(map(len, self._file_blocks(BLOCK)))
         else:
-            if sample_rate is None:
-                raise ValueError("An array of samples needs its sample_rate (Hz).")
+            if sample_rate is None or not sample_rate >= 1:
+                raise ValueError(
+                    f"An array of samples needs its sample_rate in Hz, found {sample_rate}."
+                )
             samples = np.asarray(audio, dtype=np.float32)
             if samples.ndim not in (1, 2):
                 raise ValueError(
                     f"Expected samples of shape (time) or (channels, time), found {samples.shape}."
+                )
+            if samples.ndim == 2 and samples.shape[0] > max(samples.shape[1], _MOST_CHANNELS):
+                raise ValueError(
+                    f"Expected samples of shape (channels, time), found {samples.shape}: transpose "
+                    "what is (time, channels)."
                 )
             self.name = "The recording"
             self.samples = np.atleast_2d(samples)

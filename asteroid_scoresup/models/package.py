@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .score_transcriptor import ScoreTranscriptor
 from .spectrogram_model import load_package
 from .tcn_separator import TCNSeparator
@@ -10,9 +12,25 @@ from .tcn_separator import TCNSeparator
 TRANSCRIPTOR = "transcriptor"
 #: Key of the settings by which note probabilities become notes.
 DECODING = "decoding"
+#: Key of the General MIDI programs that stand for the classes.
+PROGRAMS = "programs"
 
 
-def pack(separator, transcriptor=None, decoding=None, half=False):
+class Unpacked(NamedTuple):
+    """What a model file holds; None for what it does not.
+
+    Args:
+        separator (TCNSeparator), transcriptor (ScoreTranscriptor): The models.
+        decoding (dict), programs (dict): See :func:`pack`.
+    """
+
+    separator: TCNSeparator
+    transcriptor: ScoreTranscriptor | None
+    decoding: dict | None
+    programs: dict | None
+
+
+def pack(separator, transcriptor=None, decoding=None, programs=None, half=False):
     """A model package with everything that a song needs.
 
     Asteroid's own ``from_pretrained`` reads the separator out of it.
@@ -22,6 +40,7 @@ def pack(separator, transcriptor=None, decoding=None, half=False):
         transcriptor (ScoreTranscriptor, optional): The transcriptor.
         decoding (dict, optional): Plain values, see
             :class:`~asteroid_scoresup.inference.decoding.Decoding`.
+        programs (dict, optional): General MIDI program that stands for each class, by name.
         half (bool): Whether weights are stored in half precision: half the size; they are single
             again once loaded.
 
@@ -37,6 +56,8 @@ def pack(separator, transcriptor=None, decoding=None, half=False):
         package[TRANSCRIPTOR] = transcriptor.serialize()
     if decoding is not None:
         package[DECODING] = decoding
+    if programs is not None:
+        package[PROGRAMS] = {name: int(program) for name, program in programs.items()}
     for part in (package, package.get(TRANSCRIPTOR, {})) if half else ():
         weights = part["state_dict"].items()
         part["state_dict"] = {k: v.half() if v.is_floating_point() else v for k, v in weights}
@@ -50,7 +71,7 @@ def unpack(path):
         path (str or Path): What ``torch.save`` wrote of :func:`pack`, or of a separator alone.
 
     Returns:
-        tuple: separator, transcriptor or None, and the settings of the decoding or None.
+        Unpacked
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -61,14 +82,32 @@ def unpack(path):
     transcriptor = None
     if TRANSCRIPTOR in package:
         transcriptor = _restore(ScoreTranscriptor, package[TRANSCRIPTOR], path)
-    return separator, transcriptor, package.get(DECODING)
+    return Unpacked(separator, transcriptor, package.get(DECODING), package.get(PROGRAMS))
+
+
+def read_transcriptor(path):
+    """Reads a transcriptor, from a file of its own or one in which it is packed with a separator.
+
+    Args:
+        path (str or Path): The file.
+
+    Returns:
+        tuple: the transcriptor, and the settings of its decoding or None.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`unpack`.
+    """
+    package = load_package(path)
+    model = _restore(ScoreTranscriptor, package.get(TRANSCRIPTOR, package), path)
+    return model, package.get(DECODING)
 
 
 def _restore(kind, package, path):
     try:
         return kind.from_pretrained(package)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path}: {reason}") from None
 
 
 def require_pair(separator, transcriptor):

@@ -220,7 +220,8 @@ def load_package(path):
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no model file {path}.") from None
     except Exception as error:  # torch raises many kinds for many kinds of damage
-        raise ValueError(f"{path} is not a model file: {str(error).splitlines()[0]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is not a model file: {reason}") from None
     if not isinstance(package, dict):
         raise ValueError(f"{path} is no model package: it holds a {type(package).__name__}.")
     return package

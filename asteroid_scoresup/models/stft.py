@@ -113,6 +113,13 @@ class STFT(nn.Module):
 
     def _overlap_add(self, frames):
         """Frames (batch, n_fft, frames) → (batch, time)."""
-        length = self.n_fft + (frames.shape[-1] - 1) * self.hop_length
-        size, kernel, stride = (1, length), (1, self.n_fft), (1, self.hop_length)
-        return nn.functional.fold(frames, size, kernel, stride=stride)[:, 0, 0]
+        batch, n_fft, n_frames = frames.shape
+        length = n_fft + (n_frames - 1) * self.hop_length
+        if n_fft % self.hop_length:
+            size, kernel, stride = (1, length), (1, n_fft), (1, self.hop_length)
+            return nn.functional.fold(frames, size, kernel, stride=stride)[:, 0, 0]
+        # Frames cut into hops: hop k of frame t goes to place t + k. (`fold` is not everywhere.)
+        hops = frames.unflatten(1, (-1, self.hop_length)).transpose(2, 3)
+        n_hops = hops.shape[1]
+        places = [nn.functional.pad(hops[:, k], (0, 0, k, n_hops - 1 - k)) for k in range(n_hops)]
+        return sum(places).flatten(1)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
 from ..inference.separator import Separator
-from ..inference.songs import FORMATS, Request, find_songs, process_song
+from ..inference.songs import FORMATS, Request, process_songs
 
 
 def add_arguments(parser):
@@ -51,10 +50,10 @@ def run(args):
         file_format=args.format,
         overwrite=args.overwrite,
     )
-    return process_songs(args, request, "separate")
+    return process_all(args, request, "separate")
 
 
-def process_songs(args, request, verb):
+def process_all(args, request, verb):
     """What :func:`run` does, for any request.
 
     Args:
@@ -65,42 +64,37 @@ def process_songs(args, request, verb):
     Returns:
         int: 0, or 1 if any song failed.
     """
-    songs = find_songs(args.songs)
     separator = Separator.from_pretrained(args.model, args.transcriptor, args.device)
     if request.midi and separator.transcriptor is None:
         raise ValueError(
             f"{args.model} holds no transcriptor: name one with --transcriptor (the recipe's "
             "transcriptor/best_model.pth)."
         )
-    failed = 0
-    for path, name in songs:
-        bar = _Bar(name, args.quiet)
-        try:
-            made = process_song(separator, path, Path(args.out_dir) / name, request, bar)
-        except ValueError as error:
-            failed += 1
-            bar.close()
-            print(f"asteroid-scoresup {verb}: {error}", file=sys.stderr)
-            continue
+    failed, bar = 0, _Bar(args.quiet)
+    for _, made in process_songs(separator, args.songs, args.out_dir, request, bar):
         bar.close()
-        if not args.quiet:
+        if isinstance(made, ValueError):
+            failed += 1
+            print(f"asteroid-scoresup {verb}: {made}", file=sys.stderr)
+        elif not args.quiet:
             kept = f" ({len(made.kept)} kept; --overwrite replaces them)" if made.kept else ""
             print(f"{made.folder}: {len(made.written)} written{kept}")
     return 1 if failed else 0
 
 
 class _Bar:
-    """A progress bar in seconds of audio, from the first report on."""
+    """A progress bar for each song, in seconds of audio, from its first report on."""
 
-    def __init__(self, title, quiet):
-        self.title, self.quiet, self.bar = title, quiet, None
+    def __init__(self, quiet):
+        self.quiet, self.bar = quiet, None
 
-    def __call__(self, done, total):
+    def __call__(self, name, done, total):
         if self.bar is None:
             form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-            self.bar = tqdm(desc=self.title, total=total, disable=self.quiet, bar_format=form)
+            self.bar = tqdm(desc=name, total=total, disable=self.quiet, bar_format=form)
         self.bar.update(done - self.bar.n)
 
     def close(self):
         if self.bar is not None:
             self.bar.close()
+            self.bar = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..inference.songs import Request
-from .separate import add_song_arguments, process_songs
+from .separate import add_song_arguments, process_all
 
 
 def add_arguments(parser):
@@ -18,4 +18,4 @@ def run(args):
         int: 0, or 1 if any song failed.
     """
     request = Request(stems=False, midi=True, overwrite=args.overwrite)
-    return process_songs(args, request, "transcribe")
+    return process_all(args, request, "transcribe")

@@ -264,9 +264,11 @@ def main(conf, args):
         flat = flat_metrics(first, row)
     write_json(exp_dir / "final_metrics.json", flat)
     reader = final_row if final_row in transcriptors else next(iter(transcriptors), None)
-    package = pack(final.cpu())
+    programs = {source.name: source.default_program for source in manifest.classes.classes}
+    package = pack(final.cpu(), programs=programs)
     if reader is not None:
-        package = pack(final, transcriptors[reader].cpu(), decodings[reader].plain())
+        decoding = decodings[reader].plain()
+        package = pack(final, transcriptors[reader].cpu(), decoding, programs)
     publish(exp_dir, conf, package, flat, dataset_infos(manifest))
     if without_stems:
         print(

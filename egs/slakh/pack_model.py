@@ -1,9 +1,11 @@
 """Makes the model in the box of an evaluated experiment: half precision, with a model card.
 
     python pack_model.py --exp_dir exp/slakh_box --out ../../asteroid_scoresup/pretrained/band \
-        --command "bash run.sh --preset box ..."
+        --command "bash run.sh --preset box ..." --data "they are played by ..." \
+        --limits local/box_limits.md
 
-writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment.
+writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment,
+of the weights before they were rounded to half precision.
 """
 
 import argparse
@@ -30,7 +32,7 @@ the numbers below, and nothing else.
 ## Data
 
 {n_train} training songs ({hours:.1f} h), {n_validation} validation songs; {data}.
-Nobody's recordings are in it: the songs were composed and played by the recipe itself.
+The recipe composed the songs and played them itself.
 
 ## How it was made
 
@@ -65,14 +67,14 @@ def main(args):
     for needed in ("best_model.pth", "tables.md", "conf.yml"):
         if not (exp_dir / needed).is_file():
             raise SystemExit(f"{exp_dir / needed} is missing: run stage 5 of the recipe first.")
-    separator, transcriptor, decoding = unpack(exp_dir / "best_model.pth")
+    separator, transcriptor, decoding, programs = unpack(exp_dir / "best_model.pth")
     if transcriptor is None:
         raise SystemExit(f"{exp_dir / 'best_model.pth'} holds no transcriptor.")
     conf = yaml.safe_load((exp_dir / "conf.yml").read_text())
     manifest = Manifest.load(conf["data"]["data_dir"])
     train, validation = (manifest.select(split) for split in ("train", "validation"))
     seconds = sum(track.n_samples for track in train) / manifest.sample_rate
-    package = pack(separator, transcriptor, decoding, half=True)
+    package = pack(separator, transcriptor, decoding, programs, half=True)
     with atomic_path(out.with_suffix(".pth")) as temporary:
         torch.save(package, temporary)
     commit = subprocess.run(

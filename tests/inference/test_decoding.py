@@ -1,6 +1,7 @@
 """From probabilities to notes: settings per class, their choice, velocities, MIDI."""
 
 import numpy as np
+import pretty_midi
 import pytest
 import torch
 
@@ -73,7 +74,7 @@ def test_louder_notes_get_higher_velocities():
     levels = pitch_levels(magnitude, 2048, RATE)
     onset = np.array([0.0, 1.0, 2.0])
     notes = Notes(onset, onset + 0.9, [69] * 3, [0] * 3, [1] * 3)
-    found = with_velocities(notes, levels.numpy(), 512, RATE).velocity
+    found = with_velocities(notes, levels[0].numpy(), 512, RATE).velocity
     np.testing.assert_allclose(found, velocities, atol=3)
 
 
@@ -92,3 +93,12 @@ def test_midi_has_a_track_for_every_class_and_its_notes():
     assert [(part.name, part.program) for part in midi.instruments] == [("bass", 33), ("organ", 19)]
     assert [len(part.notes) for part in midi.instruments] == [8, 4]
     assert default_program("lead vocals") == 80 and default_program("anything") == 0
+
+
+def test_the_midi_of_a_very_long_song_can_be_read_again(tmp_path):
+    """pretty_midi refuses files of more than ten million ticks."""
+    onset = np.array([0.0, 0.5, 3 * 3600.0])
+    notes = Notes(onset, onset + 0.25, [40, 41, 42], [0] * 3, [90] * 3)
+    to_midi(notes, ["bass"]).write(str(tmp_path / "long.mid"))
+    back = pretty_midi.PrettyMIDI(str(tmp_path / "long.mid")).instruments[0].notes
+    np.testing.assert_allclose([note.start for note in back], onset, atol=2e-3)

@@ -7,8 +7,8 @@ import soundfile as sf
 import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
-from asteroid_scoresup.inference import Decoding, Request, Separator, process_song
-from asteroid_scoresup.inference.songs import FORMATS, find_songs
+from asteroid_scoresup.inference import Decoding, Request, Separator, process_song, songs
+from asteroid_scoresup.inference.songs import FORMATS, find_songs, process_songs
 from asteroid_scoresup.models import TCNSeparator
 
 
@@ -130,9 +130,56 @@ def test_songs_of_one_name_get_names_of_their_own(tmp_path):
         "b/song.wav": "b_song.wav",
         "other.flac": "other",
     }
+    # Results of an earlier run in the same folder are no songs.
+    found = find_songs([tmp_path], out_dir=tmp_path / "a")
+    assert {path.relative_to(tmp_path).as_posix() for path, _ in found} == {
+        "b/song.wav",
+        "other.flac",
+    }
+
+
+def test_songs_that_fail_do_not_stop_the_others(separator, song, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="empty holds no audio file"):
-        find_songs([tmp_path / "empty"])
+    (tmp_path / "bad.wav").write_text("no audio")
+    paths = [tmp_path / "empty", tmp_path / "bad.wav", song]
+    results = dict(process_songs(separator, paths, tmp_path / "out", Request()))
+    assert "empty is a folder without audio files" in str(results[tmp_path / "empty"])
+    assert "bad.wav cannot be read as audio" in str(results[tmp_path / "bad.wav"])
+    assert len(results[song].written) == 3
+
+
+def test_a_song_is_never_overwritten_by_its_own_stem(separator, tmp_path):
+    path = tmp_path / "bass" / "bass.wav"
+    path.parent.mkdir()
+    sf.write(path, np.zeros(4000), RATE)
+    with pytest.raises(ValueError, match="bass.wav is the song and would be overwritten"):
+        process_song(separator, path, path.parent, Request(overwrite=True))
+    assert not sf.read(path)[0].any()
+
+
+def test_a_residual_fits_the_stems_that_were_kept(separator, song, tmp_path):
+    process_song(separator, song, tmp_path / "out", Request(file_format="wav16"))
+    process_song(separator, song, tmp_path / "out", Request(residual=True))
+    heard, _ = sf.read(song, dtype="float32")
+    parts = [sf.read(path, dtype="float32")[0] for path in (tmp_path / "out").iterdir()]
+    np.testing.assert_allclose(sum(parts), heard, atol=3e-7)
+    sf.write(tmp_path / "out" / "bass.wav", np.zeros(100), 11025)
+    (tmp_path / "out" / "residual.wav").unlink()
+    with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
+        process_song(separator, song, tmp_path / "out", Request(residual=True))
+
+
+def test_large_files_get_sizes_of_64_bits(separator, song, tmp_path, monkeypatch):
+    monkeypatch.setattr(songs, "_LARGEST_WAV", 100_000)
+    made = process_song(separator, song, tmp_path / "out", Request())
+    assert {sf.info(path).format for path in made.written} == {"RF64"}
+    assert sf.read(made.written[0])[0].shape == (30000, 2)
+
+
+def test_more_channels_than_flac_holds_are_refused_at_once(separator, tmp_path):
+    sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
+    with pytest.raises(ValueError, match="nine.wav has 9 channels"):
+        process_song(separator, tmp_path / "nine.wav", tmp_path / "o", Request(file_format="flac"))
 
 
 def test_requests_that_make_no_sense_are_refused():

@@ -69,6 +69,16 @@ def test_bad_recordings_are_named(tmp_path):
         Recording(tmp_path / "empty.wav")
     with pytest.raises(ValueError, match="needs its sample_rate"):
         Recording(np.zeros(10))
+    (tmp_path / "music").mkdir()
+    with pytest.raises(ValueError, match="music is a folder without audio files"):
+        Recording(tmp_path / "music")
+    (tmp_path / "x.raw").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match="x.raw cannot be read as audio"):
+        Recording(tmp_path / "x.raw")
+    with pytest.raises(ValueError, match=r"found \(20000, 2\): transpose"):
+        Recording(np.zeros((20000, 2)), 8000)
+    with pytest.raises(ValueError, match="sample_rate in Hz, found 0"):
+        Recording(np.zeros(10), 0)
     with pytest.raises(ValueError, match=r"\(channels, time\), found \(1, 2, 3\)"):
         Recording(np.zeros((1, 2, 3)), 8000)
     audio = np.zeros(8000, dtype=np.float32)

@@ -11,7 +11,7 @@ from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack, unpa
 def test_both_models_come_back(tmp_path):
     one, other = separator(), transcriptor()
     torch.save(pack(one, other, {"threshold": [0.3] * 3}), tmp_path / "model.pth")
-    back, heard, decoding = unpack(tmp_path / "model.pth")
+    back, heard, decoding, _ = unpack(tmp_path / "model.pth")
     assert decoding == {"threshold": [0.3] * 3}
     wav = torch.randn(2, 4000)
     torch.testing.assert_close(back(wav), one.eval()(wav))
@@ -33,7 +33,7 @@ def test_half_precision_is_half_the_size_and_nearly_the_same(tmp_path):
         torch.save(pack(one, other, half=half), path)
         sizes[half] = sum(v.numel() * v.element_size() for v in _tensors(path))
     assert sizes[True] == sizes[False] / 2
-    back, _, _ = unpack(tmp_path / "True.pth")
+    back = unpack(tmp_path / "True.pth").separator
     assert all(p.dtype == torch.float32 for p in back.parameters())
     wav = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(back(wav), one.eval()(wav), rtol=0, atol=5e-3)
@@ -47,7 +47,7 @@ def _tensors(path):
 
 def test_a_separator_alone_has_no_transcriptor(tmp_path):
     torch.save(separator().serialize(), tmp_path / "model.pth")
-    assert unpack(tmp_path / "model.pth")[1:] == (None, None)
+    assert unpack(tmp_path / "model.pth")[1:] == (None, None, None)
 
 
 def test_models_that_do_not_belong_together_are_refused():
@@ -60,3 +60,14 @@ def test_a_transcriptor_is_no_separator(tmp_path):
     torch.save(transcriptor().serialize(), tmp_path / "model.pth")
     with pytest.raises(ValueError, match="model.pth.*ScoreTranscriptor, expected a TCNSeparator"):
         unpack(tmp_path / "model.pth")
+
+
+def test_a_damaged_package_is_named(tmp_path):
+    (tmp_path / "empty.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match="empty.pth is not a model file: EOFError"):
+        unpack(tmp_path / "empty.pth")
+    package = pack(separator())
+    package["state_dict"].popitem()
+    torch.save(package, tmp_path / "less.pth")
+    with pytest.raises(ValueError, match="less.pth: Error.* in loading state_dict"):
+        unpack(tmp_path / "less.pth")

@@ -71,7 +71,8 @@ def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
     assert {"input mixture", "score oracle", "isolated, clip+informed", "pre-train"} <= set(
         tracks.row
     )
-    separator, transcriptor, decoding = unpack(exp / "best_model.pth")
+    separator, transcriptor, decoding, programs = unpack(exp / "best_model.pth")
+    assert programs == {"bass": 32, "guitar": 24, "piano": 0}
     assert separator.sources == transcriptor.sources and len(decoding["threshold"]) == 3
     (page,) = (exp / "examples" / "test").glob("*/page/index.html")
     assert "SI-SDRi (dB)" in page.read_text()

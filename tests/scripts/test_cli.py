@@ -48,3 +48,16 @@ def test_errors_are_one_sentence_and_status_1(tmp_path, capsys):
     song, model = str(tmp_path / "song.wav"), str(tmp_path / "none.pth")
     assert main(["separate", song, "--model", model]) == 1
     assert capsys.readouterr().err.startswith("asteroid-scoresup separate: There is no model file")
+
+
+def test_infer_is_asteroids_own_command_with_our_models(tmp_path, capsys):
+    save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
+    song, model = tmp_path / "song.wav", str(tmp_path / "model.pth")
+    sf.write(song, 0.1 * np.random.default_rng(0).standard_normal(4000), NET["sample_rate"])
+    assert main(["infer", model, "--files", str(song)]) == 0
+    assert len(list(tmp_path.glob("song_est*.wav"))) == len(NAMES)
+    sf.write(song, np.zeros(4000), 3000)
+    assert main(["infer", model, "--files", str(song), "--force-overwrite"]) == 1
+    assert "sampling rate of 3000Hz" in capsys.readouterr().err
+    assert main(["infer", str(tmp_path / "none.pth"), "--files", str(song)]) == 1
+    assert "There is no model file" in capsys.readouterr().err
