@@ -21,7 +21,7 @@ from .plots import (
     plot_training_curves,
 )
 from .separator import Separator
-from .songs import Request, process_song
+from .songs import Request, process_song, process_songs
 
 __all__ = [
     "Decoding",
@@ -41,6 +41,7 @@ __all__ = [
     "plot_separation",
     "plot_training_curves",
     "process_song",
+    "process_songs",
     "score_separation",
     "score_transcription",
     "to_midi",
