@@ -58,6 +58,7 @@ parser = argparse.ArgumentParser(
 parser.add_argument("--exp_dir", required=True, help="an experiment after stage 5")
 parser.add_argument("--out", required=True, help="file to write, without suffix")
 parser.add_argument("--command", required=True, help="the command that made the experiment")
+parser.add_argument("--commit", help="the commit that made it (default: this one)")
 parser.add_argument("--data", required=True, help="what plays in the songs: one sentence, no stop")
 parser.add_argument("--limits", required=True, help="file with the card's last section")
 
@@ -77,9 +78,8 @@ def main(args):
     package = pack(separator, transcriptor, decoding, programs, half=True)
     with atomic_path(out.with_suffix(".pth")) as temporary:
         torch.save(package, temporary)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    here = ["git", "rev-parse", "--short", "HEAD"]
+    commit = args.commit or subprocess.check_output(here, text=True).strip()
     card = CARD.format(
         name=out.name,
         classes=", ".join(separator.sources),
