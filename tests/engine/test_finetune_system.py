@@ -119,7 +119,7 @@ def test_the_separator_learns_the_loss_of_step_two(manifest, tmp_path):
         found.append(gradients(args[1]))
 
     system._update, system.gradient_clip = watched, 1e9
-    fit(system, tmp_path, 1, quiet=True)
+    fit(system, tmp_path, 1, precision="32-true", quiet=True)
     torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=1e-6)
 
 
@@ -172,7 +172,7 @@ def test_validation_is_the_judges_loss_plus_the_reading_of_the_mixture(manifest,
     start = ScoreSupervisedLoss(
         system.loss_func.weights, stft(), transcriptor(norm_type="bN"), system.loss_func.templates
     )
-    best = fit(system, tmp_path, 1, quiet=True)
+    best = fit(system, tmp_path, 1, precision="32-true", quiet=True)
     system.eval()
     (wav, targets), = system.val_loader  # fmt: skip
     with torch.no_grad():
