@@ -11,6 +11,7 @@ of the weights before they were rounded to half precision.
 import argparse
 import json
 import subprocess
+import textwrap
 from pathlib import Path
 
 import torch
@@ -22,17 +23,17 @@ from asteroid_scoresup.models import pack, unpack
 
 CARD = """# {name}: the model in the box
 
-Separates songs into {classes} and transcribes them (`asteroid-scoresup separate song.wav --midi`).
-A separator and a transcriptor of at most {parameters:.1f} million weights each, in half
-precision; they hear mono at {sample_rate:.0f} Hz.
+Separates songs into {classes} and transcribes them
+(`asteroid-scoresup separate song.wav --midi`). A separator and a transcriptor of at most
+{parameters:.1f} million weights each, in half precision; they hear mono at {sample_rate:.0f} Hz.
 
 **No stem was used in training it**: mixtures and their scores only. Stems of the test songs serve
 the numbers below, and nothing else.
 
 ## Data
 
-{n_train} training songs ({hours:.1f} h), {n_validation} validation songs; {data}.
-The recipe composed the songs and played them itself.
+{n_train} training songs ({hours:.1f} h) and {n_validation} validation songs, composed and played by
+the recipe. {data}.
 
 ## How it was made
 
@@ -44,7 +45,7 @@ at commit {commit}; settings: `{settings}`.
 
 Of stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs with the
 instruments of the training songs, `test_unseen` new songs with instruments that no training song
-had. The row of this model is `{row}`; oracles are told the score or the stems of the song.
+had. The row of this model is `{row}`; oracles are told the score or the stems.
 
 {tables}
 ## Limits
@@ -75,6 +76,7 @@ def main(args):
     manifest = Manifest.load(conf["data"]["data_dir"])
     train, validation = (manifest.select(split) for split in ("train", "validation"))
     seconds = sum(track.n_samples for track in train) / manifest.sample_rate
+    programs = programs or {c.name: c.default_program for c in manifest.classes.classes}
     package = pack(separator, transcriptor, decoding, programs, half=True)
     with atomic_path(out.with_suffix(".pth")) as temporary:
         torch.save(package, temporary)
@@ -89,7 +91,7 @@ def main(args):
         n_train=len(train),
         n_validation=len(validation),
         hours=seconds / 3600,
-        data=args.data,
+        data=textwrap.fill(args.data, 100).lstrip(),
         command=args.command,
         commit=commit,
         settings=json.dumps({**conf["network"], **conf["stft"]}),

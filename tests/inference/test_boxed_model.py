@@ -1,0 +1,70 @@
+"""The model in the box: what it holds, and what it makes of a song that it never heard."""
+
+import numpy as np
+import pytest
+import torch
+
+from asteroid_scoresup.data.composer import TRAIN_PALETTE, compose_song
+from asteroid_scoresup.data.render import render_instrument
+from asteroid_scoresup.data.slakh_writer import mix_stems
+from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.inference.separator import BOXED_MODEL
+from asteroid_scoresup.metrics import separation_scores
+from asteroid_scoresup.scripts.cli import main
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def song():
+    """True stems by class and the mixture, drums included, of a song from a seed of our own."""
+    parts = compose_song(np.random.default_rng(2026), TRAIN_PALETTE, 20, drums=True).instruments
+    stems = [render_instrument(part, 20, RATE, renderer="tinysoundfont") for part in parts]
+    mixture, _ = mix_stems(stems, RATE, 0.0, np.random.default_rng(0))
+    true = {}
+    for part, stem in zip(parts, stems):
+        name = part.name.split()[0]
+        true[name] = true.get(name, 0) + stem
+    return true, mixture
+
+
+def test_it_is_small_and_holds_plain_half_precision_tensors():
+    assert BOXED_MODEL.stat().st_size < 8e6
+    package = torch.load(BOXED_MODEL, weights_only=True)
+    for part in (package, package["transcriptor"]):
+        assert {value.dtype for value in part["state_dict"].values()} == {torch.float16}
+    assert set(package["programs"]) == {"bass", "guitar", "piano"}
+    assert len(package["decoding"]["threshold"]) == 3
+    card = BOXED_MODEL.with_suffix(".md").read_text()
+    for needed in ("No stem was used", "bash", "commit", "SI-SDR in dB", "## Limits"):
+        assert needed in card
+
+
+def test_it_separates_a_song_it_never_heard(song):
+    true, mixture = song
+    stems = Separator.from_pretrained().separate(mixture, RATE)
+    references = {name: true[name] for name in stems}
+    scores = {
+        s["instrument"]: s["si_sdr_imp"] for s in separation_scores(references, stems, mixture)
+    }
+    assert np.mean(list(scores.values())) > 2, scores
+    assert scores["bass"] > 3, scores
+
+
+def test_it_finds_the_bass_line(song):
+    true, mixture = song
+    midi = Separator.from_pretrained().transcribe(mixture, RATE)
+    assert [part.name for part in midi.instruments] == ["bass", "guitar", "piano"]
+    bass = midi.instruments[0].notes
+    assert len(bass) > 10 and all(28 <= note.pitch <= 67 for note in bass)
+
+
+def test_the_command_uses_it_where_none_is_named(song, tmp_path, capsys):
+    import soundfile as sf
+
+    sf.write(tmp_path / "song.wav", song[1][: 4 * RATE], RATE)
+    arguments = ["separate", str(tmp_path / "song.wav"), "--out_dir", str(tmp_path / "out")]
+    assert main([*arguments, "--midi", "--report", "--residual"]) == 0
+    found = {path.name for path in (tmp_path / "out" / "song").iterdir()}
+    assert found == {"bass.wav", "guitar.wav", "piano.wav", "residual.wav", "score.mid", "page"}
+    assert "6 written" in capsys.readouterr().out
