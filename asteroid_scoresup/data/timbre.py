@@ -4,7 +4,8 @@ A SoundFont has one recording of a piano; the world has many pianos. Where train
 recordings a separator learns those recordings. Invented instruments spread out what training
 hears (domain randomisation): every one draws its own strings, hammers or plectra, body, pickup
 and decay, from ranges as wide as its class is in General MIDI. They need not sound beautiful, but
-they must sound like *some* piano, guitar or bass that a stranger might bring along.
+they must sound like *some* piano, guitar or bass that a stranger might bring along. Among the kinds
+are electric pianos and harpsichords, families that the unseen test programs have members of.
 
 A tone is a sum of decaying partials:
 
