@@ -40,6 +40,7 @@ setup(
         "soundfile>=0.12",
         "soxr>=0.4",
         "numpy",
+        "scipy",
         "PyYAML",
         "matplotlib",
         "tqdm",

@@ -6,6 +6,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 import torch
+from scipy.fft import next_fast_len
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..models import NOMINAL_RMS
@@ -37,6 +38,12 @@ class SlakhDataset(Dataset):
             so many whole semitones; their scores and shares follow.
         saliency (float): Random segments are drawn again, up to 20 times, until the classes that
             have a note in them make up at least this share of the classes (0: take any).
+        stem_share (float, optional): Only this share of the songs have stems, as far as the dataset
+            is concerned; those of the others are never opened. With ``"both"`` the targets then say
+            ``has_stems``, and ``sources`` of the others are zeros. A smaller share's songs are
+            among those of a larger one.
+        stem_draw (float, optional): Random segments come from songs with stems at least so often
+            (with `stem_share`); by default as often as such songs are.
         remix (float): Probability that an item is the sum of two segments; its score is the union.
         before, after, fade, use_velocity: How the sounding roll is drawn, see
             :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
@@ -48,6 +55,7 @@ class SlakhDataset(Dataset):
         - ``mixture``: :math:`(time,)`, the same signal as the input
         - ``roll``: :math:`(n\_src, 88, frames)`, the score :math:`Y`
         - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks
+        - ``has_stems``, with `stem_share`: a bool
         - ``share``, if asked for: :math:`(n\_src, freq, frames)`, see
           :class:`~asteroid_scoresup.data.informed.InformedShares`
 
@@ -71,6 +79,8 @@ class SlakhDataset(Dataset):
         eq_db=0.0,
         varispeed=0,
         saliency=0.0,
+        stem_share=None,
+        stem_draw=None,
         remix=0.0,
         before=1,
         after=2,
@@ -111,11 +121,20 @@ class SlakhDataset(Dataset):
         self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
         self.varispeed, self.shares = varispeed, shares
         self.sounding = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
+        self.with_stems = None
+        if stem_share is not None:
+            self._choose_stems(stem_share)
         if targets != "score":
             self._require_references()
         self._notes = [self.manifest.notes(track) for track in self.tracks]
         lengths = np.array([track.n_samples for track in self.tracks], dtype=np.int64)
-        self._share = np.cumsum(lengths) / lengths.sum()
+        weights = lengths / lengths.sum()
+        if stem_draw is not None and self.with_stems is not None:
+            has = np.array([track.id in self.with_stems for track in self.tracks])
+            if weights[has].sum() < stem_draw and not has.all():
+                weights[has] *= stem_draw / weights[has].sum()
+                weights[~has] *= (1 - stem_draw) / weights[~has].sum()
+        self._share = np.cumsum(weights) / weights.sum()
         if n_segments is None and segment is not None:
             counts = np.maximum(lengths // self.n_samples, 1)
             self._fixed = [(i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)]
@@ -124,8 +143,20 @@ class SlakhDataset(Dataset):
         """Samples of a segment: a whole number of hops, so that frames have equal context."""
         return max(round(seconds * self.sample_rate / self.hop_length), 1) * self.hop_length
 
+    def _choose_stems(self, share):
+        """Chooses the songs whose stems may be opened; the order does not depend on the share."""
+        if self.targets != "both":
+            raise ValueError("stem_share says which songs have stems: use it with targets='both'.")
+        if not 0 < share <= 1:
+            raise ValueError(f"stem_share is {share}, expected a share above 0 and up to 1.")
+        order = np.random.default_rng([len(self.tracks), 7]).permutation(len(self.tracks))
+        count = max(round(share * len(self.tracks)), 1)
+        self.with_stems = {self.tracks[place].id for place in order[:count]}
+
     def _require_references(self):
         for track in self.tracks:
+            if self.with_stems is not None and track.id not in self.with_stems:
+                continue
             for name in self.manifest.names:
                 path = self.manifest.reference_path(track, name)
                 if not path.is_file():
@@ -214,8 +245,13 @@ class SlakhDataset(Dataset):
         speed = 2 ** (semitones / 12)
         n_played = self._n_played(n_samples, semitones)
         signals = self._read(self.manifest.mixture_path(track), start, n_played).unsqueeze(0)
+        has_stems = self.with_stems is None or track.id in self.with_stems
         if self.targets != "score":
-            signals = torch.cat([signals, self._references(track, start, n_played)])
+            if has_stems:
+                stems = self._references(track, start, n_played)
+            else:
+                stems = signals.new_zeros(len(self.names), signals.shape[-1])
+            signals = torch.cat([signals, stems])
         if semitones:
             # Once as fast is a tape of a lower rate, heard at this one.
             played = soxr.resample(signals.T.numpy(), self.sample_rate * speed, self.sample_rate)
@@ -241,6 +277,8 @@ class SlakhDataset(Dataset):
         }
         if self.targets == "both":
             targets["sources"] = sources
+            if self.with_stems is not None:
+                targets["has_stems"] = torch.tensor(has_stems)
         if self.shares is not None:
             targets["share"] = self.shares.read(track, start // self.hop_length, n_frames, speed)
         return mixture, targets
@@ -266,7 +304,7 @@ def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
     """
     length = signals.shape[-1]
     # Room for the response to ring out, or the end of the signal would return at its beginning.
-    padded = 2 * ((length + int(sample_rate) // 8 + 1) // 2)
+    padded = 2 * next_fast_len((length + int(sample_rate) // 8 + 1) // 2, real=True)
     frequency = np.fft.rfftfreq(padded, 1 / sample_rate).clip(min=40)
     bands = np.geomspace(40, sample_rate / 2, n_bands)
     gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
@@ -302,7 +340,8 @@ class SegmentSampler(Sampler):
     """Numbers the random segments of a dataset on from epoch to epoch.
 
     Lightning calls :meth:`set_epoch` by itself, also after resuming, so epoch `n` draws the same
-    segments whether or not the run was interrupted.
+    segments whether or not the run was interrupted. Processes that train together (DDP) share them
+    out in turn: two of them with batches of four see what one sees with batches of eight.
 
     Args:
         n_segments (int): Items per epoch.
@@ -323,10 +362,18 @@ class SegmentSampler(Sampler):
 
     def __iter__(self):
         first = self.epoch * self.n_segments
-        return iter(range(first, first + self.n_segments))
+        rank, world = _processes()
+        return iter(range(first + rank, first + len(self) * world, world))
 
     def __len__(self):
-        return self.n_segments
+        return self.n_segments // _processes()[1]
+
+
+def _processes():
+    """Number of this process, and how many train together."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
 
 
 def make_loader(dataset, batch_size, num_workers=0):

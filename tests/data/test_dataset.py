@@ -368,3 +368,38 @@ def test_speed_is_off_unless_asked_for_and_repeats(manifest):
     )
     plain = SlakhDataset(manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP)
     assert all(same_items(fixed[i], plain[i]) for i in range(len(fixed)))
+
+
+def test_stems_may_be_there_for_some_songs_only(tmp_path, opened):
+    manifest = write_folder(tmp_path, splits={"train": 8})
+    options = dict(targets="both", saliency=0.0)
+    few = random_segments(manifest, 40, stem_share=0.25, **options)
+    more = random_segments(manifest, 40, stem_share=0.5, **options)
+    assert len(few.with_stems) == 2 and len(more.with_stems) == 4
+    assert few.with_stems < more.with_stems
+    for track in few.tracks:
+        if track.id not in few.with_stems:
+            shutil.rmtree(manifest.folder(track) / "references")
+    opened.clear()
+    items = list(few)
+    folders = {path.split("/")[-3] for path, *_ in opened if "references" in path}
+    assert folders and folders <= few.with_stems
+    has = [bool(targets["has_stems"]) for _, targets in items]
+    assert 0 < sum(has) < 40
+    for with_stems, (mixture, targets) in zip(has, items):
+        total = targets["sources"].sum(0)
+        torch.testing.assert_close(total, mixture if with_stems else torch.zeros_like(mixture))
+    alone = random_segments(manifest, 40, stem_share=0.25, stem_draw=1.0, **options)
+    assert all(targets["has_stems"] for _, targets in alone)
+    half = random_segments(manifest, 200, stem_share=0.25, stem_draw=0.5, **options)
+    assert 70 < sum(bool(targets["has_stems"]) for _, targets in half) < 130
+    with pytest.raises(ValueError, match="does not exist"):
+        random_segments(manifest, 1, stem_share=0.5, **options)
+
+
+def test_a_share_of_stems_needs_stems_and_a_share(manifest):
+    with pytest.raises(ValueError, match="targets='both'"):
+        random_segments(manifest, stem_share=0.5)
+    for share in (0, 1.5):
+        with pytest.raises(ValueError, match="stem_share is"):
+            random_segments(manifest, targets="both", stem_share=share)
