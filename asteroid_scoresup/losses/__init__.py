@@ -7,14 +7,16 @@ from .adversarial_mixture import (
     remix_transcriptor_loss,
 )
 from .adversarial_transcription import interference_rolls, interference_transcriptor_loss
+from .audible import audible_rolls, truthful_loss
 from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
 from .informed import informed_loss
 from .mixture import mixture_loss, sharing_loss
 from .score_wrapper import ScoreSupervisedLoss
+from .semi_supervised import SemiSupervisedLoss
 from .soft_harmonic import soft_harmonic_loss
-from .stems import stem_loss
+from .stems import stem_loss, stem_share_loss
 from .transcription import (
     TranscriptionLoss,
     critic_roll,
@@ -25,8 +27,10 @@ from .transcription import (
 
 __all__ = [
     "ScoreSupervisedLoss",
+    "SemiSupervisedLoss",
     "TranscriptionLoss",
     "allowed_bins",
+    "audible_rolls",
     "clip_mixture_loss",
     "critic_roll",
     "frame_mixture_loss",
@@ -44,5 +48,7 @@ __all__ = [
     "sharing_loss",
     "soft_harmonic_loss",
     "stem_loss",
+    "stem_share_loss",
     "transcription_loss",
+    "truthful_loss",
 ]

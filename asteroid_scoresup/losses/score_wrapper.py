@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from ..models import Spectrograms
+from ..models.package import read_transcriptor
+from ..score import HarmonicTemplates
 from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import harmonic_mixture_loss
-from .informed import informed_loss
-from .soft_harmonic import soft_harmonic_loss
-from .stems import stem_loss
+from .mixture import sharing_loss
+from .stems import stem_loss, stem_share_loss
 from .transcription import separated_transcription_loss
 
 #: Names that `weights` may use.
-TERMS = ("transcription", "clip", "frame", "harmonic", "soft_harmonic", "informed", "stems")
+TERMS = (
+    "transcription",
+    "clip",
+    "frame",
+    "harmonic",
+    "soft_harmonic",
+    "informed",
+    "stems",
+    "stem_shares",
+)
 
 
 class ScoreSupervisedLoss(nn.Module):
@@ -29,10 +40,14 @@ class ScoreSupervisedLoss(nn.Module):
     Asteroid model, which get the STFT here. The critic never learns from this loss and stays in
     evaluation mode, whatever ``train()`` says; gradients pass through it to the separator.
 
+    With ``residual="source"`` the model gives one source more than the score has classes, as the
+    last: what no class explains (drums, voices). The mixture losses let it carry what is left, and
+    the critic is to hear nothing in it.
+
     Args:
         weights (dict): Weight per term; terms with weight 0 or left out are not computed. Terms:
             ``transcription``, ``clip``, ``frame``, ``harmonic``, ``soft_harmonic``, ``informed``
-            and, for the supervised upper bound, ``stems``.
+            and, for the supervised upper bound, ``stems`` and ``stem_shares``.
         stft (STFT): The STFT of the critic, and of the rolls in the targets.
         critic (SpectrogramModel, optional): Transcriptor or activity classifier; needed by
             ``transcription``.
@@ -41,8 +56,9 @@ class ScoreSupervisedLoss(nn.Module):
             training step, drawn at random; None or 0 for all. It always hears all in evaluation
             mode. Hearing one of three costs a third and is the same loss on average.
 
-        residual (bool): Whether mixtures have more in them than the classes (a manifest whose
-            ``mixture`` is ``"song"``): then the mixture losses let a part of them go unexplained.
+        residual (bool or str): Whether mixtures have more in them than the classes (a manifest
+            whose ``mixture`` is ``"song"``): then the mixture losses let a part of them go
+            unexplained. ``"source"``: the model has a source for it.
 
     After each call ``last_terms`` holds the unweighted terms, for logging.
 
@@ -73,10 +89,33 @@ class ScoreSupervisedLoss(nn.Module):
         if templates is None and {"harmonic", "soft_harmonic"} & set(self.weights):
             raise ValueError("The harmonic terms need templates (HarmonicTemplates).")
         self.stft, self.critic, self.templates = stft, critic, templates
+        if residual not in (False, True, "source"):
+            raise ValueError(f"residual is False, True or 'source', found {residual!r}.")
         self.classes_heard, self.residual = classes_heard, residual
+        self.has_residual = residual == "source"
         if critic is not None:
             critic.requires_grad_(False).eval()
         self.last_terms = {}
+
+    @classmethod
+    def from_transcriptor(cls, path, weights, **kwargs):
+        """The loss of a trained transcriptor: STFT and harmonic templates follow from it.
+
+        Args:
+            path (str or Path): Model file of step 1, or one that has a transcriptor packed in it.
+            weights (dict): Weight per term.
+            **kwargs: Further arguments of the class.
+
+        Returns:
+            ScoreSupervisedLoss
+
+        Raises:
+            FileNotFoundError, ValueError: if the file cannot be read or holds no transcriptor.
+        """
+        critic, _ = read_transcriptor(path)
+        stft = critic.stft
+        kwargs.setdefault("templates", HarmonicTemplates(critic.sample_rate, stft.n_fft, 40))
+        return cls(weights, stft, critic, **kwargs)
 
     def train(self, mode=True):
         """Trains nothing of the critic: its mode stays evaluation."""
@@ -97,56 +136,71 @@ class ScoreSupervisedLoss(nn.Module):
         magnitude = self.stft.magnitude(self.stft(waveforms.flatten(0, 1)))
         return magnitude.unflatten(0, waveforms.shape[:2])
 
-    def _heard(self, roll):
-        """The classes that the critic hears of each clip, or None for all."""
-        batch, n_src = roll.shape[:2]
+    def _heard(self, sources):
+        """The sources that the critic hears of each clip, or None for all."""
+        batch, n_src = sources.shape[:2]
         if not self.training or not self.classes_heard or self.classes_heard >= n_src:
             return None
-        order = torch.rand(batch, n_src, device=roll.device).argsort(1)
+        order = torch.rand(batch, n_src, device=sources.device).argsort(1)
         return order[:, : self.classes_heard]
 
     def terms(self, est_targets, targets):
         """The unweighted terms, as a dict of scalars."""
         mixture, sources = self.spectrograms(est_targets, targets)
         self._check(sources, targets)
+        roll, sounding, residual = targets["roll"], targets["sounding"], self.residual
+        if self.has_residual:
+            # The residual may always sound, and anywhere.
+            residual = False
+            roll, sounding = (
+                pad(score, (0, 0, 0, 0, 0, 1), value=1.0) for score in (roll, sounding)
+            )
+
+        def shared_out(share):
+            if self.has_residual:
+                share = torch.cat([share, (1 - share.sum(1, keepdim=True)).clamp(min=0)], 1)
+            return sharing_loss(sources, mixture, share, sounding, residual=residual)
+
+        def stems():
+            waveforms = targets["sources"]
+            if self.has_residual:
+                rest = targets["mixture"] - waveforms.sum(1)
+                waveforms = torch.cat([waveforms, rest.unsqueeze(1)], 1)
+            return self._magnitudes(waveforms)
+
         compute = {
             "transcription": lambda: separated_transcription_loss(
-                self.critic.outputs, sources, targets["roll"], self._heard(targets["roll"])
+                self.critic.outputs, sources, targets["roll"], self._heard(sources)
             ),
-            "clip": lambda: clip_mixture_loss(sources, mixture, targets["roll"], self.residual),
-            "frame": lambda: frame_mixture_loss(
-                sources, mixture, targets["sounding"], self.residual
-            ),
+            "clip": lambda: clip_mixture_loss(sources, mixture, roll, residual),
+            "frame": lambda: frame_mixture_loss(sources, mixture, sounding, residual),
             "harmonic": lambda: harmonic_mixture_loss(
-                sources, mixture, targets["sounding"], self.templates, residual=self.residual
+                sources, mixture, sounding, self.templates, residual=residual
             ),
-            "soft_harmonic": lambda: soft_harmonic_loss(
-                sources, mixture, targets["sounding"], self.templates, self.residual
-            ),
-            "informed": lambda: informed_loss(
-                sources, mixture, targets["share"], targets["sounding"], self.residual
-            ),
-            "stems": lambda: stem_loss(sources, self._magnitudes(targets["sources"]), mixture),
+            "soft_harmonic": lambda: shared_out(self.templates.soft_mask(targets["sounding"])),
+            "informed": lambda: shared_out(targets["share"]),
+            "stems": lambda: stem_loss(sources, stems(), mixture),
+            "stem_shares": lambda: stem_share_loss(sources, stems(), mixture, sounding, residual),
         }
         return {name: compute[name]() for name in self.weights}
 
     def _check(self, sources, targets):
+        wanted = (len(sources), sources.shape[1] - self.has_residual, sources.shape[-1])
         for name in ("roll", "sounding"):
-            found = targets[name].shape if name in targets else sources.shape
-            if (found[0], found[1], found[-1]) != (*sources.shape[:2], sources.shape[-1]):
+            batch, n_src, *_, frames = targets[name].shape if name in targets else wanted
+            if (batch, n_src, frames) != wanted:
                 raise ValueError(
-                    f"targets[{name!r}] has (batch, n_src, frames) = "
-                    f"{(found[0], found[1], found[-1])}, the estimates have "
-                    f"{(*sources.shape[:2], sources.shape[-1])}: dataset, model and loss must "
-                    "have the same classes and the same STFT."
+                    f"targets[{name!r}] has (batch, n_src, frames) = {(batch, n_src, frames)}, the "
+                    f"estimates have {wanted}{' and a residual' * self.has_residual}: dataset, "
+                    "model and loss must have the same classes and the same STFT."
                 )
         if "informed" in self.weights and "share" not in targets:
             raise ValueError(
                 "The informed term needs targets['share']: give the dataset shares=InformedShares."
             )
-        if "stems" in self.weights and "sources" not in targets:
+        if {"stems", "stem_shares"} & set(self.weights) and "sources" not in targets:
             raise ValueError(
-                "The stems term needs targets['sources']: make the dataset with targets='both'."
+                "The terms of stems need targets['sources']: make the dataset with targets='both'."
             )
 
     def forward(self, est_targets, targets):
@@ -155,8 +209,8 @@ class ScoreSupervisedLoss(nn.Module):
         Args:
             est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
             targets (dict): ``mixture``, ``roll``, ``sounding`` (``share`` for ``informed``,
-                ``sources`` for ``stems``), as :class:`~asteroid_scoresup.data.SlakhDataset` gives
-                them.
+                ``sources`` for the terms of stems), as
+                :class:`~asteroid_scoresup.data.SlakhDataset` gives them.
 
         Returns:
             :class:`torch.Tensor`: Scalar.

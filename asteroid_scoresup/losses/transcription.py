@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
 
 
 def transcription_loss(logits, roll):
@@ -63,21 +63,24 @@ def separated_transcription_loss(critic, sources, roll, heard=None):
     Args:
         critic (callable): Magnitudes :math:`(batch, freq, frames)` → logits
             :math:`(batch, n\_src, pitches, frames)`.
-        sources (:class:`torch.Tensor`): :math:`\hat S_i`.
+        sources (:class:`torch.Tensor`): :math:`\hat S_i`. One more than the score has classes is a
+            residual, in which nothing is to be heard.
         roll (:class:`torch.Tensor`): The score.
         heard (:class:`torch.Tensor`, optional): Classes that the critic hears of each clip,
             :math:`(batch, k)`; drawn at random they give the same loss on average for
             :math:`k / n` of the work. Default: all.
 
     Shape:
-        - sources: :math:`(batch, n\_src, freq, frames)`
+        - sources: :math:`(batch, n\_src, freq, frames)`, or :math:`n\_src + 1`
         - roll: :math:`(batch, n\_src, 88, frames)`
     """
+    n_src, n_heard = roll.shape[1], sources.shape[1]
     if heard is None:
-        heard = torch.arange(roll.shape[1], device=roll.device).expand(len(roll), -1)
+        heard = torch.arange(n_heard, device=roll.device).expand(len(roll), -1)
     clip = torch.arange(len(roll), device=roll.device).unsqueeze(1)
     logits = critic(sources[clip, heard].flatten(0, 1))
-    targets = isolated_rolls(critic_roll(roll, logits.shape[-2]))[clip, heard]
+    targets = isolated_rolls(critic_roll(roll, logits.shape[-2]))
+    targets = pad(targets, (0, 0) * 3 + (0, n_heard - n_src))[clip, heard]
     return transcription_loss(logits, targets.flatten(0, 1))
 
 

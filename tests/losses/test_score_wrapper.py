@@ -27,8 +27,9 @@ from asteroid_scoresup.losses import (
     separated_transcription_loss,
     soft_harmonic_loss,
     stem_loss,
+    transcription_loss,
 )
-from asteroid_scoresup.models import ActivityClassifier, Spectrograms
+from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor, Spectrograms
 
 ALL = {
     "transcription": 0.2,
@@ -179,3 +180,68 @@ def test_stems_without_stems_are_refused(batch):
     targets = {name: value for name, value in targets.items() if name != "sources"}
     with pytest.raises(ValueError, match="make the dataset with targets='both'"):
         make({"stems": 1.0})(separator().spectrograms(wav), targets)
+
+
+def song_with_a_rest():
+    """Two clips, two classes and something without a score; what each of them is."""
+    torch.manual_seed(0)
+    time = torch.arange(8192) / RATE
+    parts = torch.stack([torch.sin(2 * torch.pi * f * time) for f in (110.0, 440.0)])
+    parts = torch.stack([parts, parts.flip(-1)])
+    rest = 0.5 * torch.randn(2, 1, 8192)
+    mixture = parts.sum(1) + rest[:, 0]
+    roll = torch.zeros(2, 2, 88, 8192 // HOP + 1)
+    roll[:, 0, 45 - 21], roll[:, 1, 69 - 21] = 1, 1
+    targets = {"mixture": mixture, "roll": roll, "sounding": roll, "sources": parts}
+    return torch.cat([parts, rest], 1), targets
+
+
+def test_a_residual_source_may_carry_what_no_class_explains():
+    truth, targets = song_with_a_rest()
+    loss = ScoreSupervisedLoss(
+        {"clip": 1.0, "harmonic": 1.0}, stft(), None, templates(), residual="source"
+    )
+    classes_only = ScoreSupervisedLoss({"clip": 1.0}, stft())
+    without = classes_only.terms(truth[:, :2], targets)
+    with_rest = loss.terms(truth, targets)
+    # Magnitudes of parts do not add up to that of the sum where they meet; drums would cost more.
+    assert with_rest["clip"] < 0.6 * without["clip"]
+    nothing = torch.cat([truth[:, :2], 0 * truth[:, 2:]], 1)
+    assert loss.terms(nothing, targets)["clip"] == pytest.approx(float(without["clip"]), rel=1e-3)
+
+
+def test_shares_leave_bins_without_a_note_to_the_residual():
+    truth, targets = song_with_a_rest()
+    loss = ScoreSupervisedLoss(
+        {"soft_harmonic": 1.0, "stems": 1.0}, stft(), None, templates(), residual="source"
+    )
+    magnitude = stft().magnitude(stft()(targets["mixture"]))
+    share = templates().soft_mask(targets["sounding"])
+    wanted = torch.cat([share, 1 - share.sum(1, keepdim=True)], 1) * magnitude.unsqueeze(1)
+    best = loss.terms((magnitude, wanted), targets)
+    assert best["soft_harmonic"] < 1e-3
+    swapped = loss.terms((magnitude, wanted.roll(1, 1)), targets)
+    assert swapped["soft_harmonic"] > 1
+    assert loss.terms(truth, targets)["stems"] < 1e-4
+
+
+def test_the_critic_is_to_hear_nothing_in_the_residual():
+    truth, targets = song_with_a_rest()
+    critic = ScoreTranscriptor(("a", "b"), **NET)
+    loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic, residual="source").eval()
+    found = loss.terms(truth, targets)["transcription"]
+    logits = [critic.outputs(stft().magnitude(stft()(truth[:, i]))) for i in range(3)]
+    expected = 0
+    for i, heard in enumerate(logits):
+        wanted = torch.zeros_like(heard)
+        if i < 2:
+            wanted[:, i] = targets["roll"][:, i]
+        expected += transcription_loss(heard, wanted) / 3
+    torch.testing.assert_close(found, expected)
+
+
+def test_two_sources_too_many_are_refused():
+    truth, targets = song_with_a_rest()
+    loss = ScoreSupervisedLoss({"clip": 1.0}, stft(), residual="source")
+    with pytest.raises(ValueError, match="and a residual"):
+        loss(torch.cat([truth, truth[:, :1]], 1), targets)

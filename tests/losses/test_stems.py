@@ -1,10 +1,11 @@
-"""The supervised loss."""
+"""The supervised losses."""
 
 import numpy as np
 import pytest
 import torch
+from tiny import sharing_by_bins
 
-from asteroid_scoresup.losses import stem_loss
+from asteroid_scoresup.losses import stem_loss, stem_share_loss
 
 
 def scene():
@@ -32,3 +33,23 @@ def test_a_silent_mixture_counts_as_zero():
     mixture[0] = 0
     expected = (sources[1] - references[1]).abs().sum() / mixture[1].sum() / 2
     torch.testing.assert_close(stem_loss(sources, references, mixture), expected)
+
+
+def test_shares_of_stems_are_the_sharing_loss_with_true_shares():
+    sources, references, mixture = scene()
+    sounding = np.zeros((2, 3, 88, 7))
+    sounding[:, 1, 5] = 1
+    references[:, :, 3] = 0  # nobody plays here: the class that sounds gets it
+    share = references / np.maximum(references.sum(1, keepdims=True), 1e-7)
+    expected = sharing_by_bins(sources, mixture, share, sounding)
+    found = stem_share_loss(*map(torch.tensor, (sources, references, mixture, sounding)))
+    assert float(found) == pytest.approx(expected)
+
+
+def test_shares_leave_the_rest_of_a_song_to_nobody():
+    _, references, _ = map(torch.tensor, scene())
+    mixture = 2 * references.sum(1)
+    sounding = torch.ones(2, 3, 88, 7)
+    true = stem_share_loss(references, references, mixture, sounding, residual=True)
+    twice = stem_share_loss(2 * references, references, mixture, sounding, residual=True)
+    assert 0 <= true < 1e-6 < 0.05 < twice

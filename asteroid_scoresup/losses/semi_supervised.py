@@ -1,0 +1,95 @@
+"""Batches in which some examples have stems and the others have scores only."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..models import Spectrograms
+from .score_wrapper import ScoreSupervisedLoss
+
+
+class SemiSupervisedLoss(nn.Module):
+    r"""Stems teach the examples that have them, scores teach the others (our choice).
+
+    .. math:: L = \frac{1}{B} ( \sum_{b \notin \mathcal{S}} L_{score}(b)
+        + w \sum_{b \in \mathcal{S}} L_{stems}(b) )
+
+    :math:`\mathcal{S}` are the examples whose ``targets["has_stems"]`` is true, as
+    ``SlakhDataset(targets="both", stem_share=...)`` says it. A half of the batch that is empty
+    costs nothing.
+
+    Args:
+        score_loss (ScoreSupervisedLoss): For the examples without stems.
+        stem_loss (callable): For those with stems: a :class:`ScoreSupervisedLoss` with a term of
+            stems, or any loss of Asteroid that takes ``(estimates, sources)`` waveforms, such as
+            ``asteroid.losses.multisrc_neg_sisdr``. A loss per example is averaged.
+        stem_weight (float): Weight :math:`w`.
+
+    After each call ``last_terms`` holds the terms of both, those of the stems as ``stems_…``, for
+    logging.
+
+    Examples
+        >>> from asteroid.losses import multisrc_neg_sisdr
+        >>> from asteroid_scoresup.models import STFT
+        >>> from asteroid_scoresup.losses import ScoreSupervisedLoss
+        >>> score = ScoreSupervisedLoss({"clip": 1.0}, STFT(512, 128, 8000))
+        >>> loss = SemiSupervisedLoss(score, multisrc_neg_sisdr)
+        >>> roll = torch.ones(2, 3, 88, 32)
+        >>> targets = {"mixture": torch.randn(2, 4000), "roll": roll, "sounding": roll,
+        ...            "sources": torch.randn(2, 3, 4000), "has_stems": torch.tensor([True, False])}
+        >>> loss(torch.randn(2, 3, 4000), targets).shape, sorted(loss.last_terms)
+        (torch.Size([]), ['clip', 'stems_loss'])
+    """
+
+    def __init__(self, score_loss, stem_loss, stem_weight=1.0):
+        super().__init__()
+        self.score_loss, self.stem_loss = score_loss, stem_loss
+        self.stem_weight = float(stem_weight)
+        self.last_terms = {}
+
+    def forward(self, est_targets, targets):
+        """Mean over the examples.
+
+        Args:
+            est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
+            targets (dict): See :class:`ScoreSupervisedLoss`, with ``has_stems``
+                :math:`(batch,)` and ``sources`` :math:`(batch, n\\_src, time)`; sources of examples
+                without stems are not looked at.
+
+        Returns:
+            :class:`torch.Tensor`: Scalar.
+
+        Raises:
+            ValueError: in training, if `targets` does not say who has stems. Validation sets that
+                do not say it are judged by their scores.
+        """
+        if self.training and not {"has_stems", "sources"} <= set(targets):
+            raise ValueError(
+                "Semi-supervised batches need targets['has_stems'] and targets['sources']: make "
+                "the dataset with targets='both' and a stem_share."
+            )
+        nobody = targets["roll"].new_zeros(len(targets["roll"]), dtype=torch.bool)
+        has_stems = targets.get("has_stems", nobody)
+        self.last_terms, total = {}, 0.0
+        if not has_stems.all():
+            part = self.score_loss(*_select(est_targets, targets, ~has_stems))
+            self.last_terms.update(self.score_loss.last_terms)
+            total = total + (~has_stems).float().mean() * part
+        if has_stems.any():
+            estimates, chosen = _select(est_targets, targets, has_stems)
+            ours = isinstance(self.stem_loss, ScoreSupervisedLoss)
+            part = self.stem_loss(estimates, chosen if ours else chosen["sources"]).mean()
+            terms = self.stem_loss.last_terms if ours else {"loss": part.detach()}
+            self.last_terms.update({f"stems_{name}": value for name, value in terms.items()})
+            total = total + has_stems.float().mean() * self.stem_weight * part
+        return total
+
+
+def _select(est_targets, targets, chosen):
+    """The examples of a batch for which `chosen` is true."""
+    if isinstance(est_targets, tuple):
+        est_targets = Spectrograms(*(part[chosen] for part in est_targets))
+    else:
+        est_targets = est_targets[chosen]
+    return est_targets, {name: value[chosen] for name, value in targets.items()}

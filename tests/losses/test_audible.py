@@ -1,0 +1,96 @@
+"""What may be heard in an estimate, and the critic that is told so."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import NAMES, step_three, templates, transcriptor, write_folder
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from asteroid_scoresup.losses import audible_rolls, isolated_rolls, truthful_loss
+from asteroid_scoresup.losses.audible import AUDIBLE, GONE, passed
+
+
+def scene(batch=2, frames=6):
+    torch.manual_seed(0)
+    mixture = torch.rand(batch, 129, frames)
+    roll = torch.zeros(batch, 3, 88, frames)
+    for source, pitch in enumerate((20, 35, 50)):
+        roll[:, source, pitch, source:] = 1
+    return torch.rand(batch, 3, 129, frames), mixture, roll
+
+
+def test_what_passes_matches_numpy():
+    masks, mixture, _ = scene()
+    found = passed(masks, mixture, templates()).numpy()
+    weights, x, m = (a.numpy() for a in (templates().weights, mixture, masks))
+    for b, i, p, t in ((0, 0, 20, 3), (1, 2, 50, 0), (1, 1, 35, 5)):
+        expected = (weights[p] * m[b, i, :, t] * x[b, :, t]).sum() / (weights[p] * x[b, :, t]).sum()
+        assert found[b, i, p, t] == pytest.approx(expected, rel=1e-5)
+
+
+def test_everything_is_heard_in_the_mixture_and_nothing_in_silence():
+    masks, mixture, roll = scene()
+    labels, known = audible_rolls(torch.ones_like(masks), mixture, roll, templates())
+    assert known.all() and torch.equal(labels, roll.unsqueeze(1).expand_as(labels))
+    labels, known = audible_rolls(torch.zeros_like(masks), mixture, roll, templates())
+    assert known.all() and not labels.any()
+
+
+def test_right_masks_make_the_isolated_rolls():
+    _, mixture, roll = scene()
+    masks = templates().mask(roll).float()
+    labels, known = audible_rolls(masks, mixture, roll, templates())
+    isolated = isolated_rolls(roll)
+    # A class's own notes pass whole; of the others only the partials that meet them.
+    own = isolated > 0
+    assert (labels[own] == 1).all()
+    assert (labels == isolated)[known].float().mean() > 0.99
+
+
+def test_of_notes_in_between_nothing_is_said_and_the_loss_leaves_them_out():
+    masks, mixture, roll = scene()
+    masks = torch.full_like(masks, (GONE + AUDIBLE) / 2)
+    labels, known = audible_rolls(masks, mixture, roll, templates())
+    assert torch.equal(known, (roll.unsqueeze(1) == 0).expand_as(known)) and not labels.any()
+    logits = torch.randn(6, 3, 88, 6, requires_grad=True)
+    loss = truthful_loss(logits, masks, mixture, roll, templates())
+    loss.backward()
+    silent = (roll.unsqueeze(1) == 0).expand(2, 3, 3, 88, 6).flatten(0, 1)
+    assert (logits.grad[~silent] == 0).all() and (logits.grad[silent] != 0).all()
+    each = binary_cross_entropy_with_logits(logits, torch.zeros_like(logits), reduction="none")
+    torch.testing.assert_close(loss, (each * silent).sum() / (6 * 6))
+
+
+def test_an_activity_classifier_is_told_who_may_be_heard():
+    masks, mixture, roll = scene()
+    logits = torch.zeros(6, 3, 1, 6)
+    found = truthful_loss(logits, torch.ones_like(masks), mixture, roll, templates())
+    assert float(found) == pytest.approx(3 * np.log(2), rel=1e-5)
+
+
+def test_only_the_transcriptor_learns_it(tmp_path):
+    manifest = write_folder(tmp_path)
+    gradients = {}
+    for truth in (0.0, 1.0):
+        system = step_three(manifest, critic=transcriptor(), truth=truth)
+        batch = next(iter(system.train_loader))
+        taken = {}
+
+        def update(optimizer, network, loss, taken=taken):
+            network.zero_grad()
+            loss.backward()
+            grads = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+            taken[type(network).__name__] = torch.cat([g.flatten() for g in grads])
+
+        system._update = update
+        system.optimizers = lambda system=system: system.optimizer
+        system._schedulers = list
+        system.log = system.log_dict = lambda *args, **kwargs: None
+        torch.manual_seed(0)
+        system.training_step(batch, 0)
+        gradients[truth] = taken
+    assert len(NAMES) == 3
+    without, with_it = gradients[0.0], gradients[1.0]
+    torch.testing.assert_close(without["TCNSeparator"], with_it["TCNSeparator"])
+    difference = without["ScoreTranscriptor"] - with_it["ScoreTranscriptor"]
+    assert difference.norm() > 0.01 * without["ScoreTranscriptor"].norm()
