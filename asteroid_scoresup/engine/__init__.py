@@ -3,6 +3,7 @@
 from .callbacks import LogLossTerms, LogValidationSISDR
 from .finetune_system import FineTuneSystem
 from .fronts import SeparatorFront, TranscriptorFront
+from .imitation import TranscriptorSystem, imitate_separation
 from .training import claim_folder, fit, save_model, warmup_cosine
 
 __all__ = [
@@ -11,8 +12,10 @@ __all__ = [
     "LogValidationSISDR",
     "SeparatorFront",
     "TranscriptorFront",
+    "TranscriptorSystem",
     "claim_folder",
     "fit",
+    "imitate_separation",
     "save_model",
     "warmup_cosine",
 ]

@@ -15,6 +15,7 @@ from ..losses import (
     remix_separator_loss,
     remix_transcriptor_loss,
     transcription_loss,
+    truthful_loss,
 )
 from ..models import Spectrograms
 from .fronts import SeparatorFront
@@ -28,7 +29,8 @@ class FineTuneSystem(System):
     - separator: the loss of step 2 with the present transcriptor as critic, plus
       :math:`\lambda_{AML} H(Y_{remix}, T(remix))`;
     - transcriptor: :math:`H(Y, T(X)) + \lambda_{AML} H(0, T(remix)) + \lambda_{ATL}
-      \frac{1}{n} \sum_i H(Y - Y^{(i)}, T(\hat S_i))`, on what the separator gave before its update.
+      \frac{1}{n} \sum_i H(Y - Y^{(i)}, T(\hat S_i))`, on what the separator gave before its update;
+      and, which is ours, the :func:`~asteroid_scoresup.losses.truthful_loss` of these estimates.
 
     A turn moves the weights of one network only, and the other's state not at all. Validation
     needs no stem: the step-2 loss as the transcriptor of the *start* hears it (a judge that moves
@@ -40,7 +42,7 @@ class FineTuneSystem(System):
         optimizer (sequence of two): Optimizers of separator and transcriptor.
         train_loader, val_loader: As for Asteroid's ``System``.
         scheduler (sequence, optional): Schedulers, stepped after every batch.
-        aml (float), atl (float): Weights :math:`\lambda`; 0 turns the term off.
+        aml (float), atl (float), truth (float): Weights :math:`\lambda`; 0 turns the term off.
         gradient_clip (float): Largest gradient norm of each network.
         config (dict, optional): Saved with checkpoints.
 
@@ -59,6 +61,7 @@ class FineTuneSystem(System):
         scheduler=None,
         aml=0.0,
         atl=0.0,
+        truth=0.0,
         gradient_clip=5.0,
         config=None,
     ):
@@ -70,7 +73,8 @@ class FineTuneSystem(System):
             raise ValueError("The critic of loss_func must be the transcriptor that is fine-tuned.")
         self.automatic_optimization = False
         self.transcriptor = transcriptor
-        self.aml, self.atl, self.gradient_clip = aml, atl, gradient_clip
+        self.aml, self.atl, self.truth = aml, atl, truth
+        self.gradient_clip = gradient_clip
         judge = copy.deepcopy(transcriptor)
         self.judge = ScoreSupervisedLoss(
             loss_func.weights,
@@ -114,10 +118,15 @@ class FineTuneSystem(System):
         terms = {"reading": reading}
         if self.aml:
             terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))
-        if self.atl:
+        if self.atl or self.truth:
             logits = self.transcriptor.outputs(estimates.sources.detach().flatten(0, 1))
+        if self.atl:
             terms["atl"] = interference_transcriptor_loss(logits, targets["roll"])
-        weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl}
+        if self.truth:
+            terms["truth"] = truthful_loss(
+                logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
+            )
+        weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl, "truth": self.truth}
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self._update(optimizers[1], self.transcriptor, total)
 

@@ -42,7 +42,11 @@ class TranscriptorFront(nn.Module):
         super().__init__()
         self.transcriptor = transcriptor
 
+    def magnitude(self, wav):
+        """What the network hears."""
+        stft = self.transcriptor.stft
+        return stft.magnitude(stft(wav))
+
     def forward(self, wav):
         """See the class."""
-        stft = self.transcriptor.stft
-        return self.transcriptor.outputs(stft.magnitude(stft(wav)))
+        return self.transcriptor.outputs(self.magnitude(wav))

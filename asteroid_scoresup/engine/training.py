@@ -12,6 +12,7 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from ..data.files import atomic_path, write_json
 
@@ -90,7 +91,18 @@ class BatchSeed(Callback):
         torch.manual_seed(self.seed + number)
 
 
-def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="auto", quiet=False):
+def fit(
+    system,
+    exp_dir,
+    epochs,
+    callbacks=(),
+    gradient_clip=None,
+    precision="auto",
+    quiet=False,
+    devices=1,
+    num_nodes=1,
+    strategy="auto",
+):
     """Trains a System, or goes on where a killed run stopped; loads the best weights into it.
 
     Leaves behind ``checkpoints/``, ``logs/`` (one CSV per start) and ``best_k_models.json``.
@@ -104,6 +116,9 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
         precision (str): Lightning's, or ``"auto"``: bfloat16 on a GPU and on processors that
             compute it natively, float32 elsewhere.
         quiet (bool): No progress bar.
+        devices (int): Devices of this node (processes, on a CPU) that train together.
+        num_nodes (int): Nodes.
+        strategy (str): Lightning's, for example ``ddp``. Every process validates on everything.
 
     Returns:
         dict: ``best_model_path``, ``best_val_loss`` and ``epochs``.
@@ -128,7 +143,10 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
         default_root_dir=exp_dir,
         gradient_clip_val=gradient_clip,
         precision=precision,
-        devices=1,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        use_distributed_sampler=False,  # SegmentSampler shares out by itself
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         enable_progress_bar=not quiet,
@@ -144,7 +162,9 @@ def fit(system, exp_dir, epochs, callbacks=(), gradient_clip=None, precision="au
             "where they were; to train on, use another folder."
         )
     scores = {Path(path).name: float(score) for path, score in best.best_k_models.items()}
-    write_json(exp_dir / "best_k_models.json", scores)
+    trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        write_json(exp_dir / "best_k_models.json", scores)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     system.load_state_dict(state["state_dict"])
     system.cpu().eval()
@@ -184,6 +204,7 @@ def resume_point(folder):
     return None
 
 
+@rank_zero_only
 def save_model(model, path, **infos):
     """Writes a model package with some facts, atomically.
 
