@@ -93,14 +93,15 @@ def oracle_masks(song, stft, templates, shares=None, **sounding):
 
 
 @torch.no_grad()
-def score_separation(song, separators, stft, templates, shares=None, **sounding):
-    r"""Scores of the input mixture, the oracles and any separators on one track.
+def score_separation(song, separators, stft=None, templates=None, shares=None, **sounding):
+    r"""Scores of any separators on one track, and of the input mixture and the oracles.
 
     Args:
         song (TestTrack): The track.
         separators (dict): Name of the row → TCNSeparator, or any model from waveform
             :math:`(time)` to :math:`(n\_src, time)`.
-        stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles.
+        stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles;
+            without templates they and the mixture are left out.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
     Raises:
@@ -112,11 +113,12 @@ def score_separation(song, separators, stft, templates, shares=None, **sounding)
     """
     if not song.references:
         raise ValueError(f"{song.track.id} lacks stems, so its separation cannot be scored.")
-    spectrum = stft(song.mixture.unsqueeze(0))
-    length = len(song.mixture)
-    estimates = {INPUT_MIXTURE: song.mixture.expand(len(song.names), -1)}
-    for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
-        estimates[row] = stft.waveform(stft.masked(spectrum, masks), length)[0]
+    estimates = {}
+    if templates is not None:
+        spectrum = stft(song.mixture.unsqueeze(0))
+        estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
+        for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
+            estimates[row] = stft.waveform(stft.masked(spectrum, masks), len(song.mixture))[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device
         estimates[row] = separator(song.mixture.to(device)).cpu()

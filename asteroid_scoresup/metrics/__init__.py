@@ -16,6 +16,7 @@ from .report import (
     transcription_table,
     write_tables,
 )
+from .results import RESULT_COLUMNS, read_results, to_results
 from .separation import separation_scores, si_sdr
 from .transcription import NOTE_THRESHOLD, frame_accuracy, note_scores, roll_to_notes
 
@@ -23,6 +24,7 @@ __all__ = [
     "INPUT_MIXTURE",
     "METRICS",
     "NOTE_THRESHOLD",
+    "RESULT_COLUMNS",
     "SCORE_ORACLE",
     "SUPERVISED",
     "Table",
@@ -31,6 +33,7 @@ __all__ = [
     "flat_metrics",
     "frame_accuracy",
     "note_scores",
+    "read_results",
     "roll_to_notes",
     "separation_scores",
     "separation_table",
@@ -38,6 +41,7 @@ __all__ = [
     "summarise",
     "tables",
     "tidy",
+    "to_results",
     "transcription_table",
     "write_tables",
 ]

@@ -487,7 +487,11 @@ def _caption(lines, instruments, silent):
     if not len(lines):
         return ""
     lines = lines[lines.instrument != MEAN]
+    seeds = lines.groupby("row", sort=False).seed.nunique(dropna=False).max()
+    spread = f"± is the standard deviation over {seeds} seeds." if seeds > 1 else ""
     tracks = lines.n_counted + lines.n_silent
+    if tracks.isna().all():  # read from a file of means
+        return spread
     text = f"{tracks.max()} whole tracks"
     if tracks.min() < tracks.max():
         # Means over different tracks must not be compared; the reader has to know.
@@ -495,8 +499,7 @@ def _caption(lines, instruments, silent):
     n_silent = lines.groupby("instrument", sort=False).n_silent.max()
     left_out = [f"{name} {silent} {n_silent[name]}" for name in instruments if n_silent.get(name)]
     text += f"; left out of the means: {', '.join(left_out)}" if left_out else ""
-    seeds = lines.groupby("row", sort=False).seed.nunique(dropna=False).max()
-    return text + (f"; ± is the standard deviation over {seeds} seeds." if seeds > 1 else ".")
+    return f"{text}; {spread}" if spread else f"{text}."
 
 
 def _ordered(found, order):
