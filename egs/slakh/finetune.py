@@ -18,10 +18,16 @@ from asteroid_scoresup.engine import (
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 
+ADVERSARIAL = ["none", "aml", "atl", "aml+atl", "truth"]
+
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
-parser.add_argument("--adversarial", default="none", choices=["none", "aml", "atl", "aml+atl"])
-parser.add_argument("--separator", required=True, help="best_model.pth of step 2")
+parser.add_argument("--adversarial", default="none", choices=ADVERSARIAL)
+parser.add_argument(
+    "--separator",
+    default="",
+    help="best_model.pth of step 2; without it a new one starts from the transcriptor's trunk",
+)
 parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1")
 
 
@@ -32,10 +38,16 @@ def main(conf, args):
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
             f"{len(manifest.names)} sources from different clips."
         )
-    inputs = [args.separator, args.transcriptor]
+    if args.devices * args.num_nodes > 1:
+        raise SystemExit("Step 3 trains two networks in turn, on one device: leave out --devices.")
+    inputs = list(filter(None, [args.separator, args.transcriptor]))
     settings.claim(conf, args, manifest, "separator", "finetune", inputs=inputs)
-    separator = TCNSeparator.from_pretrained(args.separator)
     transcriptor = ScoreTranscriptor.from_pretrained(args.transcriptor)
+    if args.separator:
+        separator = TCNSeparator.from_pretrained(args.separator)
+    else:
+        separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
+        separator.load_trunk(transcriptor)
     for model in (separator, transcriptor):
         settings.require_same(model, args, manifest)
     weights = settings.mixture_weights(args)
@@ -65,6 +77,7 @@ def main(conf, args):
         [warmup_cosine(optimizer, n_steps, args.warmup_steps) for optimizer in optimizers],
         aml=args.aml_weight if "aml" in args.adversarial else 0.0,
         atl=args.atl_weight if "atl" in args.adversarial else 0.0,
+        truth=args.truth_weight if "truth" in args.adversarial else 0.0,
         gradient_clip=args.gradient_clip,
         config=conf,
     )
@@ -73,8 +86,7 @@ def main(conf, args):
         args.exp_dir,
         args.f_epochs,
         callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
-        precision=args.precision,
-        quiet=args.quiet,
+        **settings.hardware(args),
     )
     save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
     save_model(transcriptor, Path(args.exp_dir) / "best_transcriptor.pth", training=best)

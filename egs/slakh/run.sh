@@ -39,12 +39,13 @@ exp_root=
 
 # Sizes and budgets: mini, box, small or paper (local/presets.yml).
 preset=mini
-# What teaches the separator: score, activity (the weak baseline) or stems (the upper bound).
+# What teaches the separator: score, activity (the weak baseline), stems (the upper bound), or semi
+# (stems where there are some, else the score; how many: --train_opts "--stem_share 0.1").
 supervision=score
 # Mixture losses of steps 2 and 3, joined by +: clip, frame, harmonic (all of the paper),
 # soft and informed (both ours). Default: clip+informed; frame with --supervision activity.
 mixture_loss=
-# Step 3: none, aml, atl or aml+atl.
+# Step 3: none, aml, atl, aml+atl, or truth (ours).
 adversarial=none
 # Uses this transcriptor instead of training one in stage 2.
 transcriptor=
@@ -61,10 +62,10 @@ splits=$(absolute "$splits") transcriptor=$(absolute "$transcriptor") exp_root=$
 case "$python" in */*) python=$(absolute "$python") ;; esac
 cd "$recipe"
 [ -z "$id" ] || export CUDA_VISIBLE_DEVICES="$id"
-case "$supervision" in score|activity|stems) ;; *)
-  echo "--supervision is score, activity or stems, found '$supervision'." >&2; exit 2 ;; esac
-case "$adversarial" in none|aml|atl|aml+atl) ;; *)
-  echo "--adversarial is none, aml, atl or aml+atl, found '$adversarial'." >&2; exit 2 ;; esac
+case "$supervision" in score|activity|stems|semi) ;; *)
+  echo "--supervision is score, activity, stems or semi, found '$supervision'." >&2; exit 2 ;; esac
+case "$adversarial" in none|aml|atl|aml+atl|truth) ;; *)
+  echo "--adversarial is none, aml, atl, aml+atl or truth, found '$adversarial'." >&2; exit 2 ;; esac
 
 if [ -z "$mixture_loss" ]; then
   mixture_loss=clip+informed
@@ -97,7 +98,7 @@ if runs 0 && [ -z "$slakh_dir" ]; then
   case "$preset" in
     mini)  songs=(--n_train 300 --n_validation 8 --n_test 10 --n_test_unseen 10 --seconds 30) ;;
     box)   songs=(--n_train 800 --n_validation 12 --n_test 12 --n_test_unseen 12 --seconds 30) ;;
-    small) songs=(--n_train 600 --n_validation 16 --n_test 20 --n_test_unseen 20 --seconds 40) ;;
+    small) songs=(--n_train 600 --n_validation 12 --n_test 16 --n_test_unseen 16 --seconds 30) ;;
     paper) songs=(--n_train 1500 --n_validation 60 --n_test 100 --n_test_unseen 50 --seconds 120) ;;
     *) echo "--preset is mini, box, small or paper, found '$preset'." >&2; exit 2 ;;
   esac
@@ -157,6 +158,7 @@ if runs 5; then
     score) models+=(--row "isolated, $mixture_loss" --transcriptor "$transcriptor") ;;
     activity) models+=(--row "baseline, $mixture_loss") ;;
     stems) models+=(--row supervised) ;;
+    semi) models+=(--row "semi-supervised, $mixture_loss" --transcriptor "$transcriptor") ;;
   esac
   if [ "$supervision" = score ] && [ -e "$exp/finetune/best_model.pth" ]; then
     name="fine-tune, $mixture_loss"

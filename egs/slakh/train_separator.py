@@ -16,11 +16,13 @@ from asteroid_scoresup.engine import (
     save_model,
     warmup_cosine,
 )
-from asteroid_scoresup.losses import ScoreSupervisedLoss
+from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel, TCNSeparator
 
+SUPERVISION = ["score", "activity", "stems", "semi"]
+
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--supervision", default="score", choices=["score", "activity", "stems"])
+parser.add_argument("--supervision", default="score", choices=SUPERVISION)
 parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
 parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
@@ -38,22 +40,24 @@ def main(conf, args):
     separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
     if args.start_from_transcriptor:
         separator.load_trunk(critic)
+
+    def loss_of(weights):
+        return ScoreSupervisedLoss(
+            weights,
+            separator.stft,
+            critic if "transcription" in weights else None,
+            settings.templates(args, manifest.sample_rate),
+            args.classes_heard,
+            residual=manifest.mixture == "song",
+        )
+
+    weights = {**settings.mixture_weights(args), "transcription": args.transcription_weight}
     if args.supervision == "stems":
-        weights, targets = {"stems": 1.0}, "both"
-    else:
-        weights, targets = settings.mixture_weights(args), "score"
-        weights["transcription"] = args.transcription_weight
-    loss = ScoreSupervisedLoss(
-        weights,
-        separator.stft,
-        critic,
-        settings.templates(args, manifest.sample_rate),
-        args.classes_heard,
-        residual=manifest.mixture == "song",
-    )
-    train, validation = settings.loaders(
-        args, args.s_steps, args.s_batch_size, targets=targets, weights=weights
-    )
+        weights = settings.stem_weights(args)
+    loss = loss_of(weights)
+    if args.supervision == "semi":
+        loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
+    train, validation = settings.loaders(args, args.s_steps, args.s_batch_size, weights=weights)
     optimizer = torch.optim.Adam(separator.parameters(), lr=args.s_lr)
     schedule = warmup_cosine(optimizer, args.s_epochs * args.s_steps, args.warmup_steps)
     system = System(
@@ -71,8 +75,7 @@ def main(conf, args):
         args.s_epochs,
         callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
         gradient_clip=args.gradient_clip,
-        precision=args.precision,
-        quiet=args.quiet,
+        **settings.hardware(args),
     )
     save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
     print(f"TCNSeparator ({args.supervision}): validation loss {best['best_val_loss']:.3f}")

@@ -4,11 +4,16 @@ import argparse
 from pathlib import Path
 
 import torch
-from asteroid.engine.system import System
 from local import settings
 
 from asteroid_scoresup.data import Manifest
-from asteroid_scoresup.engine import TranscriptorFront, fit, save_model, warmup_cosine
+from asteroid_scoresup.engine import (
+    TranscriptorFront,
+    TranscriptorSystem,
+    fit,
+    save_model,
+    warmup_cosine,
+)
 from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
 
@@ -17,13 +22,14 @@ parser.add_argument("--critic", default="score", choices=["score", "activity"])
 
 
 def main(conf, args):
-    settings.claim(conf, args, Manifest.load(args.data_dir), "transcriptor")
+    manifest = Manifest.load(args.data_dir)
+    settings.claim(conf, args, manifest, "transcriptor")
     kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
     transcriptor = kind(**settings.network(args))
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
     optimizer = torch.optim.Adam(transcriptor.parameters(), lr=args.t_lr)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
-    system = System(
+    system = TranscriptorSystem(
         TranscriptorFront(transcriptor),
         optimizer,
         TranscriptionLoss(),
@@ -31,14 +37,15 @@ def main(conf, args):
         validation,
         {"interval": "step", "scheduler": schedule},
         conf,
+        templates=settings.templates(args, manifest.sample_rate),
+        imitate=args.t_imitate,
     )
     best = fit(
         system,
         args.exp_dir,
         args.t_epochs,
         gradient_clip=args.gradient_clip,
-        precision=args.precision,
-        quiet=args.quiet,
+        **settings.hardware(args),
     )
     save_model(transcriptor, Path(args.exp_dir) / "best_model.pth", training=best)
     print(f"{kind.__name__}: validation loss {best['best_val_loss']:.3f}")

@@ -215,8 +215,8 @@ def test_a_stage_without_input_names_the_stage_that_makes_it(data, finished, tmp
         (["--stagee", "3"], "there is no option --stagee"),
         (["--stage"], "needs a value"),
         (["3"], "expected options of the form"),
-        (["--supervision", "none"], "--supervision is score, activity or stems"),
-        (["--adversarial", "gan"], "--adversarial is none, aml, atl or aml+atl"),
+        (["--supervision", "none"], "--supervision is score, activity, stems or semi"),
+        (["--adversarial", "gan"], "--adversarial is none, aml, atl, aml+atl or truth"),
     ],
 )
 def test_bad_options_are_refused_in_a_sentence(options, message, tmp_path):

@@ -16,6 +16,7 @@ from asteroid_scoresup.engine import claim_folder
 from asteroid_scoresup.score import HarmonicTemplates
 
 HERE = Path(__file__).parent
+STEM_LOSSES = {"magnitudes": ("stems", 1.0), "shares": ("stem_shares", None)}
 MIXTURE_LOSSES = {
     "clip": ("clip", "clip_weight"),
     "frame": ("frame", "frame_weight"),
@@ -66,7 +67,7 @@ def claim(conf, args, manifest, *sections, inputs=()):
         "data_fingerprint": manifest.fingerprint(),
         "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
     }
-    free = {"data_dir", "exp_dir", "num_workers", "precision", "critic", "separator"}
+    free = {"data_dir", "exp_dir", "num_workers", "precision", "strategy", "critic", "separator"}
     free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs"}
     claim_folder(args.exp_dir, chosen, free)
 
@@ -101,6 +102,20 @@ def mixture_weights(args):
     return weights
 
 
+def stem_weights(args):
+    """Loss weights of the chosen distance to stems; shares weigh as those of the informed loss."""
+    if args.stem_loss not in STEM_LOSSES:
+        raise SystemExit(f"--stem_loss {args.stem_loss} is none of {', '.join(STEM_LOSSES)}.")
+    term, weight = STEM_LOSSES[args.stem_loss]
+    return {term: weight or args.informed_weight}
+
+
+def hardware(args):
+    """What training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
+    keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
+    return {key: getattr(args, key) for key in keys}
+
+
 def network(args):
     """Arguments that every network shares."""
     keys = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
@@ -117,11 +132,19 @@ def network(args):
     return {"sources": manifest.names, "sample_rate": manifest.sample_rate, **shared}
 
 
-def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
+def loaders(args, steps, batch_size, remix=0.0, weights=()):
     """Training loader (random segments) and validation loader (fixed ones).
 
     Where `weights` has the informed term, its shares are fitted first, if they are not there yet.
+    With stems for some songs only, supervised training draws from those alone.
     """
+    supervision = getattr(args, "supervision", "score")
+    targets = "both" if supervision in ("stems", "semi") else "score"
+    stems = {}
+    if targets == "both":
+        stems = dict(stem_share=args.stem_share, stem_draw=args.stem_draw)
+        if supervision == "stems":
+            stems["stem_draw"] = 1.0
     manifest = Manifest.load(args.data_dir)
     shares = informed_shares(args, manifest) if "informed" in weights else None
     if shares is not None:
@@ -131,7 +154,6 @@ def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
         segment=args.segment,
         n_fft=args.n_fft,
         hop_length=args.hop_length,
-        targets=targets,
         shares=shares,
         seed=args.seed,
         **sounding(args),
@@ -139,12 +161,14 @@ def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
     train = SlakhDataset(
         manifest,
         "train",
-        n_segments=steps * batch_size,
+        n_segments=steps * batch_size * args.devices * args.num_nodes,
         gain_db=args.gain_db,
         eq_db=args.eq_db,
         varispeed=args.varispeed,
         saliency=args.saliency,
         remix=remix,
+        targets=targets,
+        **stems,
         **shared,
     )
     held_out = "validation"
@@ -153,7 +177,8 @@ def loaders(args, steps, batch_size, remix=0.0, targets="score", weights=()):
         print(
             "Warning: there is no validation split; checkpoints are chosen on the training songs."
         )
-    validation = SlakhDataset(manifest, held_out, **shared)
+    targets = "both" if supervision == "stems" else "score"
+    validation = SlakhDataset(manifest, held_out, targets=targets, **shared)
     return (
         make_loader(train, batch_size, args.num_workers),
         make_loader(validation, batch_size, args.num_workers),

@@ -1,0 +1,192 @@
+"""Speed and memory of a training step: ours, and Asteroid's ConvTasNet beside it.
+
+    python benchmarks/training.py --preset small --threads 1
+    python benchmarks/training.py --preset paper --batch_size 3 --cases "step|sup" --steps 2
+
+Every case runs in a process of its own, several times in turn with the others, so that a machine
+that slows down slows all of them; medians are taken, and audio seconds per second compared with
+those of ConvTasNet's supervised step. The data are noise with a random score: only the networks
+and the losses are timed, not the loader. Prints a table, and one line of JSON with the machine.
+
+What it makes of Slakh2100: the time of the recipe's steps with the preset's numbers of updates.
+"""
+
+import argparse
+import json
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import yaml
+
+RECIPE = Path(__file__).parents[1] / "egs" / "slakh"
+CASES = {
+    "step 1": "t",
+    "step 2, clip": "s",
+    "step 2, clip+harmonic": "s",
+    "step 2, clip+informed": "s",
+    "step 3, aml+atl": "f",
+    "supervised": "s",
+    "ConvTasNet, supervised": None,
+}
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--preset", default="small")
+parser.add_argument("--batch_size", type=int, default=4)
+parser.add_argument("--steps", type=int, default=8, help="timed steps of a run, after two more")
+parser.add_argument("--repeats", type=int, default=3, help="runs of each case")
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
+parser.add_argument("--cases", default="", help="only cases that this regular expression finds")
+parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the process of a case
+
+
+def settings(preset):
+    """The recipe's settings of a preset, flat."""
+    conf = yaml.safe_load((RECIPE / "local/conf.yml").read_text())
+    conf = {key: value for section in conf.values() for key, value in section.items()}
+    presets = yaml.safe_load((RECIPE / "local/presets.yml").read_text())
+    return {**conf, **(presets[preset] or {})}
+
+
+def prepare(case, conf, batch_size):
+    """A function that makes one update."""
+    from asteroid.losses import multisrc_neg_sisdr
+    from asteroid.models import ConvTasNet
+
+    from asteroid_scoresup.engine import FineTuneSystem
+    from asteroid_scoresup.losses import ScoreSupervisedLoss, transcription_loss
+    from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+    from asteroid_scoresup.score import HarmonicTemplates
+
+    names, rate = ["bass", "guitar", "piano"], 16000
+    n_samples = round(conf["segment"] * rate / conf["hop_length"]) * conf["hop_length"]
+    sizes = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
+    network = dict(sources=names, sample_rate=rate, **{key: conf[key] for key in sizes})
+    separator, transcriptor = TCNSeparator(**network), ScoreTranscriptor(**network)
+    frames = separator.stft.n_frames(n_samples)
+    wav = 0.1 * torch.randn(batch_size, n_samples)
+    roll = (torch.rand(batch_size, 3, 88, frames) < 0.03).float()
+    share = torch.rand(batch_size, 3, conf["n_fft"] // 2 + 1, frames)
+    targets = {
+        "mixture": wav,
+        "roll": roll,
+        "sounding": roll,
+        "share": share / share.sum(1, keepdim=True),
+        "sources": 0.1 * torch.randn(batch_size, 3, n_samples),
+    }
+    templates = HarmonicTemplates(rate, conf["n_fft"], n_partials=conf["n_partials"])
+
+    def loss_of(**weights):
+        heard = conf["classes_heard"]
+        return ScoreSupervisedLoss(weights, separator.stft, transcriptor, templates, heard)
+
+    losses = {
+        "step 2, clip": loss_of(transcription=0.2, clip=0.5),
+        "step 2, clip+harmonic": loss_of(transcription=0.2, clip=0.5, harmonic=0.15),
+        "step 2, clip+informed": loss_of(transcription=0.2, clip=0.5, informed=3.0),
+        "supervised": loss_of(stems=1.0),
+    }
+    if case in losses:
+        model = separator
+
+        def compute():
+            return losses[case](separator.spectrograms(wav), targets)
+    elif case == "step 1":
+        model = transcriptor.requires_grad_(True).train()
+
+        def compute():
+            magnitude = transcriptor.stft.magnitude(transcriptor.stft(wav))
+            return transcription_loss(transcriptor.outputs(magnitude), roll)
+    elif case == "step 3, aml+atl":
+        pair = [torch.optim.Adam(m.parameters()) for m in (separator, transcriptor)]
+        loss = losses["step 2, clip+harmonic"]
+        system = FineTuneSystem(separator, transcriptor, loss, pair, None, aml=0.1, atl=0.1)
+        system.optimizers, system._schedulers = lambda: pair, list
+        system.manual_backward = lambda loss: loss.backward()
+        system.log = system.log_dict = lambda *args, **kwargs: None
+        return lambda: system.training_step((wav, targets), 0)
+    else:
+        model = ConvTasNet(3, sample_rate=rate)  # Asteroid's librimix configuration
+
+        def compute():
+            return multisrc_neg_sisdr(model(wav), targets["sources"]).mean()
+
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad])
+
+    def update():
+        loss = compute()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return update
+
+
+def run_one(args):
+    """Times one case in this process; prints JSON."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    conf = settings(args.preset)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    update = prepare(args.one, conf, args.batch_size)
+    seconds = []
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+        for _ in range(args.steps + 2):
+            start = time.perf_counter()
+            update()
+            seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({"seconds": statistics.median(seconds[2:]), "mib": round(peak / 1024)}))
+
+
+def main(args):
+    """Runs all cases in turn and prints what came out."""
+    conf, runs = settings(args.preset), {case: [] for case in CASES if re.search(args.cases, case)}
+    options = [f"--{key}={value}" for key, value in vars(args).items() if key != "one"]
+    for _ in range(args.repeats):
+        for case in runs:
+            command = [sys.executable, __file__, *options, "--one", case]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            runs[case].append(json.loads(done.stdout.splitlines()[-1]))
+    audio = conf["segment"] * args.batch_size
+    results, hours = {}, 0.0
+    for case, found in runs.items():
+        seconds = statistics.median(one["seconds"] for one in found)
+        results[case] = {
+            "seconds": round(seconds, 4),
+            "audio_seconds_per_second": round(audio / seconds, 2),
+            "peak_mib": max(one["mib"] for one in found),
+        }
+    slowest = results.get("ConvTasNet, supervised", {}).get("audio_seconds_per_second")
+    print(f"| {args.preset} | s per update | audio s per s | × ConvTasNet | peak MiB |")
+    print("|---|---:|---:|---:|---:|")
+    for case, result in results.items():
+        speed = result["audio_seconds_per_second"]
+        result["times_convtasnet"] = round(speed / slowest, 1) if slowest else None
+        cells = (result["seconds"], speed, result["times_convtasnet"] or "", result["peak_mib"])
+        print(f"| {case} | {' | '.join(map(str, cells))} |")
+    for case in ("step 1", "step 2, clip+harmonic", "step 3, aml+atl"):
+        if case not in results:
+            continue
+        key = CASES[case]
+        updates = conf[f"{key}_epochs"] * conf[f"{key}_steps"]
+        scale = conf[f"{key}_batch_size"] / args.batch_size
+        hours += results[case]["seconds"] * scale * updates / 3600
+    print(
+        "\nSteps 1, 2 (clip+harmonic) and 3, as far as timed, with the preset's updates and "
+        f"batches: about {hours:.1f} h of this machine."
+    )
+    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
+    print(json.dumps({**vars(args), **machine, "hours": round(hours, 2), "results": results}))
+
+
+if __name__ == "__main__":
+    parsed = parser.parse_args()
+    run_one(parsed) if parsed.one else main(parsed)

@@ -1,0 +1,108 @@
+"""Songs of another generator: grooves of Musical MIDI Accompaniment over random chords.
+
+MMA (https://www.mellowood.ca/mma, GPL; Debian's package ``mma``) plays accompaniments of many
+styles. Every song takes one groove that has bass, guitar and piano, each from another file of its
+library, over a chart of four beats a bar with chords, key and tempo drawn by the seed.
+"""
+
+import argparse
+import random
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pretty_midi
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("out_dir", help="folder for the MIDI files")
+parser.add_argument("--n_songs", type=int, default=16)
+parser.add_argument("--seconds", type=float, default=30.0, help="shortest length of a song")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--library", default="/usr/share/mma/lib/stdlib", help="MMA's own grooves")
+
+# Steps of the scale and their chords in major and minor, and rounds of them.
+MAJOR = {1: "", 2: "m7", 3: "m", 4: "", 5: "7", 6: "m"}
+MINOR = {1: "m", 3: "", 4: "m", 5: "7", 6: "", 7: ""}
+ROUNDS = {
+    "major": [(1, 6, 4, 5), (1, 5, 6, 4), (1, 4, 1, 5), (2, 5, 1, 6), (1, 3, 4, 5), (4, 1, 2, 5)],
+    "minor": [(1, 6, 3, 7), (1, 4, 5, 1), (1, 7, 6, 5), (4, 1, 5, 1), (1, 6, 4, 5), (6, 7, 1, 1)],
+}
+STEPS = {
+    "major": {1: 0, 2: 2, 3: 4, 4: 5, 5: 7, 6: 9},
+    "minor": {1: 0, 3: 3, 4: 5, 5: 7, 6: 8, 7: 10},
+}
+KEYS = ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
+FAMILIES = {"bass": range(32, 40), "guitar": range(24, 32), "piano": range(8)}
+
+
+def chart(groove, seconds, rng):
+    """A chord chart in MMA's language that lasts at least so long."""
+    tempo, mode, key = rng.randint(80, 150), rng.choice(list(ROUNDS)), rng.randrange(12)
+    kinds = MAJOR if mode == "major" else MINOR
+    rounds = rng.sample(ROUNDS[mode], 2)
+    lines = ["TimeSig 4 4", f"Tempo {tempo}", f"Groove {groove}"]
+    for bar in range(int(seconds * tempo / 240) + 2):
+        step = rounds[bar // 8 % 2][bar % 4]
+        chords = KEYS[(key + STEPS[mode][step]) % 12] + kinds[step]
+        if rng.random() < 0.25:
+            other = rng.choice(list(kinds))
+            chords += " / " + KEYS[(key + STEPS[mode][other]) % 12] + kinds[other]
+        lines.append(f"{bar + 1} {chords}")
+    return "\n".join(lines) + "\n"
+
+
+def grooves(library):
+    """Names of the grooves of each file, as MMA wants them."""
+    found = {}
+    for path in sorted(Path(library).glob("*.mma")):
+        text = path.read_text(encoding="latin1")
+        names = re.findall(r"^\s*DefGroove\s+(\S+)", text, re.MULTILINE | re.IGNORECASE)
+        names = [name for name in names if not re.search("intro|end|fill", name, re.IGNORECASE)]
+        if names:
+            found[path.stem] = [f"{path.parent.name}/{path.stem}:{name}" for name in names]
+    return found
+
+
+def play(text, target):
+    """Lets MMA make a MIDI file; returns whether it has all three classes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, made = Path(folder) / "song.mma", Path(folder) / "song.mid"
+        source.write_text(text)
+        done = subprocess.run(["mma", "-f", made, source], capture_output=True, text=True)
+        if done.returncode or not made.is_file():
+            return False
+        midi = pretty_midi.PrettyMIDI(str(made))
+        programs = [i.program for i in midi.instruments if not i.is_drum and len(i.notes) >= 8]
+        if not all(any(p in family for p in programs) for family in FAMILIES.values()):
+            return False
+        shutil.copyfile(made, target)
+    return True
+
+
+def main(args):
+    if shutil.which("mma") is None:
+        raise SystemExit("mma is not installed (Debian: apt install mma).")
+    library = grooves(args.library)
+    if not library:
+        raise SystemExit(f"{args.library} holds no grooves of MMA: see --library.")
+    out_dir = Path(args.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(args.seed)
+    waiting, made, tried = [], 0, 0
+    while made < args.n_songs:
+        if tried > 20 * args.n_songs + len(library) and not made:
+            raise SystemExit(f"No groove of {args.library} has bass, guitar and piano.")
+        tried += 1
+        if not waiting:  # every file once, then every file again with another groove
+            waiting = rng.sample(sorted(library), len(library))
+        style = waiting.pop()
+        groove = rng.choice(library[style])
+        if play(chart(groove, args.seconds, rng), out_dir / f"{made:03d}_{style}.mid"):
+            made += 1
+    print(f"{out_dir}: {made} songs by MMA.")
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())

@@ -1,0 +1,75 @@
+"""Scores the models of one row of the tables on several test sets: means only, in tidy form."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from local import settings
+from tqdm import tqdm
+
+from asteroid_scoresup.data import Manifest
+from asteroid_scoresup.data.files import atomic_path
+from asteroid_scoresup.inference.evaluate import (
+    TestTrack,
+    fit_decoding,
+    score_separation,
+    score_transcription,
+)
+from asteroid_scoresup.metrics import summarise, tidy, to_results
+from asteroid_scoresup.models import STFT, ScoreTranscriptor, TCNSeparator
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--row", required=True, help="name of the row")
+parser.add_argument("--separator", default="", help="its separator")
+parser.add_argument("--transcriptor", default="", help="its transcriptor")
+parser.add_argument("--oracles", action="store_true", help="also the mixture and the oracles")
+parser.add_argument(
+    "--tests", required=True, help="comma-separated test sets, each NAME=PREPARED_FOLDER:SPLIT"
+)
+
+
+def score(args, name, manifest, split, separators, transcriptor):
+    """One record per class and track of a test set."""
+    oracle = {}
+    if args.oracles:
+        oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
+        oracle["templates"] = settings.templates(args, manifest.sample_rate)
+        oracle["shares"] = settings.informed_shares(args, manifest)
+        oracle.update(settings.sounding(args))
+    tracks, merged = manifest.select(split), {}
+    for track in tqdm(tracks, desc=name, disable=args.quiet):
+        song = TestTrack(manifest, track)
+        made = score_separation(song, separators, **oracle)[0]
+        if transcriptor is not None:
+            made += score_transcription(song, args.row, *transcriptor[:1], None, transcriptor[1])
+        for record in made:
+            key = record["row"], record["track"], record["instrument"]
+            merged.setdefault(key, {"seed": args.seed, "test_set": name}).update(record)
+    return list(merged.values())
+
+
+@torch.no_grad()
+def main(conf, args):
+    separators, transcriptor = {}, None
+    if args.separator:
+        separators[args.row] = TCNSeparator.from_pretrained(args.separator)
+    if args.transcriptor:
+        model = ScoreTranscriptor.from_pretrained(args.transcriptor)
+        transcriptor = model, fit_decoding(Manifest.load(args.data_dir), model)
+    records = []
+    for test in args.tests.split(","):
+        name, _, place = test.partition("=")
+        folder, _, split = place.rpartition(":")
+        if not (name and folder and split):
+            raise SystemExit(f"--tests {test!r} is not of the form NAME=PREPARED_FOLDER:SPLIT.")
+        manifest = Manifest.load(folder)
+        for model in separators.values():
+            settings.require_same(model, args, manifest)
+        records += score(args, name, manifest, split, separators, transcriptor)
+    results = to_results(summarise(tidy(records)))
+    with atomic_path(Path(args.exp_dir) / "scores.csv") as temporary:
+        results.to_csv(temporary, index=False)
+
+
+if __name__ == "__main__":
+    main(*settings.parse(parser))

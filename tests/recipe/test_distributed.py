@@ -1,0 +1,56 @@
+"""Two processes train as one with batches twice as large."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tiny import transcriptor, write_folder
+
+from asteroid_scoresup.engine import save_model
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+TINY = (
+    "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 16 --hid_chan 32 --segment "
+    "1.024 --num_workers 0 --precision 32-true --mixture_loss clip+soft --classes_heard 0 "
+    "--s_epochs 2 --s_steps 4 --warmup_steps 2 --s_lr 0.01 --quiet"
+)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_folder(root / "prepared")
+    save_model(transcriptor(), root / "critic.pth")
+    return root
+
+
+def train(inputs, exp_dir, *options, script="train_separator.py"):
+    given = ["--data_dir", inputs / "prepared", "--critic", inputs / "critic.pth"]
+    done = subprocess.run(
+        [sys.executable, RECIPE / script, "--exp_dir", exp_dir, *map(str, given), *TINY.split(),
+         *map(str, options)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    logs = pd.concat([pd.read_csv(path) for path in exp_dir.glob("logs/**/metrics.csv")])
+    return logs.dropna(subset="val_loss").sort_values("epoch").val_loss.to_numpy()
+
+
+def test_two_processes_are_one_with_twice_the_batch(inputs, tmp_path):
+    alone = train(inputs, tmp_path / "one", "--s_batch_size", 4)
+    pair = ["--s_batch_size", 2, "--devices", 2, "--strategy", "ddp"]
+    together = train(inputs, tmp_path / "two", *pair)
+    assert len(alone) == len(together) == 2
+    assert together == pytest.approx(alone, rel=2e-3)
+    # It is no foregone conclusion: batches of two in one process go elsewhere.
+    smaller = train(inputs, tmp_path / "small", "--s_batch_size", 2)
+    assert abs(smaller / alone - 1).max() > 5e-3
+    states = [
+        torch.load(tmp_path / name / "best_model.pth", weights_only=True)["state_dict"]
+        for name in ("one", "two")
+    ]
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=0.05, atol=5e-3)

@@ -1,0 +1,249 @@
+"""The ladder of the tables: rows side by side, equal budgets, and nothing is done twice."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pretty_midi
+import pytest
+import torch
+import yaml
+
+from asteroid_scoresup.data.prepare import prepare
+from asteroid_scoresup.data.synthesize import synthesize
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+TINY = (
+    "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
+    "--bn_chan 8 --hid_chan 8 --t_epochs 1 --t_steps 2 --t_batch_size 3 --s_epochs 2 --s_steps 2 "
+    "--s_batch_size 3 --f_epochs 1 --f_steps 2 --f_batch_size 3"
+)
+ROWS = "fine-tune c.h, aml$|^baseline, frame|^semi-supervised, 50"
+
+
+def run(script, *options, env=None):
+    done = subprocess.run(
+        [sys.executable, RECIPE / script, *map(str, options)],
+        capture_output=True, text=True, timeout=900, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    synthesize(
+        folder / "slakh", n_train=4, n_validation=1, n_test=1, n_test_unseen=0, seconds=5,
+        sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
+    )  # fmt: skip
+    prepare(folder / "slakh", folder / "prepared", jobs=1, progress=False)
+    return folder / "prepared"
+
+
+def options(data, exp_dir, *more, opts=TINY):
+    given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", exp_dir]
+    return [*given, "--rows", ROWS, "--seeds", 1, "--train_opts", opts, *more]
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    exp_dir = tmp_path_factory.mktemp("ladder")
+    status, output = run("ladder.py", *options(data, exp_dir))
+    assert status == 0, output
+    return exp_dir, output
+
+
+def test_rows_are_trained_scored_and_printed(finished):
+    exp_dir, output = finished
+    results = pd.read_csv(exp_dir / "results.csv")
+    rows = {"input mixture", "score oracle", "ideal ratio mask", "pre-train"}
+    rows |= {"baseline, frame-level", "start of fine-tuning", "fine-tune c+h, aml"}
+    rows |= {"semi-supervised, 50 % of the stems"}
+    assert rows <= set(results.row)
+    assert list(results.columns) == ["row", "seed", "test_set", "instrument", "metric", "value"]
+    both = {"si_sdr", "si_sdr_i", "note_accuracy_mixture", "note_accuracy_isolated"}
+    assert both <= set(results[results.row == "fine-tune c+h, aml"].metric)
+    assert "| fine-tune c+h, aml" in output and "jobs are done. The other" in output
+    assert (exp_dir / "results.md").read_text() in output
+
+
+def updates(folder):
+    """Separator updates of a run, from its last checkpoint."""
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+
+
+def test_rows_have_equal_budgets(finished):
+    seed = finished[0] / "seed0"
+    full = updates(seed / "baseline_frame_level")
+    assert full == updates(seed / "semi_supervised_50_of_the_stems") == 4
+    assert updates(seed / "start_of_fine_tuning") == 2
+    settings = yaml.safe_load((seed / "fine_tune_c_h_aml" / "conf.yml").read_text())
+    fine = settings["finetune"]["f_epochs"] * settings["finetune"]["f_steps"]
+    assert updates(seed / "start_of_fine_tuning") + fine == full
+
+
+def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished, data):
+    exp_dir, _ = finished
+    models = {path: path.stat().st_mtime_ns for path in exp_dir.rglob("best_*.pth")}
+    status, output = run("ladder.py", *options(data, exp_dir))
+    assert status == 0 and "The other 0 take about 0 h 0 min" in output
+    # Scores that are lost are made again; models are not.
+    row = exp_dir / "seed0" / "baseline_frame_level"
+    record = json.loads((row / "done.json").read_text())
+    del record["scoring"]
+    (row / "done.json").write_text(json.dumps(record))
+    before = (row / "scores.csv").read_text()
+    (row / "scores.csv").unlink()
+    status, output = run("ladder.py", *options(data, exp_dir))
+    assert status == 0 and (row / "scores.csv").read_text() == before
+    assert models == {path: path.stat().st_mtime_ns for path in exp_dir.rglob("best_*.pth")}
+    status, output = run("ladder.py", *options(data, exp_dir, opts=TINY + " --s_lr 0.5"))
+    assert status == 1 and "was trained with other settings" in output
+
+
+def test_a_row_that_fails_is_named_and_the_others_go_on(data, tmp_path):
+    more = ["--rows", "^isolated c$|^start"]
+    (tmp_path / "seed0").mkdir()
+    (tmp_path / "seed0" / "isolated_c").write_text("no folder")
+    status, output = run("ladder.py", *options(data, tmp_path), *more)
+    assert status != 0
+    assert "isolated c, seed 0" in output
+
+
+def test_a_dry_run_says_what_is_missing(data, tmp_path):
+    status, output = run("ladder.py", *options(data, tmp_path, "--dry_run"))
+    assert status == 0 and "0 of 10 jobs are done" in output
+    assert "start of fine-tuning, seed 0" in output and not list(tmp_path.iterdir())
+
+
+def test_pictures_are_drawn_from_the_numbers(finished, tmp_path):
+    exp_dir, _ = finished
+    status, output = run("plot_tables.py", exp_dir / "results.csv", tmp_path, "--exp_dir", exp_dir)
+    assert status == 0, output
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert names == {"small_rows.png", "small_stems.png", "small_curves.png"}
+
+
+def test_the_losses_are_looked_into(finished, data, tmp_path):
+    exp_dir, _ = finished
+    separator = exp_dir / "seed0" / "start_of_fine_tuning" / "best_model.pth"
+    status, output = run(
+        "look_inside.py", "--exp_dir", tmp_path, "--data_dir", data, "--preset", "small",
+        "--transcriptor", exp_dir / "transcriptor" / "best_model.pth",
+        "--separators", f"start={separator}", *TINY.split(),
+    )  # fmt: skip
+    assert status == 0, output
+    table = pd.read_csv(tmp_path / "look_inside.csv", index_col="masks")
+    # The mixture counts once too often for each class but one; an even split is exact.
+    assert table["clip"]["mixture for everybody"] > 1 > 0.01 > table["clip"]["even split"]
+    assert table["SI-SDR"]["true stems"] == table["SI-SDR"].max()
+    assert "start" in table.index
+
+
+def test_jobs_wait_for_what_they_need(tmp_path, monkeypatch):
+    """However long it takes, and with more lanes than there is to do."""
+    monkeypatch.syspath_prepend(str(RECIPE))
+    import ladder
+
+    log = []
+
+    class Sleeper(ladder.Job):
+        def run(self, threads):
+            log.append(("begins", self.name))
+            time.sleep(self.seconds)
+            log.append(("ends", self.name))
+            return int(self.name == "broken")
+
+    slow = Sleeper("slow", tmp_path, 0.4)
+    quick = Sleeper("quick", tmp_path, 0.01)
+    both = Sleeper("both", tmp_path, 0.01, needs=[slow, quick])
+    broken = Sleeper("broken", tmp_path, 0.01)
+    never = Sleeper("never", tmp_path, 0.01, needs=[broken])
+    reports = []
+    failed = ladder.run([slow, quick, both, broken, never], 3, 1, lambda: reports.append(1))
+    assert log.index(("begins", "both")) > log.index(("ends", "slow"))
+    assert ("begins", "never") not in log and len(reports) == 3
+    assert sorted(job.name for job in failed) == ["broken", "never"]
+
+
+def wad(path, *songs):
+    """A WAD file of these lumps."""
+    lumps, directory = b"", b""
+    for name, content in songs:
+        directory += struct.pack("<ii8s", 12 + len(lumps), len(content), name)
+        lumps += content
+    path.write_bytes(b"IWAD" + struct.pack("<ii", len(songs), 12 + len(lumps)) + lumps + directory)
+
+
+def midi(path, *programs):
+    song = pretty_midi.PrettyMIDI()
+    for program in programs:
+        part = pretty_midi.Instrument(program)
+        part.notes = [pretty_midi.Note(90, 60, i * 0.5, i * 0.5 + 0.4) for i in range(10)]
+        song.instruments.append(part)
+    song.write(str(path))
+    return path.read_bytes()
+
+
+def test_songs_come_out_of_a_game(tmp_path):
+    two, one = midi(tmp_path / "a.mid", 33, 27), midi(tmp_path / "b.mid", 0)
+    wad(tmp_path / "x.wad", (b"D_ONE", two), (b"D_TWO", one), (b"D_SAME", two), (b"MAP01", b"abc"))
+    out = tmp_path / "out"
+    status, output = run("local/freedoom_songs.py", out, "--wad", tmp_path / "x.wad")
+    assert status == 0, output
+    assert [path.name for path in out.iterdir()] == ["x_d_one.mid"]
+    assert (out / "x_d_one.mid").read_bytes() == two
+    (tmp_path / "y.wad").write_bytes(b"MThd" * 10)
+    status, output = run("local/freedoom_songs.py", out, "--wad", tmp_path / "y.wad")
+    assert status == 1 and "is no WAD file" in output
+
+
+def test_songs_come_out_of_mma(tmp_path):
+    library = tmp_path / "lib"
+    library.mkdir()
+    for style in ("rock", "waltz"):
+        text = f"DefGroove {style}1 one\nDefGroove {style}End stops\n"
+        (library / f"{style}.mma").write_text(text)
+    band, duo = tmp_path / "band.mid", tmp_path / "duo.mid"
+    midi(band, 33, 27, 0), midi(duo, 33, 0)
+    program = tmp_path / "bin" / "mma"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\n# stands for MMA: mma -f OUT CHART\n"
+        f'cp "$3" {tmp_path}/chart\n'
+        f'if grep -q rock1 "$3"; then cp {band} "$2"; else cp {duo} "$2"; fi\n'
+    )
+    program.chmod(0o755)
+    path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    out = tmp_path / "out"
+    given = [out, "--n_songs", 2, "--library", library, "--seconds", 20]
+    status, output = run("local/mma_songs.py", *given, env=path)
+    assert status == 0, output
+    assert sorted(file.name for file in out.iterdir()) == ["000_rock.mid", "001_rock.mid"]
+    lines = (tmp_path / "chart").read_text().splitlines()
+    tempo = int(lines[1].split()[1])
+    assert lines[2].startswith("Groove lib/") and "End" not in lines[2]
+    assert len(lines[3:]) * 240 / tempo >= 20
+    status, output = run("local/mma_songs.py", out, env={"PATH": "/nowhere"})
+    assert status == 1 and "mma is not installed" in output
+
+
+def test_the_command_prepares_trains_and_publishes(data, tmp_path):
+    """run_tables.sh on a folder in Slakh's form, from where its user stands."""
+    status = subprocess.run(
+        ["bash", RECIPE / "run_tables.sh", "--python", sys.executable, "--preset", "small",
+         "--slakh_dir", data.parent / "slakh", "--data_dir", "d", "--exp_dir", "e", "--results",
+         "numbers.csv", "--rows", "^isolated c$", "--seeds", "1", "--n_jobs", "1",
+         "--train_opts", TINY],
+        cwd=tmp_path, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert status.returncode == 0, status.stdout + status.stderr
+    assert "0 of 4 jobs are done" in status.stdout and "| isolated c " in status.stdout
+    assert "isolated c" in set(pd.read_csv(tmp_path / "numbers.csv").row)
+    assert (tmp_path / "d" / "main" / "prepared" / "manifest.json").is_file()
+    assert (tmp_path / "e" / "seed0" / "isolated_c" / "best_model.pth").is_file()
