@@ -86,30 +86,56 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
         tensor(True)
     """
     # Half precision knows no 1 - EDGE.
-    sources, mixture, share = (
-        part.to(torch.promote_types(part.dtype, torch.float32))
-        for part in (sources, mixture, share)
-    )
+    dtype = torch.float32
+    for part in (sources, mixture, share):
+        dtype = torch.promote_types(dtype, part.dtype)
+    sources, mixture, share = (part.to(dtype) for part in (sources, mixture, share))
     active = frame_activity(sounding).unsqueeze(2).to(share.dtype)
     even = 0 * active if residual else active / active.sum(1, keepdim=True).clamp(min=1)
     share = share.where(share.sum(1, keepdim=True) > 0, even).clamp(EDGE, 1 - EDGE)
-    ratio = sources / mixture.clamp(min=1e-7).unsqueeze(1)
-    masks = EDGE + (1 - 2 * EDGE) * ratio.clamp(max=1)
-    # D = (w log w + (1 - w) log(1 - w)) - (w logit m + log(1 - m)), and the first half does not
-    # depend on the network: fewer passes over memory than the formula takes as it stands.
-    known = share * share.log() + (1 - share) * torch.log1p(-share)
-    divergence = known - torch.addcmul(torch.log1p(-masks), share, masks.logit())
-    excess = (ratio - 1).clamp(min=0)
     weight = mixture**power
-    bins = ((divergence + excess).sum(1) * weight).sum((1, 2))
+    bins = _Sharing.apply(sources, mixture, share, weight)
     return per_mixture(bins, mixture, weight.sum((1, 2)))
+
+
+class _Sharing(torch.autograd.Function):
+    r"""The weighted divergence summed over each clip, with its gradient found on the way.
+
+    One pass over memory costs as much as a layer of a small network, so they are few: autograd
+    would take three times as many.
+    """
+
+    @staticmethod
+    def forward(ctx, sources, mixture, share, weight):
+        scale = mixture.clamp(min=1e-7).reciprocal().unsqueeze(1)
+        ratio = sources * scale
+        masks = ratio.clamp(max=1).mul_(1 - 2 * EDGE).add_(EDGE)
+        divergence = torch.lerp(torch.log1p(-masks), masks.log(), share).neg_()
+        divergence.sub_(torch.special.entr(share)).sub_(torch.special.entr(1 - share))
+        above = ratio > 1
+        some_above = bool(above.any())
+        if some_above:
+            divergence.add_((ratio - 1).clamp_(min=0))
+        if ctx.needs_input_grad[0]:
+            slope = (masks - share).div_(torch.addcmul(masks, masks, masks, value=-1))
+            slope.mul_(1 - 2 * EDGE)
+            if some_above:
+                slope.masked_fill_(above, 1.0)
+            ctx.save_for_backward(slope.mul_(scale * weight.unsqueeze(1)))
+        return divergence.sum(1).mul_(weight).sum((1, 2))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        (slope,) = ctx.saved_tensors
+        return slope * grad.view(-1, 1, 1, 1), None, None, None
 
 
 def per_mixture(distance, mixture, norm=None):
     r"""Divides one distance per clip by the clip's :math:`\| X \|_1` (or `norm`) and averages.
 
     A silent clip has nothing to explain and counts as 0; silent is one without a bin above 1e-5,
-    80 dB under the nominal level (an STFT of zeros reads about 1e-6, not 0).
+    80 dB under the nominal level.
     """
     norm = mixture.sum((1, 2)) if norm is None else norm
     audible = mixture.amax((1, 2)) > 1e-5

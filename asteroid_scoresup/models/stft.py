@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from asteroid_filterbanks.transforms import apply_mag_mask, mag
 from torch import nn
 
 #: RMS of a recording at the level the networks are trained for.
@@ -61,49 +60,48 @@ class STFT(nn.Module):
         return max(n_samples, self.n_fft) // self.hop_length + 1
 
     def forward(self, wav):
-        r"""Complex spectrum, real parts over imaginary parts (asteroid_filterbanks' layout).
+        r"""Complex spectrum.
 
         Shape:
             - wav: :math:`(batch, time)`; padded with zeros to one window if shorter
-            - output: :math:`(batch, 2 \cdot freq, frames)`
+            - output: :math:`(batch, freq, frames)`
         """
         missing = max(self.n_fft - wav.shape[-1], 0)
         # Half precision costs an STFT its dynamic range: autocast stays out.
         with torch.autocast(wav.device.type, enabled=False):
-            spectrum = torch.stft(
+            return torch.stft(
                 nn.functional.pad(wav.float(), (0, missing)),
                 self.n_fft,
                 self.hop_length,
                 window=self.window,
                 return_complex=True,
             )
-            return torch.cat([spectrum.real, spectrum.imag], dim=-2)
 
     def magnitude(self, spectrum):
         r"""Amplitudes, shape :math:`(..., freq, frames)`."""
-        return mag(spectrum) * self.scale
+        return spectrum.abs() * self.scale
 
     def masked(self, spectrum, masks):
         r"""Applies real masks to a complex spectrum.
 
         Shape:
-            - spectrum: :math:`(batch, 2 \cdot freq, frames)`
+            - spectrum: :math:`(batch, freq, frames)`
             - masks: :math:`(batch, n\_src, freq, frames)`
-            - output: :math:`(batch, n\_src, 2 \cdot freq, frames)`
+            - output: :math:`(batch, n\_src, freq, frames)`
         """
-        return apply_mag_mask(spectrum.unsqueeze(1), masks)
+        # Products of a complex and a real tensor are slow.
+        return spectrum.unsqueeze(1) * masks.to(spectrum.dtype)
 
     def waveform(self, spectrum, n_samples):
         r"""Back to the time domain.
 
         Shape:
-            - spectrum: :math:`(batch, n\_src, 2 \cdot freq, frames)`
+            - spectrum: :math:`(batch, n\_src, freq, frames)`
             - output: :math:`(batch, n\_src, n\_samples)`
         """
         # torch.istft would do, but for its test of the window sum, which cannot be exported.
         with torch.autocast(spectrum.device.type, enabled=False):
-            real, imag = spectrum.float().flatten(0, 1).chunk(2, dim=-2)
-            frames = torch.fft.irfft(torch.complex(real, imag), n=self.n_fft, dim=-2)
+            frames = torch.fft.irfft(spectrum.flatten(0, 1), n=self.n_fft, dim=-2)
             window = self.window.unsqueeze(-1)
             wav = self._overlap_add(frames * window)
             weight = self._overlap_add((window**2).expand_as(frames[:1]))
@@ -121,5 +119,7 @@ class STFT(nn.Module):
         # Frames cut into hops: hop k of frame t goes to place t + k. (`fold` is not everywhere.)
         hops = frames.unflatten(1, (-1, self.hop_length)).transpose(2, 3)
         n_hops = hops.shape[1]
-        places = [nn.functional.pad(hops[:, k], (0, 0, k, n_hops - 1 - k)) for k in range(n_hops)]
-        return sum(places).flatten(1)
+        wav = frames.new_zeros(batch, n_hops - 1 + n_frames, self.hop_length)
+        for k in range(n_hops):
+            wav[:, k : k + n_frames] += hops[:, k]
+        return wav.flatten(1)

@@ -61,11 +61,11 @@ def _pointwise(x, conv):
 def _depthwise(x, conv):
     """A dilated depthwise convolution over (batch, frames, channels)."""
     dilation, padding = conv.dilation[0], conv.padding[0]
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+    if x.device.type != "cpu":
         image, kernel = x.transpose(1, 2).unsqueeze(2), conv.weight.unsqueeze(2)
         sizes = dict(padding=(0, padding), dilation=(1, dilation), groups=x.shape[-1])
         return F.conv2d(image, kernel, conv.bias, **sizes).squeeze(2).transpose(1, 2)
-    # oneDNN is slow at depthwise convolutions in half precision; the sum of shifted copies is not.
+    # oneDNN is slow at depthwise convolutions; the sum of shifted copies is not.
     n_frames = x.shape[1]
     x = F.pad(x, (0, 0, padding, padding))
     weight = conv.weight[:, 0].to(x.dtype)
