@@ -9,7 +9,7 @@ version = next(
     if line.startswith("__version__")
 )
 
-RECIPE = ["pandas>=2"]
+RECIPE = ["pandas>=2", "openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
 TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
 
@@ -44,6 +44,7 @@ setup(
         "PyYAML",
         "matplotlib",
         "tqdm",
+        "joblib>=1.4",
     ],
     extras_require={"recipe": RECIPE, "tests": TESTS, "docs": DOCS},
     entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup.scripts.cli:main"]},

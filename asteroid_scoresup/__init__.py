@@ -26,7 +26,12 @@ def _register_models():
 
     from . import models
 
-    for model in (models.TCNSeparator, models.ScoreTranscriptor, models.ActivityClassifier):
+    for model in (
+        models.TCNSeparator,
+        models.ScoreTranscriptor,
+        models.ActivityClassifier,
+        models.WaveformSeparator,
+    ):
         if getattr(asteroid.models, model.__name__, None) is None:
             asteroid.models.register_model(model)
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from asteroid.engine.system import System
 from asteroid.losses import MixITLossWrapper, multisrc_neg_sisdr
-from asteroid.models import ConvTasNet, DCUNet, DPRNNTasNet
+from asteroid.models import ConvTasNet, DCUNet, DPRNNTasNet, SuDORMRFNet
 from pytorch_lightning.loggers import CSVLogger
 from tiny import (
     HOP,
@@ -35,6 +35,9 @@ MODELS = {
     ),
     "DPRNNTasNet": lambda n: DPRNNTasNet(
         n, bn_chan=16, hid_size=16, chunk_size=20, n_repeats=1, **SHAPES
+    ),
+    "SuDORMRFNet": lambda n: SuDORMRFNet(
+        n, bn_chan=16, num_blocks=1, upsampling_depth=2, n_filters=32
     ),
     "DCUNet": lambda n: DCUNet(
         "mini", n_src=n, stft_n_filters=256, stft_kernel_size=256, stft_stride=64,
@@ -184,7 +187,14 @@ def test_a_term_of_weight_zero_costs_nothing_and_the_critic_is_not_saved(manifes
     assert not any("critic" in key for key in model.serialize()["state_dict"])
 
 
-def test_scores_and_stems_in_one_batch_beside_mixit(manifest, tmp_path):
+STEM_LOSSES = {
+    "multisrc_neg_sisdr": lambda: multisrc_neg_sisdr,
+    "multi_domain": lambda: ScoreSupervisedLoss({"multi_domain": 1.0}, stft()),
+}
+
+
+@pytest.mark.parametrize("name", STEM_LOSSES)
+def test_scores_and_stems_in_one_batch_beside_mixit(name, manifest, tmp_path):
     """Semi-supervised batches in an unchanged System, and MixIT as a loss of its own beside."""
     torch.manual_seed(0)
     model = MODELS["ConvTasNet"](3)
@@ -192,7 +202,7 @@ def test_scores_and_stems_in_one_batch_beside_mixit(manifest, tmp_path):
         manifest, "train", "both", 1.024, 24, N_FFT, HOP, stem_share=0.5, stem_draw=0.5
     )
     loader = torch.utils.data.DataLoader(data, batch_size=6)
-    loss = SemiSupervisedLoss(loss_of(), multisrc_neg_sisdr, stem_weight=0.05)
+    loss = SemiSupervisedLoss(loss_of(), STEM_LOSSES[name](), stem_weight=0.05)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     trainer = pl.Trainer(
         max_epochs=1, default_root_dir=tmp_path, logger=CSVLogger(tmp_path), accelerator="cpu",
@@ -202,7 +212,8 @@ def test_scores_and_stems_in_one_batch_beside_mixit(manifest, tmp_path):
     assert trainer.global_step == 4
     mixture, targets = next(iter(loader))
     loss.train()(model(mixture), targets)
-    assert {"clip", "stems_loss"} <= set(loss.last_terms)
+    stems = "stems_multi_domain" if name == "multi_domain" else "stems_loss"
+    assert {"clip", stems} <= set(loss.last_terms)
     mixit = MixITLossWrapper(multisrc_neg_sisdr, generalized=False)
     four = MODELS["ConvTasNet"](4)
     mixtures = torch.stack([next(iter(loader))[0][:2], next(iter(loader))[0][2:4]], 1)

@@ -4,9 +4,10 @@ from .callbacks import LogLossTerms, LogValidationSISDR
 from .finetune_system import FineTuneSystem
 from .fronts import SeparatorFront, TranscriptorFront
 from .imitation import TranscriptorSystem, imitate_separation
-from .training import claim_folder, fit, save_model, warmup_cosine
+from .training import Clock, claim_folder, fit, save_model, warmup_cosine
 
 __all__ = [
+    "Clock",
     "FineTuneSystem",
     "LogLossTerms",
     "LogValidationSISDR",

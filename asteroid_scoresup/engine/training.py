@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
 from pathlib import Path
 
 import torch
@@ -19,24 +20,27 @@ from ..data.files import atomic_path, write_json
 logger = logging.getLogger(__name__)
 
 
-def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3):
+def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3, clock=None):
     """Learning rate: linear warm-up, then full, then a cosine down to a hundredth.
 
     Args:
         optimizer (torch.optim.Optimizer): Whose rate.
         n_steps (int): Steps of the whole training.
         warmup (int): Steps of the warm-up.
-        hold (float): Share of the steps before the cosine begins.
+        hold (float): Share of the training before the cosine begins.
+        clock (Clock, optional): Measures the training by its minutes instead of its steps.
 
     Returns:
         torch.optim.lr_scheduler.LambdaLR: To be stepped after every batch.
     """
 
     def factor(step):
-        start = max(warmup, int(hold * n_steps))
-        if step < start:
+        done, start, end = step, max(warmup, int(hold * n_steps)), n_steps
+        if clock is not None:
+            done, start, end = clock.progress, hold, 1.0
+        if step < warmup or done < start:
             return min((step + 1) / max(warmup, 1), 1.0)
-        progress = min((step - start) / max(n_steps - start, 1), 1.0)
+        progress = min((done - start) / max(end - start, 1e-9), 1.0)
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -91,6 +95,43 @@ class BatchSeed(Callback):
         torch.manual_seed(self.seed + number)
 
 
+class Clock(Callback):
+    """Minutes spent in training: loading and updates, without validation and checkpoints.
+
+    They are saved with checkpoints; a run that goes on counts on.
+
+    Args:
+        minutes (float, optional): Training ends, with a validation, after so many.
+    """
+
+    def __init__(self, minutes=None):
+        self.minutes, self.seconds, self.since = minutes, 0.0, None
+
+    @property
+    def progress(self):
+        """float: Share of the minutes that are over."""
+        return min(self.seconds / (60 * self.minutes), 1.0)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        """Starts to count."""
+        self.since = time.monotonic()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        """Counts a batch."""
+        now = time.monotonic()
+        self.seconds, self.since = self.seconds + now - self.since, now
+        if self.minutes and self.progress >= 1:
+            trainer.should_stop = True
+
+    def state_dict(self):
+        """What a checkpoint keeps."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict):
+        """Counts on from a checkpoint."""
+        self.seconds = state_dict["seconds"]
+
+
 def fit(
     system,
     exp_dir,
@@ -102,6 +143,7 @@ def fit(
     devices=1,
     num_nodes=1,
     strategy="auto",
+    clock=None,
 ):
     """Trains a System, or goes on where a killed run stopped; loads the best weights into it.
 
@@ -119,9 +161,11 @@ def fit(
         devices (int): Devices of this node (processes, on a CPU) that train together.
         num_nodes (int): Nodes.
         strategy (str): Lightning's, for example ``ddp``. Every process validates on everything.
+        clock (Clock, optional): One that ends the training after some minutes; `epochs` may be -1.
 
     Returns:
-        dict: ``best_model_path``, ``best_val_loss`` and ``epochs``.
+        dict: ``best_model_path``, ``best_val_loss``, ``epochs``, and minutes of training:
+        ``minutes`` in all and ``best_minutes`` until the best checkpoint.
     """
     exp_dir = Path(exp_dir)
     if precision == "auto":
@@ -135,10 +179,11 @@ def fit(
     # Lightning's `save_last` passes over the epochs that are not among the best. This one comes
     # second, so that its file knows what the first has just chosen.
     newest = ModelCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
+    clock = clock or Clock()
     bar = [] if quiet else [TQDMProgressBar(refresh_rate=10)]
     trainer = Trainer(
         max_epochs=epochs,
-        callbacks=[best, newest, BatchSeed(), *bar, *callbacks],
+        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks],
         logger=CSVLogger(exp_dir, name="logs"),
         default_root_dir=exp_dir,
         gradient_clip_val=gradient_clip,
@@ -172,6 +217,8 @@ def fit(
         "best_model_path": best.best_model_path,
         "best_val_loss": float(best.best_model_score),
         "epochs": trainer.current_epoch,
+        "minutes": clock.seconds / 60,
+        "best_minutes": state["callbacks"].get(clock.state_key, {}).get("seconds", 0.0) / 60,
     }
 
 

@@ -13,6 +13,7 @@ from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
 from .informed import informed_loss
 from .mixture import mixture_loss, sharing_loss
+from .multi_domain import multi_domain_loss, si_sdr_loss
 from .score_wrapper import ScoreSupervisedLoss
 from .semi_supervised import SemiSupervisedLoss
 from .soft_harmonic import soft_harmonic_loss
@@ -40,12 +41,14 @@ __all__ = [
     "interference_transcriptor_loss",
     "isolated_rolls",
     "mixture_loss",
+    "multi_domain_loss",
     "remix",
     "remix_order",
     "remix_separator_loss",
     "remix_transcriptor_loss",
     "separated_transcription_loss",
     "sharing_loss",
+    "si_sdr_loss",
     "soft_harmonic_loss",
     "stem_loss",
     "stem_share_loss",

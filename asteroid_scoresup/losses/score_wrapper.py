@@ -13,6 +13,7 @@ from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import harmonic_mixture_loss
 from .mixture import sharing_loss
+from .multi_domain import multi_domain_loss, si_sdr_loss
 from .stems import stem_loss, stem_share_loss
 from .transcription import separated_transcription_loss
 
@@ -26,7 +27,12 @@ TERMS = (
     "informed",
     "stems",
     "stem_shares",
+    "si_sdr",
+    "multi_domain",
 )
+#: Those that compare with stems, and those of them that need waveforms.
+STEM_TERMS = {"stems", "stem_shares", "si_sdr", "multi_domain"}
+WAVEFORM_TERMS = {"si_sdr", "multi_domain"}
 
 
 class ScoreSupervisedLoss(nn.Module):
@@ -47,7 +53,8 @@ class ScoreSupervisedLoss(nn.Module):
     Args:
         weights (dict): Weight per term; terms with weight 0 or left out are not computed. Terms:
             ``transcription``, ``clip``, ``frame``, ``harmonic``, ``soft_harmonic``, ``informed``
-            and, for the supervised upper bound, ``stems`` and ``stem_shares``.
+            and, where there are stems, ``stems``, ``stem_shares`` and, for models that give
+            waveforms, ``si_sdr`` and ``multi_domain`` (X-UMX).
         stft (STFT): The STFT of the critic, and of the rolls in the targets.
         critic (SpectrogramModel, optional): Transcriptor or activity classifier; needed by
             ``transcription``.
@@ -147,7 +154,7 @@ class ScoreSupervisedLoss(nn.Module):
     def terms(self, est_targets, targets):
         """The unweighted terms, as a dict of scalars."""
         mixture, sources = self.spectrograms(est_targets, targets)
-        self._check(sources, targets)
+        self._check(sources, targets, isinstance(est_targets, torch.Tensor))
         roll, sounding, residual = targets["roll"], targets["sounding"], self.residual
         if self.has_residual:
             # The residual may always sound, and anywhere.
@@ -161,12 +168,18 @@ class ScoreSupervisedLoss(nn.Module):
                 share = torch.cat([share, (1 - share.sum(1, keepdim=True)).clamp(min=0)], 1)
             return sharing_loss(sources, mixture, share, sounding, residual=residual)
 
-        def stems():
+        def references():
             waveforms = targets["sources"]
             if self.has_residual:
                 rest = targets["mixture"] - waveforms.sum(1)
                 waveforms = torch.cat([waveforms, rest.unsqueeze(1)], 1)
-            return self._magnitudes(waveforms)
+            return waveforms
+
+        def stems():
+            return self._magnitudes(references())
+
+        def plain_magnitude(wav):
+            return self.stft.magnitude(self.stft(wav)) / self.stft.scale
 
         compute = {
             "transcription": lambda: separated_transcription_loss(
@@ -181,10 +194,14 @@ class ScoreSupervisedLoss(nn.Module):
             "informed": lambda: shared_out(targets["share"]),
             "stems": lambda: stem_loss(sources, stems(), mixture),
             "stem_shares": lambda: stem_share_loss(sources, stems(), mixture, sounding, residual),
+            "si_sdr": lambda: si_sdr_loss(est_targets, references()),
+            "multi_domain": lambda: multi_domain_loss(
+                est_targets, references(), targets["mixture"], plain_magnitude
+            ),
         }
         return {name: compute[name]() for name in self.weights}
 
-    def _check(self, sources, targets):
+    def _check(self, sources, targets, has_waveforms):
         wanted = (len(sources), sources.shape[1] - self.has_residual, sources.shape[-1])
         for name in ("roll", "sounding"):
             batch, n_src, *_, frames = targets[name].shape if name in targets else wanted
@@ -198,7 +215,12 @@ class ScoreSupervisedLoss(nn.Module):
             raise ValueError(
                 "The informed term needs targets['share']: give the dataset shares=InformedShares."
             )
-        if {"stems", "stem_shares"} & set(self.weights) and "sources" not in targets:
+        if WAVEFORM_TERMS & set(self.weights) and not has_waveforms:
+            raise ValueError(
+                f"The terms {sorted(WAVEFORM_TERMS)} need waveforms, and this model gives "
+                "magnitudes: use stems or stem_shares."
+            )
+        if STEM_TERMS & set(self.weights) and "sources" not in targets:
             raise ValueError(
                 "The terms of stems need targets['sources']: make the dataset with targets='both'."
             )

@@ -1,20 +1,26 @@
 """The networks: separator, transcriptor and activity classifier, and the STFT they share."""
 
 from .activity_classifier import ActivityClassifier
+from .open_unmix import OpenUnmixNet
 from .package import pack, unpack
 from .score_transcriptor import ScoreTranscriptor
-from .spectrogram_model import SpectrogramModel, load_package
+from .source_model import SourceModel, load_package
+from .spectrogram_model import SpectrogramModel
 from .stft import NOMINAL_RMS, STFT, Spectrograms
 from .tcn_separator import TCNSeparator
+from .waveform_separator import WaveformSeparator
 
 __all__ = [
     "NOMINAL_RMS",
     "STFT",
     "ActivityClassifier",
+    "OpenUnmixNet",
     "ScoreTranscriptor",
+    "SourceModel",
     "SpectrogramModel",
     "Spectrograms",
     "TCNSeparator",
+    "WaveformSeparator",
     "load_package",
     "pack",
     "unpack",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .score_transcriptor import ScoreTranscriptor
-from .spectrogram_model import load_package
+from .source_model import load_package
 from .tcn_separator import TCNSeparator
 
 #: Key of the transcriptor's package within that of the separator.

@@ -31,6 +31,7 @@ from tiny import (
 
 from asteroid_scoresup.data import Manifest, SlakhDataset
 from asteroid_scoresup.engine import (
+    Clock,
     LogLossTerms,
     LogValidationSISDR,
     claim_folder,
@@ -67,6 +68,18 @@ def test_learning_rate(n_steps, warmup, hold):
         optimizer.step()
         schedule.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.02)
+
+
+def test_learning_rate_by_the_clock():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    clock = Clock(minutes=10)
+    schedule = warmup_cosine(optimizer, n_steps=7, warmup=2, hold=0.25, clock=clock)
+    for seconds, expected in [
+        (0, 1.0), (60, 2.0), (120, 2.0), (150, 2.0), (375, 1.01), (600, 0.02), (700, 0.02)
+    ]:  # fmt: skip
+        clock.seconds = seconds
+        schedule.step(0 if seconds == 0 else max(seconds // 60, 1))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected), seconds
 
 
 # ---------------------------------------------------------------- the folder
@@ -169,7 +182,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
     assert whole["lr_schedulers"] == parts["lr_schedulers"] != []
 
 
-@pytest.mark.parametrize("build", [step_two, three_with_aml])
+@pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
 def test_a_run_killed_in_the_middle_goes_on_from_its_last_checkpoint(manifest, tmp_path, build):
     whole = run(build, manifest, tmp_path / "whole", 3)
     with pytest.raises(Killed):
@@ -373,3 +386,37 @@ def test_where_validation_songs_have_stems_they_are_looked_at_and_choose_nothing
     assert last[0][0] == last[1][0] and not differing(last[0][1], last[1][1])
     stems = [path for path in opened if "references" in path]
     assert stems and all("validation" in path for path in stems)
+
+
+# ---------------------------------------------------------------- a budget of minutes
+
+
+class Slow(Scripted):
+    """Its updates take a second by a clock that the test turns."""
+
+    losses = (5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.4, 0.3, 0.2)
+    now = 0.0
+
+    def training_step(self, batch, batch_nb):
+        Slow.now += 1.0
+        return super().training_step(batch, batch_nb)
+
+    def validation_step(self, batch, batch_nb):
+        Slow.now += 100.0
+        super().validation_step(batch, batch_nb)
+
+
+def test_training_ends_after_its_minutes_and_counts_on(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("asteroid_scoresup.engine.training.time.monotonic", lambda: Slow.now)
+    # Two updates an epoch: five seconds are over in the third one. Validation does not count.
+    system = Slow(manifest)
+    best = fit(system, tmp_path, -1, quiet=True, clock=Clock(5 / 60))
+    assert system.model.weight.item() == 5.0
+    assert best["minutes"] == best["best_minutes"] == pytest.approx(5 / 60)
+    # With more minutes it goes on where it stopped.
+    again = Slow(manifest)
+    best = fit(again, tmp_path, -1, quiet=True, clock=Clock(8 / 60))
+    assert again.model.weight.item() == 8.0 and best["minutes"] == pytest.approx(8 / 60)
+    # Without a limit the minutes are told all the same.
+    free = fit(Slow(manifest), tmp_path / "free", 2, quiet=True)
+    assert free["minutes"] == pytest.approx(4 / 60) and free["epochs"] == 2

@@ -15,8 +15,10 @@ from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.models import (
     ActivityClassifier,
     ScoreTranscriptor,
+    SourceModel,
     SpectrogramModel,
     TCNSeparator,
+    WaveformSeparator,
     load_package,
 )
 
@@ -25,10 +27,16 @@ def classifier():
     return ActivityClassifier(NAMES, **NET)
 
 
+def convtasnet():
+    small = dict(n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
+    return WaveformSeparator(NAMES, "ConvTasNet", small, RATE)
+
+
 BUILDERS = [
     lambda: separator(mask_act="softmax", norm_type="bN", conv_kernel_size=5),
     transcriptor,
     classifier,
+    convtasnet,
 ]
 
 
@@ -40,7 +48,7 @@ def warm(model):
 
 
 @pytest.mark.parametrize("build", BUILDERS)
-@pytest.mark.parametrize("through", [SpectrogramModel, BaseModel, None])
+@pytest.mark.parametrize("through", [SourceModel, BaseModel, None])
 @pytest.mark.parametrize("source", ["file", "path", "dict"])
 def test_saved_and_restored(tmp_path, build, through, source):
     model = warm(build())
@@ -110,7 +118,7 @@ def test_save_model_adds_facts_and_leaves_no_temporary_file(tmp_path):
 
 def test_importing_again_registers_nothing_twice():
     importlib.reload(asteroid_scoresup)
-    for name in ("TCNSeparator", "ScoreTranscriptor", "ActivityClassifier"):
+    for name in ("TCNSeparator", "ScoreTranscriptor", "ActivityClassifier", "WaveformSeparator"):
         assert asteroid.models.get(name).__name__ == name
 
 
@@ -142,8 +150,10 @@ def test_another_kind_of_model_is_refused():
     with pytest.raises(ValueError, match="holds a ActivityClassifier, expected a ScoreTranscri"):
         ScoreTranscriptor.from_pretrained(classifier().serialize())
     other = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
-    with pytest.raises(ValueError, match="holds a ConvTasNet, which is no model of ours"):
+    with pytest.raises(ValueError, match="holds a ConvTasNet, which is no SpectrogramModel"):
         SpectrogramModel.from_pretrained(other.serialize())
+    with pytest.raises(ValueError, match="holds a WaveformSeparator, which is no SpectrogramMod"):
+        SpectrogramModel.from_pretrained(convtasnet().serialize())
 
 
 def test_load_state_dict_is_strict_about_everything_but_the_stft():

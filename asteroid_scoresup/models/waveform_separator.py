@@ -1,0 +1,76 @@
+"""Any waveform model of Asteroid as a separator of named classes."""
+
+from __future__ import annotations
+
+import copy
+
+import asteroid.models
+
+from .open_unmix import OpenUnmixNet
+from .source_model import SourceModel
+
+
+class WaveformSeparator(SourceModel):
+    r"""A model of Asteroid's, with names for its outputs and one level for its inputs.
+
+    What `ConvTasNet` and the others lack beside our separator: they know neither which output is
+    the bass nor how loud their training data were. Training goes through :attr:`net`, the model
+    as Asteroid has it.
+
+    Args:
+        sources (sequence of str): Names of the classes, in order.
+        model (str): Name of a model that :func:`asteroid.models.get` knows and that takes `n_src`
+            and `sample_rate`, such as ``"ConvTasNet"``, ``"DPRNNTasNet"``, ``"SuDORMRFNet"``,
+            ``"DCUNet"``; or ``"OpenUnmix"``, see
+            :class:`~asteroid_scoresup.models.open_unmix.OpenUnmixNet`.
+        model_args (dict, optional): Its other arguments, plain types. Default: those that Asteroid
+            has, which for ConvTasNet are those of its librimix recipe.
+        sample_rate (float): Sample rate, in Hz.
+
+    Shape:
+        - input: :math:`(time)`, :math:`(batch, time)` or :math:`(batch, 1, time)`
+        - output: :math:`(n\_src, time)` or :math:`(batch, n\_src, time)`
+
+    Raises:
+        ValueError: if Asteroid has no such model.
+
+    Examples
+        >>> import torch
+        >>> small = {"n_filters": 16, "n_blocks": 2, "n_repeats": 1, "bn_chan": 8, "hid_chan": 8}
+        >>> model = WaveformSeparator(["bass", "piano"], "ConvTasNet", small)
+        >>> model(torch.randn(8000)).shape
+        torch.Size([2, 8000])
+    """
+
+    def __init__(self, sources, model="ConvTasNet", model_args=None, sample_rate=16000):
+        super().__init__(sources, sample_rate)
+        self.model, self.model_args = model, copy.deepcopy(dict(model_args or {}))
+        try:
+            build = OpenUnmixNet if model == "OpenUnmix" else asteroid.models.get(model)
+        except ValueError:
+            raise ValueError(
+                f"Asteroid has no model {model!r}: use ConvTasNet, another class of "
+                "asteroid.models, or OpenUnmix."
+            ) from None
+        self.net = build(n_src=len(self.sources), sample_rate=sample_rate, **self.model_args)
+
+    def forward(self, wav, level=None):
+        r"""Separates waveforms; the estimates are at the level of the mixture.
+
+        Args:
+            wav (:class:`torch.Tensor`): Mixtures.
+            level (float or :class:`torch.Tensor`, optional): RMS of the whole recording that the
+                clip is a part of. Default: the RMS of the clip.
+        """
+        scaled, gain = self.normalize(self.as_batch(wav), level)
+        estimates = self.net(scaled) / gain.unsqueeze(-1)
+        return estimates[0] if wav.ndim == 1 else estimates
+
+    def get_model_args(self):
+        """Arguments to build the model again; plain Python types only."""
+        return {
+            "sources": list(self.sources),
+            "model": self.model,
+            "model_args": copy.deepcopy(self.model_args),
+            "sample_rate": self.sample_rate,
+        }
