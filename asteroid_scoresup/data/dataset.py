@@ -302,14 +302,17 @@ def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
     Returns:
         :class:`torch.Tensor`: As `signals`, at about the same level.
     """
-    length = signals.shape[-1]
-    # Room for the response to ring out, or the end of the signal would return at its beginning.
-    padded = 2 * next_fast_len((length + int(sample_rate) // 8 + 1) // 2, real=True)
-    frequency = np.fft.rfftfreq(padded, 1 / sample_rate).clip(min=40)
+    length, taps = signals.shape[-1], 2 * next_fast_len(int(sample_rate) // 2, real=True)
+    frequency = np.fft.rfftfreq(taps, 1 / sample_rate).clip(min=40)
     bands = np.geomspace(40, sample_rate / 2, n_bands)
     gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
-    response = torch.from_numpy(minimum_phase(10 ** (gains_db / 20)).astype(np.complex64))
-    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * response, n=padded)[..., :length]
+    # The response is found at a second's length, and is over in a fraction of that.
+    impulse = np.fft.irfft(minimum_phase(10 ** (gains_db / 20)), n=taps).astype(np.float32)
+    impulse = torch.from_numpy(impulse[: int(sample_rate) // 8])
+    # Room for it to ring out, or the end of the signal would return at its beginning.
+    padded = next_fast_len(length + len(impulse), real=True)
+    spectrum = torch.fft.rfft(signals, n=padded) * torch.fft.rfft(impulse, n=padded)
+    return torch.fft.irfft(spectrum, n=padded)[..., :length]
 
 
 def minimum_phase(gains):

@@ -17,17 +17,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE
 from .files import read_json, write_json
+from .pool import in_processes
 from .render import default_soundfont, resolve_renderer, soundfont_presets
 from .slakh import GENERATOR, MIDI_SUFFIXES
 from .slakh_writer import FIRST_NUMBER, LAST_NUMBER, TrackJob, make_track
@@ -114,7 +111,6 @@ def synthesize(
         "test": n_test,
         "test_unseen": n_test_unseen,
     }
-    jobs = _cores() if jobs is None else jobs
     variety = {
         "level_spread": float(level_spread),
         "colour_db": float(colour_db),
@@ -182,7 +178,7 @@ def synthesize(
     _prepare_folder(out_dir, settings, [Path(job.folder) for job in todo], overwrite)
     missing = [job for job in todo if not Path(job.folder).is_dir()]
     skipped = {}
-    for job, reason in _run(missing, jobs, quiet):
+    for job, reason in in_processes(make_track, missing, jobs, "synthesize", not quiet):
         if reason:
             skipped[job.midi_name] = reason
     tracks = {split: 0 for split in FIRST_NUMBER}
@@ -244,13 +240,6 @@ def _split_files(files, fractions, seed):
     return songs
 
 
-def _cores():
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS, not on Windows
-        return os.cpu_count() or 1
-
-
 def _plain(value):
     return {key: list(item) for key, item in value.items()}
 
@@ -268,7 +257,7 @@ def _check_options(
         "seed": (seed, seed >= 0, "a whole number from 0"),
         "others": (others, others >= 0, "a whole number from 0"),
         "sample_rate": (sample_rate, 4000 <= sample_rate <= 192000, "4000 to 192000 Hz"),
-        "jobs": (jobs, jobs >= 1, "at least 1"),
+        "jobs": (jobs, jobs is None or jobs >= 1, "at least 1"),
         "max_seconds": (max_seconds, max_seconds is None or max_seconds >= 1, "at least 1"),
     }
     for name in ("level_spread", "colour_db"):
@@ -351,41 +340,3 @@ def _is_ours(folder):
             return any(line.strip() == f"generator: {GENERATOR}" for line in file)
     except OSError:
         return False
-
-
-def _one_thread():
-    # One process a core, one thread a process. Sums also depend on the number of threads.
-    torch.set_num_threads(1)
-
-
-def _run(todo, jobs, quiet):
-    """Makes tracks; yields (job, reason why it was skipped or None) as they are done."""
-    if not todo:
-        return
-    bar = tqdm(total=len(todo), desc="Synthesizing", unit="song", disable=quiet)
-    if jobs == 1 or len(todo) == 1:
-        threads = torch.get_num_threads()
-        _one_thread()
-        try:
-            for job in todo:
-                yield job, make_track(job)
-                bar.update()
-        finally:
-            torch.set_num_threads(threads)
-            bar.close()
-        return
-    with ProcessPoolExecutor(min(jobs, len(todo)), initializer=_one_thread) as pool:
-        futures = {pool.submit(make_track, job): job for job in todo}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-                bar.update()
-        except BrokenProcessPool:
-            raise OSError(
-                "a process died while making songs, perhaps for want of memory: try fewer --jobs."
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-        finally:
-            bar.close()
