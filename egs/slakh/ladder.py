@@ -110,7 +110,8 @@ def chosen_rows(args, ladder):
     wanted = {row for row in rows if re.search(args.rows, row)}
     if not wanted:
         raise SystemExit(f"--rows {args.rows} finds none of: {'; '.join(rows)}.")
-    wanted |= {rows[row]["start"] for row in wanted if "start" in rows[row]}
+    for key in ("critic_of", "start"):
+        wanted |= {rows[row][key] for row in wanted if key in rows[row]}
     return {row: how for row, how in rows.items() if row in wanted}
 
 
@@ -133,7 +134,7 @@ def plan(args, conf, ladder):
 
     rows = chosen_rows(args, ladder)
     critics = {}
-    for name in dict.fromkeys(["transcriptor", *(how["critic"] for how in rows.values())]):
+    for name in dict.fromkeys(how["critic"] for how in rows.values()):
         critic, folder = ladder["critics"][name], exp_dir / name
         command = ["train_transcriptor.py", "--exp_dir", folder, *flags(critic["options"])]
         seconds = critic["cost"] * conf["t_epochs"] * conf["t_steps"] + STARTING
@@ -155,7 +156,10 @@ def plan(args, conf, ladder):
             if seed >= how.get("seeds", args.seeds):
                 continue
             folder = exp_dir / f"seed{seed}" / slug(row)
-            critic = critics[how["critic"]]
+            critic, heard = critics[how["critic"]], best(critics[how["critic"]])
+            if "critic_of" in how:
+                critic = made[how["critic_of"]]
+                heard = critic.folder / "best_transcriptor.pth"
             own = [*flags(how["options"]), *extra, *common, "--seed", seed]
             steps, needs, reader = updates, [critic], []
             if how["train"] == "finetune":
@@ -164,17 +168,18 @@ def plan(args, conf, ladder):
                     start, steps = made[how["start"]], fine
                     command += ["--separator", best(start)]
                     needs.append(start)
-                command += ["--transcriptor", best(critic), *own]
+                command += ["--transcriptor", heard, *own]
                 if "start" not in how:
                     command += ["--f_epochs", steps // conf["f_steps"]]
                 reader = ["--transcriptor", folder / "best_transcriptor.pth"]
             else:
                 steps -= fine if how.get("shorter") else 0
-                command = ["train_separator.py", "--exp_dir", folder, "--critic", best(critic)]
+                command = ["train_separator.py", "--exp_dir", folder, "--critic", heard]
                 command += [*own, "--s_epochs", steps // conf["s_steps"]]
             models = ["--separator", folder / "best_model.pth", *reader]
             scored = scoring(folder, row, seed, *models)
-            seconds = how["cost"] * steps + STARTING + SCORING[how["train"]]
+            training = 60 * conf["s_minutes"] or how["cost"] * steps
+            seconds = training + STARTING + SCORING[how["train"]]
             made[row] = Job(f"{row}, seed {seed}", folder, seconds, command, scored, needs)
         jobs += made.values()
     return jobs

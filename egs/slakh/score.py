@@ -16,7 +16,7 @@ from asteroid_scoresup.inference.evaluate import (
     score_transcription,
 )
 from asteroid_scoresup.metrics import summarise, tidy, to_results
-from asteroid_scoresup.models import STFT, ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.models import STFT, ScoreTranscriptor
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--row", required=True, help="name of the row")
@@ -52,7 +52,7 @@ def score(args, name, manifest, split, separators, transcriptor):
 def main(conf, args):
     separators, transcriptor = {}, None
     if args.separator:
-        separators[args.row] = TCNSeparator.from_pretrained(args.separator)
+        separators[args.row] = settings.read_separator(args.separator)
     if args.transcriptor:
         model = ScoreTranscriptor.from_pretrained(args.transcriptor)
         transcriptor = model, fit_decoding(Manifest.load(args.data_dir), model)

@@ -1,6 +1,7 @@
 """Step 2: trains the separator against the frozen critic, or on stems for the upper bound."""
 
 import argparse
+import itertools
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from local import settings
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
+    Clock,
     LogLossTerms,
     LogValidationSISDR,
     SeparatorFront,
@@ -17,13 +19,16 @@ from asteroid_scoresup.engine import (
     warmup_cosine,
 )
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
-from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel, TCNSeparator
+from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
 
+MODELS = ["tcn", "ConvTasNet", "OpenUnmix"]
 SUPERVISION = ["score", "activity", "stems", "semi"]
+STATISTICS = 20  # batches from which Open-Unmix learns mean and scale of its input
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="score", choices=SUPERVISION)
 parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
+parser.add_argument("--model", default="tcn", choices=MODELS, help="ours, or one to compare with")
 parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 
@@ -37,14 +42,12 @@ def main(conf, args):
             f"--supervision {args.supervision} does not go with {args.critic}, which holds "
             f"a {type(critic).__name__}."
         )
-    separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
-    if args.start_from_transcriptor:
-        separator.load_trunk(critic)
+    separator = settings.build_separator(args, manifest, critic)
 
     def loss_of(weights):
         return ScoreSupervisedLoss(
             weights,
-            separator.stft,
+            critic.stft,
             critic if "transcription" in weights else None,
             settings.templates(args, manifest.sample_rate),
             args.classes_heard,
@@ -59,9 +62,14 @@ def main(conf, args):
         loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
     train, validation = settings.loaders(args, args.s_steps, args.s_batch_size, weights=weights)
     optimizer = torch.optim.Adam(separator.parameters(), lr=args.s_lr)
-    schedule = warmup_cosine(optimizer, args.s_epochs * args.s_steps, args.warmup_steps)
+    clock = Clock(args.s_minutes) if args.s_minutes else None
+    n_steps = args.s_epochs * args.s_steps
+    schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
+    if args.model == "OpenUnmix":
+        mixtures = (wav for wav, _ in train)
+        separator.net.fit_input(itertools.islice(mixtures, STATISTICS))
     system = System(
-        SeparatorFront(separator),
+        SeparatorFront(separator) if args.model == "tcn" else separator.net,
         optimizer,
         loss,
         train,
@@ -72,13 +80,15 @@ def main(conf, args):
     best = fit(
         system,
         args.exp_dir,
-        args.s_epochs,
+        -1 if clock else args.s_epochs,
+        clock=clock,
         callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )
     save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
-    print(f"TCNSeparator ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
+    kind = type(separator).__name__
+    print(f"{kind} ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":

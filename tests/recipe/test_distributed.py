@@ -54,3 +54,13 @@ def test_two_processes_are_one_with_twice_the_batch(inputs, tmp_path):
     ]
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=0.05, atol=5e-3)
+
+
+def test_a_waveform_model_trains_in_two_processes(inputs, tmp_path):
+    """ConvTasNet leaves weights without gradients, which plain ddp refuses."""
+    model = ["--model", "ConvTasNet", "--s_lr", 0.001, "--s_steps", 2]
+    alone = train(inputs, tmp_path / "one", *model, "--s_batch_size", 4)
+    pair = ["--devices", 2, "--strategy", "ddp_find_unused_parameters_true"]
+    together = train(inputs, tmp_path / "two", *model, "--s_batch_size", 2, *pair)
+    assert len(alone) == len(together) == 2
+    assert together == pytest.approx(alone, rel=1e-2)

@@ -247,3 +247,26 @@ def test_the_command_prepares_trains_and_publishes(data, tmp_path):
     assert "isolated c" in set(pd.read_csv(tmp_path / "numbers.csv").row)
     assert (tmp_path / "d" / "main" / "prepared" / "manifest.json").is_file()
     assert (tmp_path / "e" / "seed0" / "isolated_c" / "best_model.pth").is_file()
+
+
+def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
+    opts = TINY + " --s_minutes 0.02"
+    given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
+    given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts]
+    rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
+    status, output = run("ladder.py", *given, "--rows", f"^({'|'.join(rows)})$")
+    assert status == 0, output
+    status, output = run("baselines.py", tmp_path, "--repeats", 1)
+    assert status == 0, output
+    assert (tmp_path / "baselines.md").read_text() in output
+    frame = pd.read_csv(tmp_path / "baselines.csv")
+    means = frame[frame.instrument == "mean"].pivot_table("value", "row", "metric")
+    assert list(frame.columns) == ["row", "seed", "test_set", "instrument", "metric", "value"]
+    oracles = {"input mixture", "score oracle", "ideal ratio mask"}
+    assert oracles <= set(means.index) and set(rows) <= set(means.index)
+    trained = means.loc[rows]
+    assert (trained.training_minutes > 0.02).all() and (trained.updates >= 1).all()
+    assert (trained[["times_real_time", "peak_mib", "si_sdr_i"]].notna()).all(axis=None)
+    size = trained.million_parameters
+    assert size["ConvTasNet, score-supervised"] == pytest.approx(5.1, abs=0.1)
+    assert size["Open-Unmix, supervised"] > size["ours, score-supervised"]

@@ -13,10 +13,16 @@ from asteroid.utils import parse_args_as_dict, prepare_parser_from_dict
 
 from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
 from asteroid_scoresup.engine import claim_folder
+from asteroid_scoresup.models import SourceModel, TCNSeparator, WaveformSeparator
 from asteroid_scoresup.score import HarmonicTemplates
 
 HERE = Path(__file__).parent
-STEM_LOSSES = {"magnitudes": ("stems", 1.0), "shares": ("stem_shares", None)}
+STEM_LOSSES = {
+    "magnitudes": ("stems", 1.0),
+    "shares": ("stem_shares", None),
+    "si_sdr": ("si_sdr", 1.0),
+    "multi_domain": ("multi_domain", 1.0),
+}
 MIXTURE_LOSSES = {
     "clip": ("clip", "clip_weight"),
     "frame": ("frame", "frame_weight"),
@@ -74,13 +80,39 @@ def claim(conf, args, manifest, *sections, inputs=()):
 
 def require_same(model, args, manifest):
     """A model from a file must hear what the data and the settings say."""
-    found = (model.sources, model.sample_rate, model.stft.n_fft, model.stft.hop_length)
-    wanted = (list(manifest.names), manifest.sample_rate, args.n_fft, args.hop_length)
+    found = [model.sources, model.sample_rate]
+    wanted = [list(manifest.names), manifest.sample_rate]
+    what = "classes, Hz"
+    if not isinstance(model, WaveformSeparator):
+        found += [model.stft.n_fft, model.stft.hop_length]
+        wanted += [args.n_fft, args.hop_length]
+        what += ", n_fft, hop"
     if found != wanted:
         raise SystemExit(
-            f"The {type(model).__name__} is for (classes, Hz, n_fft, hop) = {found}, data and "
-            f"settings have {wanted}."
+            f"The {type(model).__name__} is for ({what}) = {tuple(found)}, data and settings have "
+            f"{tuple(wanted)}."
         )
+
+
+def read_separator(path):
+    """A separator of any kind from its model file."""
+    model = SourceModel.from_pretrained(path)
+    if not isinstance(model, (TCNSeparator, WaveformSeparator)):
+        raise SystemExit(f"{path} holds a {type(model).__name__}, which is no separator.")
+    return model
+
+
+def build_separator(args, manifest, critic=None):
+    """The separator that ``--model`` names; ours starts from the trunk of the critic."""
+    if args.model != "tcn":
+        sizes = {}
+        if args.model == "OpenUnmix":
+            sizes = {"n_fft": args.n_fft, "hop_length": args.hop_length}
+        return WaveformSeparator(manifest.names, args.model, sizes, manifest.sample_rate)
+    separator = TCNSeparator(mask_act=args.mask_act, **network(args))
+    if critic is not None and args.start_from_transcriptor:
+        separator.load_trunk(critic)
+    return separator
 
 
 def mixture_weights(args):

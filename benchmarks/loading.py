@@ -1,0 +1,256 @@
+"""The data path: segments per second from the prepared form, and where the time goes.
+
+    python benchmarks/loading.py                          synthesizes six songs first
+    python benchmarks/loading.py --slakh_dir DIR          songs in Slakh's format (some are enough)
+
+Compares the prepared form, through the DataLoader with 0, 1, 2, … workers, with reading the same
+segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and pretty_midi. Then
+takes an item apart; then asks whether a segment costs more from a long track, or from one of many
+(sparse files: silence of any length costs no disk). Prints tables and one line of JSON.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import soundfile as sf
+import soxr
+import torch
+from cases import report
+
+from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
+from asteroid_scoresup.data.dataset import equalize
+from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
+from asteroid_scoresup.data.prepare import prepare
+from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
+from asteroid_scoresup.data.synthesize import synthesize
+from asteroid_scoresup.score import Notes, piano_roll, sounding_roll
+
+RATE, SEGMENT, HOP, BATCH = 16000, 4.096, 512, 8
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format, 44.1 kHz FLAC")
+parser.add_argument("--workers", default="0,1,2")
+parser.add_argument("--segments", type=int, default=160, help="segments of a timed run")
+parser.add_argument("--repeats", type=int, default=3)
+parser.add_argument("--out", default="", help="file for the numbers, as JSON")
+
+
+class Straight(torch.utils.data.Dataset):
+    """Segments straight from a Slakh folder: what a loader does that prepares nothing."""
+
+    def __init__(self, folders, n_segments, seed=0):
+        self.classes, self.songs = ClassMap.parse(DEFAULT_CLASSES), []
+        self.n_segments, self.seed = n_segments, seed
+        for folder in folders:
+            stems = []
+            for stem in read_slakh_track(folder.path).stems:
+                source = self.classes.index_of(stem.program, stem.inst_class)
+                if source is not None and stem.audio and stem.midi:
+                    stems.append((stem.audio, stem.midi, source))
+            if stems:
+                self.songs.append(stems)
+
+    def __len__(self):
+        return self.n_segments
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng([self.seed, index])
+        stems = self.songs[rng.integers(len(self.songs))]
+        info = sf.info(stems[0][0])
+        length = round(SEGMENT * info.samplerate)
+        start = int(rng.integers(max(info.frames - length, 1)))
+        mixture, tables = np.zeros(length, dtype=np.float32), []
+        for audio, midi, source in stems:
+            with sf.SoundFile(audio) as stream:
+                stream.seek(min(start, stream.frames))
+                mixture += stream.read(length, dtype="float32", fill_value=0.0)
+            for instrument in pretty_midi.PrettyMIDI(str(midi)).instruments:
+                notes = instrument.notes
+                tables.append(
+                    Notes([n.start for n in notes], [n.end for n in notes],
+                          [n.pitch for n in notes], [source] * len(notes),
+                          [n.velocity for n in notes])
+                )  # fmt: skip
+        wav = soxr.resample(mixture, info.samplerate, RATE)
+        begin = start / info.samplerate
+        notes = Notes.concatenate(tables).within(begin, begin + SEGMENT, 1.0)
+        size = (len(self.classes.names), len(wav) // HOP + 1, HOP, RATE)
+        targets = {"roll": piano_roll(notes, *size), "sounding": sounding_roll(notes, *size)}
+        return torch.from_numpy(wav), targets
+
+
+def per_second(loader):
+    """Segments per second of a loader, its start-up not counted."""
+    batches = iter(loader)
+    next(batches)
+    start = time.perf_counter()
+    count = sum(len(batch[0]) for batch in batches)
+    return count / (time.perf_counter() - start)
+
+
+def median_of(work, repeats):
+    """The median of what `work` returns."""
+    return statistics.median(work() for _ in range(repeats))
+
+
+def milliseconds(work, times):
+    """Median milliseconds of a call, after one that is not counted."""
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(1000 * (time.perf_counter() - start))
+    return statistics.median(taken)
+
+
+def options(**more):
+    """Arguments of the dataset as the recipe's step 2 has them."""
+    usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34, fade=1.0)
+    return {**usual, "use_velocity": True, **more}
+
+
+def compare(args, manifest, folders):
+    """Prepared form against the Slakh folder, by number of workers."""
+    rows, count = {}, args.segments
+    shares = InformedShares(manifest)
+    shares.fit_all(manifest.select("train"), progress=False)
+    datasets = {
+        "straight from Slakh": Straight(folders, count // 8),
+        "prepared, plain": SlakhDataset(manifest, "train", n_segments=count, segment=SEGMENT),
+        "prepared, gain and equaliser": SlakhDataset(
+            manifest, "train", n_segments=count, **options()
+        ),
+        "prepared, the same and shares": SlakhDataset(
+            manifest, "train", n_segments=count, shares=shares, **options()
+        ),
+    }
+    for workers in map(int, args.workers.split(",")):
+        for name, data in datasets.items():
+
+            def once(data=data, workers=workers):
+                loader = torch.utils.data.DataLoader(data, 2, num_workers=workers)
+                if isinstance(data, SlakhDataset):
+                    loader = make_loader(data, BATCH, workers)
+                return per_second(loader)
+
+            rows[f"{name}, {workers} workers"] = {"segments_per_s": median_of(once, args.repeats)}
+    for name, row in rows.items():
+        straight = rows[f"straight from Slakh, {name.split(', ')[-1]}"]["segments_per_s"]
+        row["audio_s_per_s"] = SEGMENT * row["segments_per_s"]
+        row["times_straight"] = row["segments_per_s"] / straight
+    return rows
+
+
+def take_apart(manifest, folders):
+    """Milliseconds of the parts of an item, and of a batch of rolls made in one go."""
+    track = manifest.select("train")[0]
+    data = SlakhDataset(manifest, "train", n_segments=8, **options())
+    n_samples, n_frames = data.n_samples, data.n_samples // HOP + 1
+    wav = torch.randn(1, n_samples)
+    rng = np.random.default_rng(0)
+    notes = manifest.notes(track).within(0.0, SEGMENT, 1.0)
+    size = (3, n_frames, HOP, RATE)
+    sounding = dict(fade=1.0, use_velocity=True)
+    shares = InformedShares(manifest)
+    items = [data[i] for i in range(BATCH)]
+    straight = Straight(folders, 1)
+    path = manifest.mixture_path(track)
+
+    def batch_of_rolls():
+        # The rolls of a batch at once, as one long class list: what a device could do.
+        tables = [notes.replace(source=notes.source + 3 * k) for k in range(BATCH)]
+        together = Notes.concatenate(tables)
+        piano_roll(together, 3 * BATCH, *size[1:])
+        sounding_roll(together, 3 * BATCH, *size[1:], **sounding)
+
+    parts = {
+        "open, seek, decode": lambda: data._read(path, 5 * RATE, n_samples),
+        "notes of the segment": lambda: manifest.notes(track).within(0.0, SEGMENT, 1.0),
+        "roll": lambda: piano_roll(notes, *size),
+        "roll with sound tails": lambda: sounding_roll(notes, *size, **sounding),
+        "rolls of a batch of 8, item by item": lambda: [
+            (piano_roll(notes, *size), sounding_roll(notes, *size, **sounding))
+            for _ in range(BATCH)
+        ],
+        "rolls of a batch of 8, at once": batch_of_rolls,
+        "random equaliser": lambda: equalize(wav, RATE, 3.0, rng),
+        "informed shares": lambda: shares.read(track, 100, n_frames),
+        "a whole item, without shares": lambda: data[3],
+        "collate a batch of 8": lambda: torch.utils.data.default_collate(items),
+        "an item straight from Slakh": lambda: straight[0],
+    }
+    return {name: {"ms": milliseconds(work, 30)} for name, work in parts.items()}
+
+
+def silent_folder(root, n_tracks, seconds):
+    """A prepared folder of silent tracks in sparse files, each with a note a second."""
+    manifest = Manifest(root, RATE, ClassMap.parse(DEFAULT_CLASSES))
+    n_samples = round(seconds * RATE)
+    onset = np.arange(0, seconds - 1, 1.0)
+    notes = Notes(onset, onset + 0.8, np.full(len(onset), 60), np.arange(len(onset)) % 3,
+                  np.full(len(onset), 100))  # fmt: skip
+    for number in range(n_tracks):
+        track = PreparedTrack(f"T{number:05d}", "train", n_samples, 0.1, {}, [])
+        path = manifest.mixture_path(track)
+        path.parent.mkdir(parents=True)
+        sf.write(path, np.zeros(0, dtype=np.float32), RATE, subtype="FLOAT", format="WAV")
+        head = bytearray(path.read_bytes())
+        place = head.index(b"data")
+        head[place + 4 : place + 8] = (4 * n_samples).to_bytes(4, "little")
+        head[4:8] = (place + 4 * n_samples).to_bytes(4, "little")
+        with open(path, "wb") as stream:
+            stream.write(head[: place + 8])
+            stream.truncate(place + 8 + 4 * n_samples)
+        write_notes(manifest.folder(track) / "notes.csv", notes, manifest.names)
+        manifest.tracks.append(track)
+    manifest.save()
+    return manifest
+
+
+def lengths_and_numbers(args, folder):
+    """Segments per second from short and long tracks, from few and from many."""
+    rows = {}
+    for n_tracks, seconds in ((10, 10.0), (10, 600.0), (2000, 10.0)):
+        manifest = silent_folder(folder / f"{n_tracks}_{seconds:g}", n_tracks, seconds)
+        data = SlakhDataset(manifest, "train", n_segments=args.segments, segment=SEGMENT)
+        assert data.tracks[0].n_samples == len(manifest.read_mixture(data.tracks[0]))
+
+        def once(data=data):
+            return per_second(make_loader(data, BATCH))
+
+        name = f"{n_tracks} tracks of {seconds:g} s"
+        rows[name] = {"segments_per_s": median_of(once, args.repeats)}
+    return rows
+
+
+def main(args):
+    """Runs all three and prints what came out."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        slakh_dir = Path(args.slakh_dir or folder / "slakh")
+        if not args.slakh_dir:
+            synthesize(slakh_dir, n_train=6, n_validation=0, n_test=0, n_test_unseen=0, seconds=60,
+                       renderer="tinysoundfont", quiet=True)  # fmt: skip
+        prepare(slakh_dir, folder / "prepared", check=False, progress=False)
+        manifest = Manifest.load(folder / "prepared")
+        folders = find_slakh_tracks(slakh_dir)
+        rows = compare(args, manifest, folders)
+        parts = take_apart(manifest, folders)
+        tracks = lengths_and_numbers(args, folder)
+    columns = ["segments_per_s", "audio_s_per_s", "times_straight"]
+    facts = {"segment": SEGMENT, "parts": parts, "tracks": tracks}
+    report("part of an item", ["ms"], parts, None)
+    report("tracks", ["segments_per_s"], tracks, None)
+    report("segments", columns, rows, facts, args.out)
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())

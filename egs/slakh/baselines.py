@@ -1,0 +1,100 @@
+"""The table of run_baselines.sh: what ladder.py scored, and size, speed and memory of each model.
+
+Speed and memory come from benchmarks/separation.py: one core, a minute of audio, models in turn.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from ladder import slug
+
+from asteroid_scoresup.data.files import atomic_path
+from asteroid_scoresup.models import load_package
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "separation.py"
+ORACLES = ("input mixture", "score oracle", "score oracle, informed", "ideal ratio mask")
+SECONDS = 60
+COLUMNS = {  # metric, heading, decimals
+    "million_parameters": ("parameters, M", 1),
+    "training_minutes": ("minutes to the best", 1),
+    "updates": ("updates", 0),
+    "times_real_time": ("× real time", 0),
+    "peak_mib": ("peak MiB", 0),
+}
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("exp_dir", help="folder of ladder.py, with results.csv")
+parser.add_argument("--results", default="", help="where the numbers go (exp_dir/baselines.csv)")
+parser.add_argument("--repeats", type=int, default=3, help="runs of each model, for its speed")
+
+
+def measure(models, repeats):
+    """Size, speed and memory of model files, by row."""
+    files = ",".join(f"{slug(row)}={path}" for row, path in models.items())
+    command = [sys.executable, BENCHMARK, "--files", files, "--seconds", SECONDS, "--threads", 1]
+    done = subprocess.run(
+        [str(part) for part in [*command, "--repeats", repeats]],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{BENCHMARK} failed:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])["results"]
+    return {row: found[f"{slug(row)}, {SECONDS} s"] for row in models}
+
+
+def facts(path):
+    """How long a model was trained, from its file and its newest checkpoint."""
+    training = load_package(path)["infos"]["training"]
+    best = load_package(path.parent / "checkpoints" / Path(training["best_model_path"]).name)
+    return {"training_minutes": training["best_minutes"], "updates": best["global_step"]}
+
+
+def markdown(results):
+    """The table, with SI-SDR and its improvement per class and in the mean."""
+    names = [name for name in dict.fromkeys(results.instrument) if name != "mean"]
+    heads = [*(f"{name}, SI-SDRi" for name in names), "mean SI-SDR", "mean SI-SDRi"]
+    heads += [title for title, _ in COLUMNS.values()]
+    lines = [f"| row | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+    means = results.groupby(["row", "instrument", "metric"], sort=False).value.mean()
+
+    def cell(row, instrument, metric, decimals):
+        value = means.get((row, instrument, metric))
+        return "" if value is None else f"{value:.{decimals}f}"
+
+    for row in dict.fromkeys(results.row):
+        cells = [cell(row, name, "si_sdr_i", 1) for name in names]
+        cells += [cell(row, "mean", metric, 1) for metric in ("si_sdr", "si_sdr_i")]
+        cells += [cell(row, "mean", key, decimals) for key, (_, decimals) in COLUMNS.items()]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(args):
+    exp_dir = Path(args.exp_dir)
+    frame = pd.read_csv(exp_dir / "results.csv")
+    frame = frame[frame.metric.isin(["si_sdr", "si_sdr_i"])]
+    rows = [row for row in dict.fromkeys(frame.row) if row not in ORACLES]
+    rows = [row for row in rows if (exp_dir / "seed0" / slug(row) / "best_model.pth").is_file()]
+    models = {row: exp_dir / "seed0" / slug(row) / "best_model.pth" for row in rows}
+    more = []
+    for row, found in measure(models, args.repeats).items():
+        found = {key: found[key] for key in COLUMNS if key in found}
+        for metric, value in {**found, **facts(models[row])}.items():
+            more.append((row, 0, "test", "mean", metric, round(value, 3)))
+    frame = frame[frame.row.isin([*ORACLES, *rows])]
+    frame = pd.concat([frame, pd.DataFrame(more, columns=frame.columns)], ignore_index=True)
+    results = Path(args.results or exp_dir / "baselines.csv")
+    with atomic_path(results) as temporary:
+        frame.to_csv(temporary, index=False)
+    table = markdown(frame)
+    with atomic_path(results.with_suffix(".md")) as temporary:
+        temporary.write_text(table, encoding="utf-8")
+    print(table)
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Ours beside Asteroid's ConvTasNet and Open-Unmix, with stems and with scores, on the same data and
+# for the same minutes: trains and scores what is missing, and prints the table.
+#
+#   bash run_baselines.sh --preset small --minutes 60     a night on two cores
+#   bash run_baselines.sh --preset small --minutes 10     an hour
+#   bash run_baselines.sh --minutes 0                     equal epochs instead: for a GPU
+#
+# Rows that are done are not trained again; a row that was killed goes on from its last checkpoint.
+
+python=python
+preset=small
+# Minutes of training of a row, with one core for each lane; 0: as many epochs as the preset says.
+minutes=60
+# Slakh2100, to train and test on; empty to synthesize songs (those of run_tables.sh).
+slakh_dir=
+# Where the data and the experiments lie. Default: data/<preset>_tables and exp/<preset>_baselines.
+data_dir=
+exp_dir=
+# Where the numbers go. Default: baselines.csv of exp_dir.
+results=
+# Only rows that this regular expression finds.
+rows=
+seeds=1
+lanes=0
+n_jobs=
+dry_run=false
+train_opts=
+
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$recipe/utils/parse_options.sh"
+absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+slakh_dir=$(absolute "$slakh_dir") results=$(absolute "$results")
+data_dir=$(absolute "${data_dir:-$recipe/data/${preset}_tables}")
+exp_dir=$(absolute "${exp_dir:-$recipe/exp/${preset}_baselines}")
+case "$python" in */*) python=$(absolute "$python") ;; esac
+cd "$recipe"
+
+main=$data_dir/main
+dry=()
+if [ "$dry_run" = false ]; then
+  songs=(--synthesize_opts "--seed 1 --invented 0 --varispeed 0")
+  [ -z "$slakh_dir" ] || songs=(--slakh_dir "$slakh_dir" --stage 1)
+  bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
+    "${songs[@]}" --stop_stage 1
+else
+  dry=(--dry_run)
+fi
+"$python" ladder.py --preset "$preset" --train_data "$main/prepared" --tests "test=$main/prepared:test" \
+  --exp_dir "$exp_dir" --groups baselines --rows "$rows" --seeds "$seeds" --lanes "$lanes" \
+  --train_opts "--s_minutes $minutes $train_opts" ${dry[@]+"${dry[@]}"}
+[ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results "$results"}
