@@ -9,7 +9,6 @@ import torch
 
 from asteroid_scoresup.data.pool import in_processes
 
-
 # The processes know no module of the tests, so what they do is told in words.
 PLACE = "(%d, __import__('torch').get_num_threads(), __import__('os').getpid())"
 DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
