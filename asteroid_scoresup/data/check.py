@@ -33,6 +33,8 @@ N_WINDOWS = 3
 MAX_RATE = 16000
 #: Largest offset that is looked for, in seconds.
 MAX_LAG = 1.0
+#: Seconds between notes of the fastest riff that is taken for one.
+SHORTEST_BEAT = 0.14
 #: Offsets up to this are normal (attack times, latency of the renderer), in seconds.
 OFFSET_TOLERANCE = 0.03
 #: Notes that stay so far below the loud notes count as silent, in dB; honest ones reach -25 dB.
@@ -314,6 +316,10 @@ def _find_offset(rises, onsets):
         # By chance alone the highest of 201 lags is one of the few around 0 in 3 % of cases: a few
         # notes are enough to believe in an alignment, but not in an offset.
         confidence = max(confidence, 0.6)
+    around_zero = curve[np.abs(np.arange(len(curve)) - round(MAX_LAG / _HOP)) <= 8]
+    if abs(offset) > SHORTEST_BEAT and around_zero.max() > 0.95 * curve[top]:
+        # Hardly better than no offset at all: in a steady riff every beat is as good as the next.
+        confidence = min(confidence, round(SURE / 2, 3))
     found = round(float(offset), 4) if confidence >= SURE else None
     return {"offset_seconds": found, "offset_confidence": confidence}
 
