@@ -112,6 +112,11 @@ class Clock(Callback):
         """float: Share of the minutes that are over."""
         return min(self.seconds / (60 * self.minutes), 1.0)
 
+    def on_train_start(self, trainer, pl_module):
+        """Ends at once what was at its end when it was stopped."""
+        if self.minutes and self.progress >= 1:
+            trainer.should_stop = True
+
     def on_train_epoch_start(self, trainer, pl_module):
         """Starts to count."""
         self.since = time.monotonic()

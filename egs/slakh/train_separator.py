@@ -34,6 +34,10 @@ parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 def main(conf, args):
     manifest = Manifest.load(args.data_dir)
+    if args.s_minutes and args.devices * args.num_nodes > 1:
+        raise SystemExit(
+            "s_minutes goes by the clock of one process: use s_epochs with several devices."
+        )
     settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
     critic = SpectrogramModel.from_pretrained(args.critic)
     settings.require_same(critic, args, manifest)

@@ -413,6 +413,10 @@ def test_training_ends_after_its_minutes_and_counts_on(manifest, tmp_path, monke
     best = fit(system, tmp_path, -1, quiet=True, clock=Clock(5 / 60))
     assert system.model.weight.item() == 5.0
     assert best["minutes"] == best["best_minutes"] == pytest.approx(5 / 60)
+    # What is at its end stays as it is.
+    again = Slow(manifest)
+    assert fit(again, tmp_path, -1, quiet=True, clock=Clock(5 / 60)) == best
+    assert again.model.weight.item() == 5.0
     # With more minutes it goes on where it stopped.
     again = Slow(manifest)
     best = fit(again, tmp_path, -1, quiet=True, clock=Clock(8 / 60))

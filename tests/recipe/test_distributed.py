@@ -56,6 +56,11 @@ def test_two_processes_are_one_with_twice_the_batch(inputs, tmp_path):
         torch.testing.assert_close(states[1][key], value, rtol=0.05, atol=5e-3)
 
 
+def test_minutes_go_by_one_clock(inputs, tmp_path):
+    with pytest.raises(AssertionError, match="s_minutes goes by the clock of one process"):
+        train(inputs, tmp_path, "--s_minutes", 1, "--devices", 2)
+
+
 def test_a_waveform_model_trains_in_two_processes(inputs, tmp_path):
     """ConvTasNet leaves weights without gradients, which plain ddp refuses."""
     model = ["--model", "ConvTasNet", "--s_lr", 0.001, "--s_steps", 2]
