@@ -7,6 +7,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -39,6 +40,18 @@ def run_in_turn(script, cases, options, repeats):
         for case, found in runs.items()
         if found
     }
+
+
+def product_speed(size=1536, repeats=10):
+    """Multiplications and additions per second of a large fp32 matrix product."""
+    one, other = torch.randn(size, size), torch.randn(size, size)
+    torch.mm(one, other)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(one, other)
+        seconds.append(time.perf_counter() - start)
+    return 2 * size**3 / min(seconds)
 
 
 def machine():

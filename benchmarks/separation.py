@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import peak_mib, report, run_in_turn
+from cases import peak_mib, product_speed, report, run_in_turn
 
 NAMES, RATE, PIECE = ("bass", "guitar", "piano"), 16000, 30
 CASES = ("tcn small", "tcn paper", "OpenUnmix", "ConvTasNet", "HybridDemucs")
@@ -72,18 +72,6 @@ def separate(model, samples):
         else:
             made += model(piece, level=0.1).shape[-1]
     return made
-
-
-def product_speed(size=1536, repeats=10):
-    """Multiplications and additions per second of a large fp32 matrix product."""
-    one, other = torch.randn(size, size), torch.randn(size, size)
-    torch.mm(one, other)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        torch.mm(one, other)
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
 
 
 def operations(model, seconds=PIECE):

@@ -2,28 +2,29 @@
 
     python benchmarks/training.py --preset small --threads 1
     python benchmarks/training.py --preset paper --batch_size 3 --cases "step|sup" --steps 2
+    python benchmarks/training.py --profile "step 2, clip+informed"
 
 Every case runs in a process of its own, several times in turn with the others, so that a machine
 that slows down slows all of them; medians are taken, and audio seconds per second compared with
 those of ConvTasNet's supervised step. The data are noise with a random score: only the networks
 and the losses are timed, not the loader. Prints a table, and one line of JSON with the machine.
 
+`of_the_limit`: what the update's matrix products and convolutions would take at the speed of a
+large fp32 product on the same threads, as a share of what it took. In bfloat16 it can pass 1.
+
 What it makes of Slakh2100: the time of the recipe's steps with the preset's numbers of updates.
 """
 
 import argparse
 import json
-import platform
 import re
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 import yaml
+from cases import peak_mib, product_speed, report, run_in_turn
 
 RECIPE = Path(__file__).parents[1] / "egs" / "slakh"
 CASES = {
@@ -44,6 +45,9 @@ parser.add_argument("--repeats", type=int, default=3, help="runs of each case")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
 parser.add_argument("--cases", default="", help="only cases that this regular expression finds")
+parser.add_argument("--compile", action="store_true", help="with torch.compile of the trunks")
+parser.add_argument("--profile", default="", help="instead, the dearest operators of a case")
+parser.add_argument("--out", default="", help="file for the numbers, as JSON")
 parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the process of a case
 
 
@@ -55,7 +59,7 @@ def settings(preset):
     return {**conf, **(presets[preset] or {})}
 
 
-def prepare(case, conf, batch_size):
+def prepare(case, conf, batch_size, compiled=False):
     """A function that makes one update."""
     from asteroid.losses import multisrc_neg_sisdr
     from asteroid.models import ConvTasNet
@@ -70,6 +74,9 @@ def prepare(case, conf, batch_size):
     sizes = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
     network = dict(sources=names, sample_rate=rate, **{key: conf[key] for key in sizes})
     separator, transcriptor = TCNSeparator(**network), ScoreTranscriptor(**network)
+    if compiled:
+        for model in (separator, transcriptor):
+            model.trunk.compile()
     frames = separator.stft.n_frames(n_samples)
     wav = 0.1 * torch.randn(batch_size, n_samples)
     roll = (torch.rand(batch_size, 3, 88, frames) < 0.03).float()
@@ -129,64 +136,94 @@ def prepare(case, conf, batch_size):
     return update
 
 
+def operations(update):
+    """Multiplications and additions of an update in matrix products and convolutions."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        update()
+    return counter.get_total_flops()
+
+
 def run_one(args):
     """Times one case in this process; prints JSON."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     conf = settings(args.preset)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    update = prepare(args.one, conf, args.batch_size)
+    before = peak_mib()
+    update = prepare(args.one, conf, args.batch_size, args.compile)
     seconds = []
     with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
         for _ in range(args.steps + 2):
             start = time.perf_counter()
             update()
             seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(json.dumps({"seconds": statistics.median(seconds[2:]), "mib": round(peak / 1024)}))
+    median = statistics.median(seconds[2:])
+    found = {
+        "s_per_update": median,
+        "audio_s_per_s": conf["segment"] * args.batch_size / median,
+        "more_mib": peak_mib() - before,
+    }
+    count = operations(prepare(args.one, conf, args.batch_size))
+    found["of_the_limit"] = count / product_speed() / median
+    print(json.dumps(found))
+
+
+def profile(args):
+    """Prints the operators of an update that take longest themselves."""
+    torch.set_num_threads(args.threads)
+    update = prepare(args.profile, settings(args.preset), args.batch_size, args.compile)
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+        for _ in range(3):
+            update()
+        with torch.profiler.profile() as found:
+            for _ in range(args.steps):
+                update()
+    total = sum(event.self_cpu_time_total for event in found.key_averages())
+    events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)[:15]
+    rows = {
+        event.key: {
+            "share": event.self_cpu_time_total / total,
+            "ms_per_update": event.self_cpu_time_total / 1000 / args.steps,
+            "calls_per_update": event.count / args.steps,
+        }
+        for event in events
+    }
+    report(args.profile, list(next(iter(rows.values()))), rows, {"total_us": total}, args.out)
 
 
 def main(args):
     """Runs all cases in turn and prints what came out."""
-    conf, runs = settings(args.preset), {case: [] for case in CASES if re.search(args.cases, case)}
-    options = [f"--{key}={value}" for key, value in vars(args).items() if key != "one"]
-    for _ in range(args.repeats):
-        for case in runs:
-            command = [sys.executable, __file__, *options, "--one", case]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            runs[case].append(json.loads(done.stdout.splitlines()[-1]))
-    audio = conf["segment"] * args.batch_size
-    results, hours = {}, 0.0
-    for case, found in runs.items():
-        seconds = statistics.median(one["seconds"] for one in found)
-        results[case] = {
-            "seconds": round(seconds, 4),
-            "audio_seconds_per_second": round(audio / seconds, 2),
-            "peak_mib": max(one["mib"] for one in found),
-        }
-    slowest = results.get("ConvTasNet, supervised", {}).get("audio_seconds_per_second")
-    print(f"| {args.preset} | s per update | audio s per s | × ConvTasNet | peak MiB |")
-    print("|---|---:|---:|---:|---:|")
-    for case, result in results.items():
-        speed = result["audio_seconds_per_second"]
-        result["times_convtasnet"] = round(speed / slowest, 1) if slowest else None
-        cells = (result["seconds"], speed, result["times_convtasnet"] or "", result["peak_mib"])
-        print(f"| {case} | {' | '.join(map(str, cells))} |")
-    for case in ("step 1", "step 2, clip+harmonic", "step 3, aml+atl"):
-        if case not in results:
-            continue
+    conf, cases = settings(args.preset), [case for case in CASES if re.search(args.cases, case)]
+    options = ["--compile"] if args.compile else []
+    options += [
+        f"--{key}={value}"
+        for key, value in vars(args).items()
+        if key not in ("one", "compile", "profile", "out")
+    ]
+    rows = run_in_turn(Path(__file__), cases, options, args.repeats)
+    slowest = rows.get("ConvTasNet, supervised", {}).get("audio_s_per_s")
+    hours = 0.0
+    for case, found in rows.items():
+        if slowest:
+            found["times_convtasnet"] = found["audio_s_per_s"] / slowest
         key = CASES[case]
-        updates = conf[f"{key}_epochs"] * conf[f"{key}_steps"]
-        scale = conf[f"{key}_batch_size"] / args.batch_size
-        hours += results[case]["seconds"] * scale * updates / 3600
+        if case in ("step 1", "step 2, clip+harmonic", "step 3, aml+atl"):
+            updates = conf[f"{key}_epochs"] * conf[f"{key}_steps"]
+            scale = conf[f"{key}_batch_size"] / args.batch_size
+            hours += found["s_per_update"] * scale * updates / 3600
+    columns = ["s_per_update", "audio_s_per_s", "times_convtasnet", "of_the_limit", "more_mib"]
+    facts = {key: value for key, value in vars(args).items() if key not in ("one", "profile")}
+    report(args.preset, columns, rows, {**facts, "hours": hours}, args.out)
     print(
         "\nSteps 1, 2 (clip+harmonic) and 3, as far as timed, with the preset's updates and "
         f"batches: about {hours:.1f} h of this machine."
     )
-    machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-    print(json.dumps({**vars(args), **machine, "hours": round(hours, 2), "results": results}))
 
 
 if __name__ == "__main__":
     parsed = parser.parse_args()
-    run_one(parsed) if parsed.one else main(parsed)
+    if parsed.profile:
+        profile(parsed)
+    else:
+        run_one(parsed) if parsed.one else main(parsed)
