@@ -3,10 +3,11 @@
     python benchmarks/loading.py                          synthesizes six songs first
     python benchmarks/loading.py --slakh_dir DIR          songs in Slakh's format (some are enough)
 
-Compares the prepared form, through the DataLoader with 0, 1, 2, … workers, with reading the same
-segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and pretty_midi. Then
-takes an item apart; then asks whether a segment costs more from a long track, or from one of many
-(sparse files: silence of any length costs no disk). Prints tables and one line of JSON.
+Compares the prepared form, through the DataLoader with 0, 1, 2, … workers, with reading such
+segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and pretty_midi for
+every segment, as a loader does that keeps nothing. Then takes an item apart; then asks whether a
+segment costs more from a long track, or from one of many (sparse files: silence of any length costs
+no disk). Prints tables and one line of JSON.
 """
 
 import argparse

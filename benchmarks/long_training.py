@@ -91,6 +91,8 @@ def watch(command, exp_dir):
                 samples.append(value)
     if process.wait():
         raise SystemExit(exp_dir.with_suffix(".log").read_text()[-2000:])
+    if len(samples) < 10:
+        raise SystemExit("This system does not tell the memory of processes (/proc).")
     # The first tenth is start-up: imports, caches, the first epoch.
     steady = samples[len(samples) // 10 :]
     third = max(len(steady) // 3, 1)

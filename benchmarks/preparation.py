@@ -33,11 +33,13 @@ parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the proce
 def run_one(args):
     """Times one preparation; prints JSON."""
     from asteroid_scoresup.data import Manifest
+    from asteroid_scoresup.data.pool import in_processes
     from asteroid_scoresup.data.prepare import prepare
 
     jobs, check = int(args.one.split()[0]), "unchecked" not in args.one
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "prepared"
+        list(in_processes(abs, [1] * jobs, jobs))  # the processes exist, and have imported
         start = time.perf_counter()
         prepare(args.slakh_dir, out, jobs=jobs, check=check, progress=False)
         seconds = time.perf_counter() - start
@@ -47,7 +49,9 @@ def run_one(args):
     minutes = sum(track.n_samples for track in manifest.tracks) / manifest.sample_rate / 60
     found = {"s_per_minute": seconds / minutes, "mib_per_minute": size / minutes / 2**20}
     found["mib_without_stems"] = mixtures / minutes / 2**20
-    print(json.dumps({**found, "peak_mib": peak_mib()}))
+    if jobs == 1:
+        found["peak_mib"] = peak_mib()
+    print(json.dumps(found))
 
 
 def main(args):
@@ -76,7 +80,7 @@ def main(args):
     whole = {}
     for name, hours in SLAKH_HOURS.items():
         whole[name] = {
-            "hours": hours * 60 * first["s_per_minute"] / speed / 3600,
+            "hours": hours * 60 * numbers[0] * first["s_per_minute"] / speed / 3600,
             "gib": hours * 60 * first["mib_per_minute"] / 1024,
             "gib_without_stems": hours * 60 * first["mib_without_stems"] / 1024,
         }

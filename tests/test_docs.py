@@ -34,7 +34,14 @@ def built(tmp_path_factory):
 
 def test_the_documentation_builds_without_a_warning(built):
     pages = ["index", "quickstart", "commands", "method", "recipe", "own_songs", "other_recipes"]
-    pages += ["formats", "faq", "results", "changelog", *(f"api/{name}" for name in PACKAGES)]
+    pages += [
+        "formats",
+        "faq",
+        "results",
+        "performance",
+        "changelog",
+        *(f"api/{name}" for name in PACKAGES),
+    ]
     assert all((built / f"{page}.html").is_file() for page in pages)
 
 
@@ -55,6 +62,12 @@ def test_every_public_name_is_documented(built, package):
     name = f"asteroid_scoresup.{package}"
     inside = {entry.rsplit(".", 1)[1] for entry in documented if entry.startswith(f"{name}.")}
     assert set(importlib.import_module(name).__all__) <= inside
+
+
+def test_no_number_is_missing():
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.rst")]
+    pages += [ROOT / "README.md", ROOT / "egs" / "slakh" / "README.md"]
+    assert not [page for page in pages if "@@" in page.read_text()]
 
 
 def python_blocks(text):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures.process import BrokenProcessPool
 
 import torch
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import BACKENDS, get_active_backend
 from tqdm import tqdm
 
@@ -29,7 +29,7 @@ def in_processes(work, items, jobs=None, title=None, progress=False):
         tuple: item and result, in the order in which they come.
 
     Raises:
-        OSError: if a process is killed from outside.
+        OSError: if one of joblib's own processes is killed from outside.
 
     Examples
         >>> sorted(in_processes(abs, [-2, 1], jobs=1))
@@ -46,6 +46,8 @@ def in_processes(work, items, jobs=None, title=None, progress=False):
                 yield item, _numbered(work, place, item)[1]
                 bar.update()
             return
+        if not elsewhere:
+            jobs = min(jobs, len(items)) if jobs > 0 else jobs
         unordered = "generator_unordered" if backend.supports_return_generator else "list"
         parallel = Parallel(jobs, return_as=unordered, batch_size=1)
         try:
@@ -54,7 +56,7 @@ def in_processes(work, items, jobs=None, title=None, progress=False):
             ):
                 yield items[place], result
                 bar.update()
-        except BrokenProcessPool:
+        except TerminatedWorkerError:
             raise OSError(
                 "A process was killed, probably for lack of memory. Finished tracks are kept: run "
                 "again with fewer --jobs."

@@ -7,6 +7,7 @@ from asteroid.losses import singlesrc_neg_sisdr
 from pytorch_lightning import Callback
 
 from ..data.files import read_audio
+from ..losses.multi_domain import SILENT_POWER
 
 
 class LogLossTerms(Callback):
@@ -67,7 +68,7 @@ class LogValidationSISDR(Callback):
             estimates = self.separator(mixture.to(pl_module.device), level=rms).cpu()
             score = -singlesrc_neg_sisdr(estimates, references)
             # A silent reference has no SI-SDR.
-            scores.append(score.where(references.pow(2).mean(-1) > 1e-8, torch.nan))
+            scores.append(score.where(references.pow(2).mean(-1) > SILENT_POWER, torch.nan))
         self.separator.train(was_training)
         per_class = torch.stack(scores).nanmean(0)
         values = {

@@ -36,10 +36,13 @@ def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3, clock=None):
 
     def factor(step):
         done, start, end = step, max(warmup, int(hold * n_steps)), n_steps
+        rise = (step + 1) / max(warmup, 1)
         if clock is not None:
             done, start, end = clock.progress, hold, 1.0
-        if step < warmup or done < start:
-            return min((step + 1) / max(warmup, 1), 1.0)
+            # A slow model has made few steps when a tenth of its time is over.
+            rise = max(rise, done / 0.1)
+        if rise < 1 or done < start:
+            return min(rise, 1.0)
         progress = min((done - start) / max(end - start, 1e-9), 1.0)
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -166,13 +169,16 @@ def fit(
         devices (int): Devices of this node (processes, on a CPU) that train together.
         num_nodes (int): Nodes.
         strategy (str): Lightning's, for example ``ddp``. Every process validates on everything.
-        clock (Clock, optional): One that ends the training after some minutes; `epochs` may be -1.
+        clock (Clock, optional): One that ends the training after some minutes, on one device;
+            `epochs` may be -1.
 
     Returns:
         dict: ``best_model_path``, ``best_val_loss``, ``epochs``, and minutes of training:
         ``minutes`` in all and ``best_minutes`` until the best checkpoint.
     """
     exp_dir = Path(exp_dir)
+    if clock is not None and clock.minutes and devices * num_nodes > 1:
+        raise ValueError("A training by the clock of one process cannot have several devices.")
     if precision == "auto":
         precision = "bf16-mixed" if _computes_bfloat16() else "32-true"
     best = ModelCheckpoint(

@@ -21,6 +21,7 @@ from ..metrics import (
     note_scores,
     separation_scores,
 )
+from ..models import WaveformSeparator
 from ..score import frame_activity, piano_roll, sounding_roll
 from .decoding import Decoding, choose_decoding
 
@@ -121,7 +122,12 @@ def score_separation(song, separators, stft=None, templates=None, shares=None, *
             estimates[row] = stft.waveform(stft.masked(spectrum, masks), len(song.mixture))[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device
-        estimates[row] = separator(song.mixture.to(device)).cpu()
+        mixture = song.mixture.to(device)
+        if isinstance(separator, WaveformSeparator):
+            level = float(mixture.pow(2).mean().sqrt())
+            estimates[row] = separator.in_pieces(mixture, level).cpu()
+        else:
+            estimates[row] = separator(mixture).cpu()
     records = []
     for row, sources in estimates.items():
         named = dict(zip(song.names, sources))

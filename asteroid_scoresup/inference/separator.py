@@ -16,8 +16,8 @@ from ..score import Notes
 from .decoding import Decoding, pitch_levels, to_midi, with_velocities
 from .stream import Recording, chunks, resampled
 
-#: Seconds that are separated at a time.
-CORE_SECONDS = 30.0
+#: Seconds that are separated at a time: at least so many, and so many times the context.
+CORE_SECONDS, CORE_CONTEXTS = 30.0, 8
 #: Names that no class can have: files of a song have them.
 TAKEN = ("mixture", "residual", "score", "page")
 #: The model file that is used where none is named.
@@ -53,7 +53,8 @@ class Separator:
         decoding (Decoding, optional): How its probabilities become notes.
         programs (dict, optional): General MIDI program that stands for each class, by name.
         device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
-        core_seconds (float): Length of a piece, in seconds.
+        core_seconds (float, optional): Length of a piece, in seconds. By default 30, or eight times
+            what the networks hear to each side of it, so that little is computed twice.
 
     Raises:
         ValueError: if the models do not belong together, a class has a name that no file can
@@ -74,7 +75,7 @@ class Separator:
         decoding=None,
         programs=None,
         device="cpu",
-        core_seconds=CORE_SECONDS,
+        core_seconds=None,
     ):
         self.device = _device(device)
         for name in model.sources:
@@ -92,6 +93,8 @@ class Separator:
         self.decoding = decoding or Decoding.default(model.n_src)
         self.programs = programs or {}
         hop = model.stft.hop_length
+        if core_seconds is None:
+            core_seconds = max(CORE_SECONDS, CORE_CONTEXTS * self.context / model.sample_rate)
         models = [model] + ([transcriptor] if transcriptor is not None else [])
         if any(m.trunk.norm_type != "cLN" for m in models):
             core_seconds = 1e6  # such a norm hears the whole recording, so it comes in one piece

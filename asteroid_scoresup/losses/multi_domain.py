@@ -23,7 +23,9 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
         - (1 - \alpha) \frac{\langle z, \hat z \rangle}{\|z\| \|\hat z\|}, \quad
         z = x - s, \quad \alpha = \frac{\|s\|^2}{\|s\|^2 + \|z\|^2}
 
-    Magnitudes are those of a plain STFT, without our scale. A single source is compared by itself.
+    Magnitudes are those of a plain STFT, without our scale. :math:`|S_c|` is that of the summed
+    waveforms; the authors' code adds magnitudes instead, which differs where sources meet out of
+    phase. A single source is compared by itself.
 
     Args:
         estimates, references (:class:`torch.Tensor`): Waveforms.
@@ -37,7 +39,7 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
         - mixture: :math:`(batch, time)`
         - output: scalar
     """
-    n_src = estimates.shape[1]
+    n_src, estimates = estimates.shape[1], _single(estimates)
     sums = [
         combination
         for size in range(1, max(n_src, 2))
@@ -49,6 +51,11 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
         spectral = (magnitude(estimate) - magnitude(reference)).pow(2).mean()
         total = total + spectral + time_weight * _weighted_sdr(estimate, reference, mixture)
     return total / len(sums)
+
+
+def _single(wav):
+    """In single precision at least: under autocast a model's waveforms may have half of it."""
+    return wav.to(torch.promote_types(wav.dtype, torch.float32))
 
 
 def _weighted_sdr(estimate, reference, mixture, eps=1e-8):
@@ -79,4 +86,4 @@ def si_sdr_loss(estimates, references):
     sounds = references.pow(2).mean(-1) > SILENT_POWER
     if not sounds.any():
         return 0.0 * estimates.sum()
-    return singlesrc_neg_sisdr(estimates[sounds], references[sounds]).mean()
+    return singlesrc_neg_sisdr(_single(estimates)[sounds], references[sounds]).mean()

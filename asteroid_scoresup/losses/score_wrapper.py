@@ -179,7 +179,7 @@ class ScoreSupervisedLoss(nn.Module):
             return self._magnitudes(references())
 
         def plain_magnitude(wav):
-            return self.stft.magnitude(self.stft(wav)) / self.stft.scale
+            return self.stft(wav).abs()
 
         compute = {
             "transcription": lambda: separated_transcription_loss(

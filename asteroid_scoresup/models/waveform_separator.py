@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import asteroid.models
+import torch
 
 from .open_unmix import OpenUnmixNet
 from .source_model import SourceModel
@@ -65,6 +66,26 @@ class WaveformSeparator(SourceModel):
         scaled, gain = self.normalize(self.as_batch(wav), level)
         estimates = self.net(scaled) / gain.unsqueeze(-1)
         return estimates[0] if wav.ndim == 1 else estimates
+
+    def in_pieces(self, wav, level, seconds=30.0):
+        r"""Separates a long recording piece by piece, in the memory of one.
+
+        Pieces know nothing of each other and are joined as they are: what a model with a long
+        memory hears across a seam is lost.
+
+        Args:
+            wav (:class:`torch.Tensor`): Shape :math:`(time)`.
+            level (float): RMS of the recording.
+            seconds (float): Length of a piece; a rest of less than half of it is added to the last.
+
+        Returns:
+            :class:`torch.Tensor`: :math:`(n\_src, time)`.
+        """
+        length = round(seconds * self.sample_rate)
+        count = max(round(wav.shape[-1] / length), 1)
+        ends = [k * length for k in range(1, count)] + [wav.shape[-1]]
+        pieces = [wav[begin:end] for begin, end in zip([0, *ends], ends)]
+        return torch.cat([self(piece, level) for piece in pieces], -1)
 
     def get_model_args(self):
         """Arguments to build the model again; plain Python types only."""

@@ -47,7 +47,7 @@ def measure(models, repeats):
 
 
 def facts(path):
-    """How long a model was trained, from its file and its newest checkpoint."""
+    """How long a model was trained, from its file and the checkpoint that it is of."""
     training = load_package(path)["infos"]["training"]
     best = load_package(path.parent / "checkpoints" / Path(training["best_model_path"]).name)
     return {"training_minutes": training["best_minutes"], "updates": best["global_step"]}

@@ -62,6 +62,10 @@ parser.add_argument("--n_examples", type=int, default=2, help="songs per split t
 
 def load(args, manifest):
     """The models of the run, by the row they make."""
+    if args.model != "tcn":
+        raise SystemExit(
+            f"Stage 5 draws masks, which {args.model} has none of: run_baselines.sh scores it."
+        )
     separators = {args.row: TCNSeparator.from_pretrained(args.separator)}
     transcriptors = {}
     if args.transcriptor:

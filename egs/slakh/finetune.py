@@ -38,6 +38,8 @@ def main(conf, args):
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
             f"{len(manifest.names)} sources from different clips."
         )
+    if args.model != "tcn":
+        raise SystemExit(f"Step 3 fine-tunes our separator; --model {args.model} ends at step 2.")
     if args.devices * args.num_nodes > 1:
         raise SystemExit("Step 3 trains two networks in turn, on one device: leave out --devices.")
     inputs = list(filter(None, [args.separator, args.transcriptor]))

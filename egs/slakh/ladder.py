@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 from tqdm import tqdm
 
@@ -34,7 +35,8 @@ parser.add_argument("--results", default="", help="where the numbers go (exp_dir
 parser.add_argument("--groups", default="paper,ours,curve", help="groups of local/ladder.yml")
 parser.add_argument("--rows", default="", help="only rows that this regular expression finds")
 parser.add_argument("--seeds", type=int, default=3, help="seeds of the separator: 0, 1, ...")
-parser.add_argument("--lanes", type=int, default=0, help="rows side by side (default: the cores)")
+parser.add_argument("--lanes", type=int, default=0, help="rows side by side (GPUs or cores)")
+parser.add_argument("--minutes", type=float, default=0, help="of each separator; 0: equal updates")
 parser.add_argument("--train_opts", default="", help="further settings for all training scripts")
 parser.add_argument("--dry_run", action="store_true", help="only say what is missing, and the time")
 parser.add_argument("--tables_only", action="store_true", help="make the tables and nothing else")
@@ -120,6 +122,7 @@ def plan(args, conf, ladder):
     exp_dir, train_data = Path(args.exp_dir).absolute(), Path(args.train_data).absolute()
     common = ["--preset", args.preset, "--data_dir", train_data]
     extra = args.train_opts.split()
+    given = {k[2:]: yaml.safe_load(v) for k, v in zip(extra[::2], extra[1::2])}
     updates = conf["s_epochs"] * conf["s_steps"]
     fine = conf["f_epochs"] * conf["f_steps"]
     if fine % conf["s_steps"]:
@@ -161,6 +164,8 @@ def plan(args, conf, ladder):
                 critic = made[how["critic_of"]]
                 heard = critic.folder / "best_transcriptor.pth"
             own = [*flags(how["options"]), *extra, *common, "--seed", seed]
+            if args.minutes:
+                own += ["--s_minutes", args.minutes]
             steps, needs, reader = updates, [critic], []
             if how["train"] == "finetune":
                 command = ["finetune.py", "--exp_dir", folder]
@@ -175,10 +180,13 @@ def plan(args, conf, ladder):
             else:
                 steps -= fine if how.get("shorter") else 0
                 command = ["train_separator.py", "--exp_dir", folder, "--critic", heard]
-                command += [*own, "--s_epochs", steps // conf["s_steps"]]
+                # As many segments for every row, whatever its batches and its epochs.
+                row_conf = {**conf, **how["options"], **given}
+                steps = steps * conf["s_batch_size"] // row_conf["s_batch_size"]
+                command += [*own, "--s_epochs", max(steps // row_conf["s_steps"], 1)]
             models = ["--separator", folder / "best_model.pth", *reader]
             scored = scoring(folder, row, seed, *models)
-            training = 60 * conf["s_minutes"] or how["cost"] * steps
+            training = 60 * args.minutes or how["cost"] * steps
             seconds = training + STARTING + SCORING[how["train"]]
             made[row] = Job(f"{row}, seed {seed}", folder, seconds, command, scored, needs)
         jobs += made.values()
@@ -265,7 +273,7 @@ def main(args):
         jobs = plan(args, conf, ladder)
         missing = [job for job in jobs if job.missing()]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        lanes = args.lanes or cores
+        lanes = args.lanes or torch.cuda.device_count() or cores
         hours = sum(job.seconds for job in missing) / lanes / 3600
         print(
             f"{len(jobs) - len(missing)} of {len(jobs)} jobs are done. The other {len(missing)} "

@@ -14,7 +14,8 @@ preset=small
 minutes=60
 # Slakh2100, to train and test on; empty to synthesize songs (those of run_tables.sh).
 slakh_dir=
-# Where the data and the experiments lie. Default: data/<preset>_tables and exp/<preset>_baselines.
+# Where the data and the experiments lie. Default: data/<preset>_tables and
+# exp/<preset>_baselines_<minutes>min.
 data_dir=
 exp_dir=
 # Where the numbers go. Default: baselines.csv of exp_dir.
@@ -33,7 +34,7 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 slakh_dir=$(absolute "$slakh_dir") results=$(absolute "$results")
 data_dir=$(absolute "${data_dir:-$recipe/data/${preset}_tables}")
-exp_dir=$(absolute "${exp_dir:-$recipe/exp/${preset}_baselines}")
+exp_dir=$(absolute "${exp_dir:-$recipe/exp/${preset}_baselines_${minutes}min}")
 case "$python" in */*) python=$(absolute "$python") ;; esac
 cd "$recipe"
 
@@ -49,5 +50,5 @@ else
 fi
 "$python" ladder.py --preset "$preset" --train_data "$main/prepared" --tests "test=$main/prepared:test" \
   --exp_dir "$exp_dir" --groups baselines --rows "$rows" --seeds "$seeds" --lanes "$lanes" \
-  --train_opts "--s_minutes $minutes $train_opts" ${dry[@]+"${dry[@]}"}
+  --minutes "$minutes" --train_opts "$train_opts" ${dry[@]+"${dry[@]}"}
 [ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results "$results"}

@@ -28,16 +28,15 @@ STATISTICS = 20  # batches from which Open-Unmix learns mean and scale of its in
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="score", choices=SUPERVISION)
 parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
-parser.add_argument("--model", default="tcn", choices=MODELS, help="ours, or one to compare with")
 parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 
 def main(conf, args):
     manifest = Manifest.load(args.data_dir)
-    if args.s_minutes and args.devices * args.num_nodes > 1:
-        raise SystemExit(
-            "s_minutes goes by the clock of one process: use s_epochs with several devices."
-        )
+    if args.model not in MODELS:
+        raise SystemExit(f"--model {args.model} is none of {', '.join(MODELS)}.")
+    if args.model == "tcn" and args.stem_loss in ("si_sdr", "multi_domain"):
+        raise SystemExit(f"--stem_loss {args.stem_loss} is for models that give waveforms.")
     settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
     critic = SpectrogramModel.from_pretrained(args.critic)
     settings.require_same(critic, args, manifest)

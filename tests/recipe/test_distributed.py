@@ -57,7 +57,9 @@ def test_two_processes_are_one_with_twice_the_batch(inputs, tmp_path):
 
 
 def test_minutes_go_by_one_clock(inputs, tmp_path):
-    with pytest.raises(AssertionError, match="s_minutes goes by the clock of one process"):
+    with pytest.raises(
+        AssertionError, match="by the clock of one process cannot have several devices"
+    ):
         train(inputs, tmp_path, "--s_minutes", 1, "--devices", 2)
 
 

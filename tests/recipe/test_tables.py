@@ -250,9 +250,9 @@ def test_the_command_prepares_trains_and_publishes(data, tmp_path):
 
 
 def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
-    opts = TINY + " --s_minutes 0.02"
+    opts = TINY
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
-    given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts]
+    given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts, "--minutes", 0.02]
     rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
     status, output = run("ladder.py", *given, "--rows", f"^({'|'.join(rows)})$")
     assert status == 0, output

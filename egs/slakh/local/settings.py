@@ -74,7 +74,7 @@ def claim(conf, args, manifest, *sections, inputs=()):
         "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
     }
     free = {"data_dir", "exp_dir", "num_workers", "precision", "strategy", "critic", "separator"}
-    free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs"}
+    free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
     claim_folder(args.exp_dir, chosen, free)
 
 
@@ -181,7 +181,7 @@ def loaders(args, steps, batch_size, remix=0.0, weights=()):
     shares = informed_shares(args, manifest) if "informed" in weights else None
     if shares is not None:
         tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-        shares.fit_all(tracks, progress=not args.quiet)
+        shares.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
     shared = dict(
         segment=args.segment,
         n_fft=args.n_fft,
