@@ -14,8 +14,8 @@ SILENT_POWER = 1e-8
 def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.0):
     r"""The multi-domain loss with combinations of X-UMX (Sawata et al. 2021).
 
-    .. math:: L = \frac{1}{|C|} \sum_{c \in C} \Big( \frac{1}{FT} \big\|
-        |\hat S_c| - |S_c| \big\|_2^2 + \lambda L_{wSDR}(s_c, \hat s_c, x) \Big)
+    .. math:: L = \frac{1}{|C|} \sum_{c \in C} \left( \frac{1}{FT} \|
+        |\hat S_c| - |S_c| \|_2^2 + \lambda L_{wSDR}(s_c, \hat s_c, x) \right)
 
     over all sums :math:`c` of one to :math:`n - 1` sources, with the weighted SDR
 

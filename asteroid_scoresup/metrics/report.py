@@ -487,8 +487,10 @@ def _caption(lines, instruments, silent):
     if not len(lines):
         return ""
     lines = lines[lines.instrument != MEAN]
-    seeds = lines.groupby("row", sort=False).seed.nunique(dropna=False).max()
-    spread = f"± is the standard deviation over {seeds} seeds." if seeds > 1 else ""
+    seeds = lines.groupby("row", sort=False).seed.nunique(dropna=False)
+    fewest, most = seeds[seeds > 1].min(), seeds.max()
+    many = most if fewest == most else f"{fewest} to {most}"
+    spread = f"± is the standard deviation over {many} seeds." if most > 1 else ""
     tracks = lines.n_counted + lines.n_silent
     if tracks.isna().all():  # read from a file of means
         return spread

@@ -15,7 +15,7 @@ class WaveformSeparator(SourceModel):
     r"""A model of Asteroid's, with names for its outputs and one level for its inputs.
 
     What `ConvTasNet` and the others lack beside our separator: they know neither which output is
-    the bass nor how loud their training data were. Training goes through :attr:`net`, the model
+    the bass nor how loud their training data were. Training goes through ``net``, the model
     as Asteroid has it.
 
     Args:

@@ -22,7 +22,7 @@ COLUMNS = {  # metric, heading, decimals
     "million_parameters": ("parameters, M", 1),
     "training_minutes": ("minutes to the best", 1),
     "updates": ("updates", 0),
-    "times_real_time": ("× real time", 0),
+    "times_real_time": ("× real time", 1),
     "peak_mib": ("peak MiB", 0),
 }
 

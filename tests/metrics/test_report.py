@@ -142,6 +142,8 @@ def test_spread_is_over_seeds():
     np.testing.assert_allclose(table.spread.loc["isolated c", [*NAMES, "mean"]], 1)
     assert " 9.0 ± 1.0 |" in table.to_markdown()
     assert table.caption.endswith("± is the standard deviation over 3 seeds.")
+    fewer = frame[(frame.row != "supervised") | (frame.seed != 3)]
+    assert separation_table(summarise(fewer)).caption.endswith("over 2 to 3 seeds.")
     flat = table.to_frame()
     assert flat.loc[flat.row == "isolated c", "bass std"].item() == pytest.approx(1)
     assert flat_metrics(summary, "isolated c")["bass/si_sdr"] == 9
