@@ -270,3 +270,22 @@ def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
     size = trained.million_parameters
     assert size["ConvTasNet, score-supervised"] == pytest.approx(5.1, abs=0.1)
     assert size["Open-Unmix, supervised"] > size["ours, score-supervised"]
+
+
+def test_equal_epochs_are_as_many_segments_for_every_model(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(RECIPE)
+    import ladder
+
+    rows = yaml.safe_load((RECIPE / "local" / "ladder.yml").read_text())
+    given = ["--train_data", "x", "--tests", "test=x:test", "--exp_dir", str(tmp_path)]
+    args = ladder.parser.parse_args([*given, "--groups", "baselines", "--seeds", "1"])
+    conf = {"t_epochs": 1, "t_steps": 1, "f_epochs": 2, "f_steps": 150}
+    conf.update(s_epochs=8, s_steps=150, s_batch_size=4)
+    segments = {}
+    for job in ladder.plan(args, conf, rows):
+        words = [str(word) for word in job.training]
+        if words[:1] == ["train_separator.py"]:
+            found = {**conf, **dict(zip(words[1::2], words[2::2]))}
+            sizes = (found.get(f"--{k}", found[k]) for k in ("s_epochs", "s_steps", "s_batch_size"))
+            segments[job.name] = int(next(sizes)) * int(next(sizes)) * int(next(sizes))
+    assert len(segments) == 6 and set(segments.values()) == {8 * 150 * 4}
