@@ -6,6 +6,7 @@ import copy
 
 import torch
 from asteroid.engine.system import System
+from torch.nn.utils import parametrize
 
 from ..losses import (
     ScoreSupervisedLoss,
@@ -19,6 +20,44 @@ from ..losses import (
 )
 from ..models import Spectrograms
 from .fronts import SeparatorFront
+
+
+class _SpectralBound(torch.nn.Module):
+    """Keeps a matrix's spectral norm below what it was; power iteration as Miyato et al. 2018."""
+
+    def __init__(self, weight):
+        super().__init__()
+        matrix = weight.detach().flatten(1)
+        u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+        self.register_buffer("u", u[:, 0].clone())
+        self.register_buffer("v", v[0].clone())
+        self.register_buffer("bound", s[0].clone())
+
+    def forward(self, weight):
+        matrix = weight.flatten(1)
+        if self.training:
+            with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+                self.u.copy_(torch.nn.functional.normalize(matrix @ self.v, dim=0))
+                self.v.copy_(torch.nn.functional.normalize(matrix.T @ self.u, dim=0))
+        # Clones: the buffers change before the backward pass needs them.
+        u, v = self.u.clone(), self.v.clone()
+        norm = (u * (matrix * v).sum(1)).sum()
+        return weight * (self.bound / norm).clamp(max=1.0)
+
+
+def bound_spectral_norms(network):
+    """Bounds the spectral norm of every pointwise convolution by what it is now."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv1d) and module.groups == 1:
+            bound = _SpectralBound(module.weight)
+            parametrize.register_parametrization(module, "weight", bound)
+
+
+def unbound_spectral_norms(network):
+    """Takes the bounds away; the weights stay what they are."""
+    for module in network.modules():
+        if parametrize.is_parametrized(module):
+            parametrize.remove_parametrizations(module, "weight")
 
 
 class FineTuneSystem(System):
@@ -43,6 +82,7 @@ class FineTuneSystem(System):
         train_loader, val_loader: As for Asteroid's ``System``.
         scheduler (sequence, optional): Schedulers, stepped after every batch.
         aml (float), atl (float), truth (float): Weights :math:`\lambda`; 0 turns the term off.
+        form (str): Of AML and ATL: ``bce``, or ours: ``hinge``, ``reversal``.
         gradient_clip (float): Largest gradient norm of each network.
         config (dict, optional): Saved with checkpoints.
 
@@ -62,6 +102,7 @@ class FineTuneSystem(System):
         aml=0.0,
         atl=0.0,
         truth=0.0,
+        form="bce",
         gradient_clip=5.0,
         config=None,
     ):
@@ -74,7 +115,7 @@ class FineTuneSystem(System):
         self.automatic_optimization = False
         self.transcriptor = transcriptor
         self.aml, self.atl, self.truth = aml, atl, truth
-        self.gradient_clip = gradient_clip
+        self.gradient_clip, self.form = gradient_clip, form
         judge = copy.deepcopy(transcriptor)
         self.judge = ScoreSupervisedLoss(
             loss_func.weights,
@@ -110,18 +151,19 @@ class FineTuneSystem(System):
             remixed, roll = remix(stft.masked(spectrum, masks), targets["roll"], order)
             remixed = stft.magnitude(remixed)
             heard = self.transcriptor.outputs(remixed)
-            loss = loss + self.aml * remix_separator_loss(heard, roll)
+            loss = loss + self.aml * remix_separator_loss(heard, roll, self.form)
         self._update(optimizers[0], self.separator, loss)
 
         self.transcriptor.requires_grad_(True).train()
         reading = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
         terms = {"reading": reading}
         if self.aml:
-            terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))
+            logits = self.transcriptor.outputs(remixed.detach())
+            terms["aml"] = remix_transcriptor_loss(logits, roll, self.form)
         if self.atl or self.truth:
             logits = self.transcriptor.outputs(estimates.sources.detach().flatten(0, 1))
         if self.atl:
-            terms["atl"] = interference_transcriptor_loss(logits, targets["roll"])
+            terms["atl"] = interference_transcriptor_loss(logits, targets["roll"], self.form)
         if self.truth:
             terms["truth"] = truthful_loss(
                 logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
