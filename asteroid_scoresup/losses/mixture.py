@@ -92,43 +92,58 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
     sources, mixture, share = (part.to(dtype) for part in (sources, mixture, share))
     active = frame_activity(sounding).unsqueeze(2).to(share.dtype)
     even = 0 * active if residual else active / active.sum(1, keepdim=True).clamp(min=1)
-    share = share.where(share.sum(1, keepdim=True) > 0, even).clamp(EDGE, 1 - EDGE)
     weight = mixture**power
-    bins = _Sharing.apply(sources, mixture, share, weight)
+    bins = _Sharing.apply(sources, mixture, share, even, weight)
     return per_mixture(bins, mixture, weight.sum((1, 2)))
 
 
 class _Sharing(torch.autograd.Function):
     r"""The weighted divergence summed over each clip, with its gradient found on the way.
 
-    One pass over memory costs as much as a layer of a small network, so they are few: autograd
-    would take three times as many.
+    One pass over memory costs as much as a layer of a small network, so they are few (autograd
+    would take three times as many), and on a CPU clips are done one by one: they fit into its
+    cache.
     """
 
     @staticmethod
-    def forward(ctx, sources, mixture, share, weight):
-        scale = mixture.clamp(min=1e-7).reciprocal().unsqueeze(1)
-        ratio = sources * scale
-        masks = ratio.clamp(max=1).mul_(1 - 2 * EDGE).add_(EDGE)
-        divergence = torch.lerp(torch.log1p(-masks), masks.log(), share).neg_()
-        divergence.sub_(torch.special.entr(share)).sub_(torch.special.entr(1 - share))
-        above = ratio > 1
-        some_above = bool(above.any())
-        if some_above:
-            divergence.add_((ratio - 1).clamp_(min=0))
-        if ctx.needs_input_grad[0]:
-            slope = (masks - share).div_(torch.addcmul(masks, masks, masks, value=-1))
-            slope.mul_(1 - 2 * EDGE)
-            if some_above:
-                slope.masked_fill_(above, 1.0)
-            ctx.save_for_backward(slope.mul_(scale * weight.unsqueeze(1)))
-        return divergence.sum(1).mul_(weight).sum((1, 2))
+    def forward(ctx, sources, mixture, share, even, weight):
+        inputs, with_slope = (sources, mixture, share, even, weight), ctx.needs_input_grad[0]
+        clips = (
+            zip(*(part.split(1) for part in inputs)) if sources.device.type == "cpu" else [inputs]
+        )
+        bins, slopes = zip(*(_divergence(*clip, with_slope) for clip in clips))
+        if with_slope:
+            ctx.save_for_backward(torch.cat(slopes))
+        return torch.cat(bins)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         (slope,) = ctx.saved_tensors
-        return slope * grad.view(-1, 1, 1, 1), None, None, None
+        return slope * grad.view(-1, 1, 1, 1), None, None, None, None
+
+
+def _divergence(sources, mixture, share, even, weight, with_slope):
+    """The divergence of each clip and, if asked for, its slope at the sources."""
+    share = share.where(share.sum(1, keepdim=True) > 0, even).clamp_(EDGE, 1 - EDGE)
+    scale = mixture.clamp(min=1e-7).reciprocal().unsqueeze(1)
+    ratio = sources * scale
+    masks = ratio.clamp(max=1).mul_(1 - 2 * EDGE).add_(EDGE)
+    of_share = share.log().sub_(masks.log())
+    of_rest = torch.log1p(-share).sub_(torch.log1p(-masks))
+    divergence = torch.lerp(of_rest, of_share, share)
+    above = ratio > 1
+    some_above = bool(above.any())
+    if some_above:
+        divergence.add_((ratio - 1).clamp_(min=0))
+    bins = divergence.sum(1).mul_(weight).sum((1, 2))
+    if not with_slope:
+        return bins, None
+    slope = (masks - share).div_(torch.addcmul(masks, masks, masks, value=-1))
+    slope.mul_(1 - 2 * EDGE)
+    if some_above:
+        slope.masked_fill_(above, 1.0)
+    return bins, slope.mul_(scale * weight.unsqueeze(1))
 
 
 def per_mixture(distance, mixture, norm=None):

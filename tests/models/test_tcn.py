@@ -1,0 +1,74 @@
+"""The TCN with its channels last, against Asteroid's: values and gradients."""
+
+import pytest
+import torch
+from asteroid.masknn import TDConvNet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asteroid_scoresup.models.tcn import ChannelsLastTDConvNet
+
+SIZES = dict(n_src=2, out_chan=7, n_repeats=2, bn_chan=6, hid_chan=8, skip_chan=0)
+
+
+def build(**kwargs):
+    torch.manual_seed(0)
+    net = ChannelsLastTDConvNet(10, **SIZES, norm_type="cLN", mask_act="sigmoid", **kwargs)
+    for parameter in net.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return net.double()
+
+
+def gradients(net, forward, frames, weight):
+    """The output, and the gradients of input and parameters (None where there is none)."""
+    frames = frames.clone().requires_grad_()
+    net.zero_grad()
+    output = forward(frames)
+    (output * weight).sum().backward()
+    return [output.detach().double(), frames.grad, *(p.grad for p in net.parameters())]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3, 5]),
+    n_blocks=st.integers(1, 4),
+    n_frames=st.integers(1, 40),
+    batch=st.integers(1, 3),
+)
+def test_values_and_gradients_are_those_of_asteroid(kernel, n_blocks, n_frames, batch):
+    net = build(n_blocks=n_blocks, conv_kernel_size=kernel)
+    frames = torch.randn(batch, 10, n_frames, dtype=torch.double)
+    weight = torch.randn(batch, 2, 7, n_frames, dtype=torch.double)
+    ours = gradients(net, net, frames, weight)
+    theirs = gradients(net, lambda x: TDConvNet.forward(net, x), frames, weight)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)  # float32 in the output
+
+
+@pytest.mark.parametrize("frozen", ["", "weight", "bias", "TCN", "0.gamma"])
+def test_what_is_frozen_gets_no_gradient_and_the_rest_the_same(frozen):
+    net, frames = build(n_blocks=3), torch.randn(2, 10, 30, dtype=torch.double)
+    weight = torch.randn(2, 2, 7, 30, dtype=torch.double)
+    whole = gradients(net, net, frames, weight)
+    left = [frozen in name for name, _ in net.named_parameters()]
+    assert any(left)
+    for parameter, stays in zip(net.parameters(), left):
+        parameter.requires_grad_(not stays)
+    part = gradients(net, net, frames, weight)
+    for one, other, stays in zip(whole, part, [False, False, *left]):
+        assert (other is None) == stays
+        if not stays:
+            torch.testing.assert_close(other, one)
+
+
+def test_half_precision_is_as_near_as_that_of_asteroid():
+    net = build(n_blocks=3).float()
+    frames, weight = torch.randn(2, 10, 30), torch.randn(2, 2, 7, 30)
+    whole = gradients(net, net, frames, weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = gradients(net, net, frames, weight)
+        theirs = gradients(net, lambda x: TDConvNet.forward(net, x), frames, weight)
+    error, allowed = (
+        sum(((half - one) ** 2).sum() / (one**2).sum() for one, half in zip(whole, found))
+        for found in (ours, theirs)
+    )
+    assert 0 < error < 1.2 * allowed
