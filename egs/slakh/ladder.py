@@ -32,6 +32,9 @@ parser.add_argument("--train_data", required=True, help="prepared folder to trai
 parser.add_argument("--tests", required=True, help="as score.py --tests")
 parser.add_argument("--exp_dir", required=True, help="folder of the ladder")
 parser.add_argument("--results", default="", help="where the numbers go (exp_dir/results.csv)")
+parser.add_argument(
+    "--keep", default="", help="results whose rows and seeds are not trained again, but printed"
+)
 parser.add_argument("--groups", default="paper,ours,curve", help="groups of local/ladder.yml")
 parser.add_argument("--rows", default="", help="only rows that this regular expression finds")
 parser.add_argument("--seeds", type=int, default=3, help="seeds of the separator: 0, 1, ...")
@@ -42,7 +45,7 @@ parser.add_argument("--dry_run", action="store_true", help="only say what is mis
 parser.add_argument("--tables_only", action="store_true", help="make the tables and nothing else")
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One row with one seed, or what rows share: a folder, commands, and what must come first."""
 
@@ -52,6 +55,7 @@ class Job:
     training: list = field(default_factory=list)  # command line, if it trains
     scoring: list = field(default_factory=list)  # command line, if it is scored
     needs: list = field(default_factory=list)
+    result: tuple = ()  # row and seed, as in the results, if it is scored
 
     def missing(self):
         """The commands that are still to be run.
@@ -147,10 +151,12 @@ def plan(args, conf, ladder):
         if name in critics:
             folder, model = exp_dir / slug(row), ["--transcriptor", best(critics[name])]
             read = scoring(folder, row, 0, *model)
-            shared.append(Job(row, folder, SCORING["pre-train"], [], read, [critics[name]]))
+            needs, seconds = [critics[name]], SCORING["pre-train"]
+            shared.append(Job(row, folder, seconds, [], read, needs, (row, 0)))
     folder = exp_dir / "oracles"
     oracles = scoring(folder, "oracles", 0, "--oracles")
-    shared.append(Job("oracles", folder, SCORING["oracles"], [], oracles))
+    known = ("input mixture", 0)  # one of the rows that it makes
+    shared.append(Job("oracles", folder, SCORING["oracles"], [], oracles, [], known))
 
     jobs = [*critics.values(), *shared]
     for seed in range(args.seeds):
@@ -188,7 +194,8 @@ def plan(args, conf, ladder):
             scored = scoring(folder, row, seed, *models)
             training = 60 * args.minutes or how["cost"] * steps
             seconds = training + STARTING + SCORING[how["train"]]
-            made[row] = Job(f"{row}, seed {seed}", folder, seconds, command, scored, needs)
+            name, result = f"{row}, seed {seed}", (row, seed)
+            made[row] = Job(name, folder, seconds, command, scored, needs, result)
         jobs += made.values()
     return jobs
 
@@ -196,6 +203,26 @@ def plan(args, conf, ladder):
 def best(job):
     """The model that a job leaves behind."""
     return job.folder / "best_model.pth"
+
+
+def wanted(jobs, kept):
+    """The jobs whose numbers are not `kept`, and all that these need, which are only trained."""
+    chosen = [job for job in jobs if job.result and job.result not in kept]
+    for job in chosen:
+        chosen += [need for need in job.needs if need not in chosen]
+    for job in chosen:
+        if job.result in kept:
+            job.scoring = []
+    return [job for job in jobs if job in chosen]
+
+
+def read_kept(args):
+    """The results to keep, as a table."""
+    if not args.keep:
+        return pd.DataFrame(columns=["row", "seed"])
+    if not Path(args.keep).is_file():
+        raise SystemExit(f"--keep {args.keep}: there is no such file.")
+    return pd.read_csv(args.keep)
 
 
 def run(jobs, lanes, threads, report):
@@ -235,14 +262,17 @@ def run(jobs, lanes, threads, report):
 def write_report(args, ladder):
     """Numbers of the rows that are there, and the tables made of them."""
     exp_dir = Path(args.exp_dir)
-    found = sorted(exp_dir.glob("**/scores.csv"))
-    if not found:
+    found = [pd.read_csv(path) for path in sorted(exp_dir.glob("**/scores.csv"))]
+    kept = read_kept(args)
+    made = {key for frame in found for key in zip(frame.row, frame.seed)}
+    found.append(kept[[key not in made for key in zip(kept.row, kept.seed)]])
+    if not sum(map(len, found)):
         return ""
     results = Path(args.results or exp_dir / "results.csv")
     rows = [row for group in args.groups.split(",") for row in ladder[group]]
     order = ["input mixture", "score oracle", "score oracle, soft", "score oracle, informed"]
     order += [*PRE_TRAINED.values(), *rows, "ideal ratio mask"]
-    frame = pd.concat([pd.read_csv(path) for path in found], ignore_index=True)
+    frame = pd.concat([part for part in found if len(part)], ignore_index=True)
     frame = frame[frame.row.isin(order)]
     frame["place"] = frame.row.map(order.index)
     frame = frame.sort_values(["place", "seed"], kind="stable").drop(columns="place")
@@ -270,7 +300,8 @@ def main(args):
     given = args.train_opts.split()
     conf.update({k[2:]: yaml.safe_load(v) for k, v in zip(given[::2], given[1::2])})
     if not args.tables_only:
-        jobs = plan(args, conf, ladder)
+        kept = read_kept(args)
+        jobs = wanted(plan(args, conf, ladder), set(zip(kept.row, kept.seed)))
         missing = [job for job in jobs if job.missing()]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         lanes = args.lanes or torch.cuda.device_count() or cores

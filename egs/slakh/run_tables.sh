@@ -18,6 +18,8 @@ data_dir=
 exp_dir=
 # Where the numbers go. Default: results.csv of exp_dir.
 results=
+# A file of results, such as results/small.csv: its rows and seeds are printed and not trained again.
+keep=
 # Groups of rows in local/ladder.yml, how many seeds, and rows side by side (default: the cores).
 groups=paper,ours,curve
 # Only rows that this regular expression finds, and what they start from.
@@ -33,7 +35,7 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$recipe/utils/parse_options.sh"
 absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
-slakh_dir=$(absolute "$slakh_dir") results=$(absolute "$results")
+slakh_dir=$(absolute "$slakh_dir") results=$(absolute "$results") keep=$(absolute "$keep")
 data_dir=$(absolute "${data_dir:-$recipe/data/${preset}_tables}")
 exp_dir=$(absolute "${exp_dir:-$recipe/exp/${preset}_tables}")
 case "$python" in */*) python=$(absolute "$python") ;; esac
@@ -86,6 +88,7 @@ if [ -z "$slakh_dir" ]; then
 fi
 
 options=(--preset "$preset" --train_data "$main/prepared" --tests "$tests" --exp_dir "$exp_dir")
-options+=(--results "$results" --groups "$groups" --rows "$rows" --seeds "$seeds" --lanes "$lanes")
+options+=(--results "$results" --keep "$keep" --groups "$groups" --rows "$rows")
+options+=(--seeds "$seeds" --lanes "$lanes")
 [ "$dry_run" = false ] || options+=(--dry_run)
 "$python" ladder.py "${options[@]}" --train_opts "$train_opts"

@@ -106,6 +106,29 @@ def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished,
     assert status == 1 and "was trained with other settings" in output
 
 
+def test_results_are_kept_and_only_what_new_rows_need_is_trained(finished, data, tmp_path):
+    kept = finished[0] / "results.csv"
+    new = ["--rows", "fine-tune c.h, a.l$|^baseline, frame", "--keep", kept]
+    status, output = run("ladder.py", *options(data, tmp_path), *new, "--dry_run")
+    assert status == 0, output
+    listed = {line.partition(":")[0].strip() for line in output.splitlines() if "  " in line}
+    assert listed == {
+        "transcriptor", "start of fine-tuning, seed 0", "fine-tune c+h, atl, seed 0"
+    }  # fmt: skip
+    # What is made takes the place of what was kept.
+    made = pd.read_csv(kept)
+    made = made[made.row == "baseline, frame-level"].assign(value=7.25)
+    (tmp_path / "seed0").mkdir()
+    made.to_csv(tmp_path / "seed0" / "scores.csv", index=False)
+    status, output = run("ladder.py", *options(data, tmp_path), *new, "--tables_only")
+    assert status == 0, output
+    expected = pd.read_csv(kept)
+    expected.loc[expected.row == "baseline, frame-level", "value"] = 7.25
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), expected)
+    status, output = run("ladder.py", *options(data, tmp_path), "--keep", "nowhere.csv")
+    assert status == 1 and "--keep nowhere.csv: there is no such file" in output
+
+
 def test_a_row_that_fails_is_named_and_the_others_go_on(data, tmp_path):
     more = ["--rows", "^isolated c$|^start"]
     (tmp_path / "seed0").mkdir()
