@@ -267,7 +267,7 @@ class Separator:
             core = slice(chunk.start, chunk.start + chunk.length)
             # One channel at a time: their masks are the same, and memory is not.
             separated = [
-                stft.waveform(stft.masked(stft(channel[None]), masks), wav.shape[-1])[0, :, core]
+                stft.separated(stft(channel[None]), masks, wav.shape[-1])[0, :, core]
                 for channel in wav
             ]
             sounds = torch.stack(separated, dim=-1).transpose(0, 1).cpu().numpy()
