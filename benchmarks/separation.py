@@ -37,7 +37,7 @@ parser.add_argument("--cases", default="", help="only cases that this regular ex
 parser.add_argument("--files", default="", help="comma-separated NAME=MODEL_FILE, instead of cases")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--repeats", type=int, default=3)
-parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
 parser.add_argument("--out", default="", help="file for the numbers, as JSON")
 parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the process of a case
 
@@ -57,13 +57,13 @@ def build(case, files):
     return WaveformSeparator(NAMES, case, sample_rate=RATE).eval()
 
 
-def separate(model, samples):
+def separate(model, samples, precision):
     """Separates a recording piece by piece and keeps nothing; returns the samples made."""
     if hasattr(model, "stft"):
         from asteroid_scoresup.inference import Separator
         from asteroid_scoresup.inference.stream import Recording
 
-        pieces = Separator(model).stem_blocks(Recording(samples, RATE))
+        pieces = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
         return sum(len(block) for block in pieces)
     wav = torch.from_numpy(samples)
     if hasattr(model, "in_pieces"):
@@ -93,10 +93,10 @@ def run_one(args, files):
     model = build(case, files)
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
-    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
-        separate(model, samples[: 5 * RATE])
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
+        separate(model, samples[: 5 * RATE], args.precision)
         start = time.perf_counter()
-        made = separate(model, samples)
+        made = separate(model, samples, args.precision)
         taken = time.perf_counter() - start
     assert made == len(samples), (made, len(samples))
     found = {"times_real_time": seconds / taken, "peak_mib": peak_mib()}

@@ -119,7 +119,7 @@ def score_separation(song, separators, stft=None, templates=None, shares=None, *
         spectrum = stft(song.mixture.unsqueeze(0))
         estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
         for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
-            estimates[row] = stft.waveform(stft.masked(spectrum, masks), len(song.mixture))[0]
+            estimates[row] = stft.separated(spectrum, masks, len(song.mixture))[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device
         mixture = song.mixture.to(device)

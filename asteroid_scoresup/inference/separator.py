@@ -18,6 +18,8 @@ from .stream import Recording, chunks, resampled
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 8
+#: Numbers in which the networks' products can be computed.
+PRECISIONS = ("float32", "bfloat16")
 #: Names that no class can have: files of a song have them.
 TAKEN = ("mixture", "residual", "score", "page")
 #: The model file that is used where none is named.
@@ -55,10 +57,13 @@ class Separator:
         device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
         core_seconds (float, optional): Length of a piece, in seconds. By default 30, or eight times
             what the networks hear to each side of it, so that little is computed twice.
+        precision (str): Of the networks' products: ``"float32"`` or ``"bfloat16"``, which is faster
+            on processors that compute it (AVX-512 BF16, AMX) and on GPUs, and slower on others;
+            what it changes lies 50 dB below the stems.
 
     Raises:
         ValueError: if the models do not belong together, a class has a name that no file can
-            have, or the device is not there.
+            have, the device is not there, or the precision is none of these.
 
     Examples
         >>> from asteroid_scoresup.models import TCNSeparator
@@ -76,8 +81,12 @@ class Separator:
         programs=None,
         device="cpu",
         core_seconds=None,
+        precision="float32",
     ):
         self.device = _device(device)
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
+        self.precision = precision
         for name in model.sources:
             # They become names of files, beside "mixture" and "residual".
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in TAKEN:
@@ -257,22 +266,28 @@ class Separator:
             count += len(block)
         return math.sqrt(energy / max(count, 1))
 
+    def _half(self):
+        enabled = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
     def _piece(self, wav, level, chunk, frames, stems, notes):
         model, stft = self.model, self.model.stft
         mid, _ = model.normalize(wav.mean(0, keepdim=True), level)
         mixture = stft.magnitude(stft(mid))
-        masks = model.masks(mixture)
+        with self._half():
+            masks = model.masks(mixture)
         sounds, probabilities, levels = None, None, None
         if stems:
             core = slice(chunk.start, chunk.start + chunk.length)
             # One channel at a time: their masks are the same, and memory is not.
             separated = [
-                stft.waveform(stft.masked(stft(channel[None]), masks), wav.shape[-1])[0, :, core]
+                stft.separated(stft(channel[None]), masks, wav.shape[-1])[0, :, core]
                 for channel in wav
             ]
             sounds = torch.stack(separated, dim=-1).transpose(0, 1).cpu().numpy()
         if notes:
-            logits = self.transcriptor.outputs(mixture)[0, :, :N_PITCHES, frames]
+            with self._half():
+                logits = self.transcriptor.outputs(mixture)[0, :, :N_PITCHES, frames]
             # Notes of long songs are kept until the end, so in few bytes.
             probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
             sources = (masks * mixture.unsqueeze(1))[0, ..., frames]

@@ -68,4 +68,4 @@ class OpenUnmixNet(nn.Module):
         mixture = self.stft.magnitude(spectrum)
         estimates = torch.cat([target(mixture.unsqueeze(1)) for target in self.targets], 1)
         masks = estimates / mixture.clamp(min=1e-8).unsqueeze(1)
-        return self.stft.waveform(self.stft.masked(spectrum, masks), wav.shape[-1])
+        return self.stft.separated(spectrum, masks, wav.shape[-1])

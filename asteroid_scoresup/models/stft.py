@@ -13,6 +13,8 @@ from torch import nn
 
 #: RMS of a recording at the level the networks are trained for.
 NOMINAL_RMS = 0.1
+#: Frames whose spectra, a few times over, fit into a processor's cache.
+CACHED_FRAMES = 64
 
 
 class Spectrograms(NamedTuple):
@@ -79,7 +81,11 @@ class STFT(nn.Module):
 
     def magnitude(self, spectrum):
         r"""Amplitudes, shape :math:`(..., freq, frames)`."""
-        return spectrum.abs() * self.scale
+        if torch.is_grad_enabled() and spectrum.requires_grad:
+            return spectrum.abs() * self.scale
+        # Thrice as fast; but its gradient at 0 would not be finite.
+        squares = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        return squares.sqrt_().mul_(self.scale)
 
     def masked(self, spectrum, masks):
         r"""Applies real masks to a complex spectrum.
@@ -99,27 +105,60 @@ class STFT(nn.Module):
             - spectrum: :math:`(batch, n\_src, freq, frames)`
             - output: :math:`(batch, n\_src, n\_samples)`
         """
+        return self._inverse([spectrum], spectrum.shape[-1], n_samples)
+
+    def separated(self, spectrum, masks, n_samples):
+        r"""``waveform(masked(spectrum, masks), n_samples)``, faster and with less memory.
+
+        Where nothing is to be learned, a processor does it some frames at a time, which fit into
+        its cache.
+
+        Shape:
+            - spectrum: :math:`(batch, freq, frames)`
+            - masks: :math:`(batch, n\_src, freq, frames)`
+            - output: :math:`(batch, n\_src, n\_samples)`
+        """
+        n_frames, parts = spectrum.shape[-1], [(spectrum, masks)]
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        learns = torch.is_grad_enabled() and (masks.requires_grad or spectrum.requires_grad)
+        if spectrum.device.type == "cpu" and not recorded and not learns:
+            parts = zip(*(part.split(CACHED_FRAMES, -1) for part in (spectrum, masks)))
+        return self._inverse((self.masked(*part) for part in parts), n_frames, n_samples)
+
+    def _inverse(self, spectra, n_frames, n_samples):
+        """Waveforms of spectra that follow each other and have so many frames in all."""
         # torch.istft would do, but for its test of the window sum, which cannot be exported.
-        with torch.autocast(spectrum.device.type, enabled=False):
-            frames = torch.fft.irfft(spectrum.flatten(0, 1), n=self.n_fft, dim=-2)
-            window = self.window.unsqueeze(-1)
-            wav = self._overlap_add(frames * window)
-            weight = self._overlap_add((window**2).expand_as(frames[:1]))
-        wav = (wav / weight.clamp(min=1e-11)).unflatten(0, spectrum.shape[:2])
+        with torch.autocast(self.window.device.type, enabled=False):
+            add = self._fold if self.n_fft % self.hop_length else self._overlap_add
+            wav = add(spectra, n_frames)
         wav = wav[..., self.n_fft // 2 :]
         return nn.functional.pad(wav, (0, max(n_samples - wav.shape[-1], 0)))[..., :n_samples]
 
-    def _overlap_add(self, frames):
-        """Frames (batch, n_fft, frames) → (batch, time)."""
-        batch, n_fft, n_frames = frames.shape
-        length = n_fft + (n_frames - 1) * self.hop_length
-        if n_fft % self.hop_length:
-            size, kernel, stride = (1, length), (1, n_fft), (1, self.hop_length)
-            return nn.functional.fold(frames, size, kernel, stride=stride)[:, 0, 0]
-        # Frames cut into hops: hop k of frame t goes to place t + k. (`fold` is not everywhere.)
-        hops = frames.unflatten(1, (-1, self.hop_length)).transpose(2, 3)
-        n_hops = hops.shape[1]
-        wav = frames.new_zeros(batch, n_hops - 1 + n_frames, self.hop_length)
-        for k in range(n_hops):
-            wav[:, k : k + n_frames] += hops[:, k]
-        return wav.flatten(1)
+    def _overlap_add(self, spectra, n_frames):
+        """Frames cut into hops: hop k of frame t goes to place t + k."""
+        window = self.window.view(-1, self.hop_length)
+        length, start, wav = len(window) - 1 + n_frames, 0, None
+        weight = self.window.new_zeros(length, self.hop_length)
+        for k, part in enumerate(window):
+            weight[k : k + n_frames] += part**2
+        for spectrum in spectra:
+            frames = torch.fft.irfft(spectrum, n=self.n_fft, dim=-2)
+            hops = frames.unflatten(-2, (-1, self.hop_length)).transpose(-1, -2)
+            if wav is None:
+                wav = frames.new_zeros(*hops.shape[:2], length, self.hop_length)
+            stop = start + hops.shape[-2]
+            for k, part in enumerate(window):
+                wav[:, :, start + k : stop + k].addcmul_(hops[:, :, k], part)
+            start = stop
+        return (wav / weight.clamp(min=1e-11)).flatten(-2)
+
+    def _fold(self, spectra, n_frames):
+        """The same for hops that do not divide the window. (`fold` is not everywhere.)"""
+        frames = torch.fft.irfft(torch.cat(list(spectra), -1), n=self.n_fft, dim=-2)
+        window = self.window.unsqueeze(-1)
+        length = self.n_fft + (n_frames - 1) * self.hop_length
+        size, kernel, stride = (1, length), (1, self.n_fft), (1, self.hop_length)
+        both = torch.cat([(frames * window).flatten(0, 1), (window**2).expand_as(frames[0, :1])])
+        added = nn.functional.fold(both, size, kernel, stride=stride)[:, 0, 0]
+        wav = added[:-1] / added[-1].clamp(min=1e-11)
+        return wav.unflatten(0, frames.shape[:2])

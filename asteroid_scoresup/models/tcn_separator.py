@@ -57,8 +57,8 @@ class TCNSeparator(SpectrogramModel):
         """
         scaled, gain = self.normalize(self.as_batch(wav), level)
         spectrum = self.stft(scaled)
-        masked = self.stft.masked(spectrum, self.masks(self.stft.magnitude(spectrum)))
-        estimates = self.stft.waveform(masked, wav.shape[-1]) / gain.unsqueeze(-1)
+        masks = self.masks(self.stft.magnitude(spectrum))
+        estimates = self.stft.separated(spectrum, masks, wav.shape[-1]) / gain.unsqueeze(-1)
         return estimates[0] if wav.ndim == 1 else estimates
 
     def get_model_args(self):

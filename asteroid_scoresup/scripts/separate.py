@@ -6,7 +6,7 @@ import sys
 
 from tqdm import tqdm
 
-from ..inference.separator import Separator
+from ..inference.separator import PRECISIONS, Separator
 from ..inference.songs import FORMATS, Request, process_songs
 
 
@@ -33,6 +33,12 @@ def add_song_arguments(parser):
     add("--transcriptor", help="transcriptor, where it is not packed with the model")
     add("--out_dir", default="separated", help="results go to OUT_DIR/<song>/ (default: separated)")
     add("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="bfloat16: faster where the processor or GPU computes it (default: float32)",
+    )
     add("--overwrite", action="store_true", help="write files anew that exist")
     add("--quiet", action="store_true", help="no progress bar, nothing but errors")
 
@@ -64,7 +70,9 @@ def process_all(args, request, verb):
     Returns:
         int: 0, or 1 if any song failed.
     """
-    separator = Separator.from_pretrained(args.model, args.transcriptor, args.device)
+    separator = Separator.from_pretrained(
+        args.model, args.transcriptor, args.device, precision=args.precision
+    )
     if request.midi and separator.transcriptor is None:
         raise ValueError(
             f"{args.model} holds no transcriptor: name one with --transcriptor (the recipe's "

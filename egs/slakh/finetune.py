@@ -89,6 +89,7 @@ def main(conf, args):
         gradient_clip=args.gradient_clip,
         config=conf,
     )
+    settings.compile_networks(args, separator, transcriptor)
     best = fit(
         system,
         args.exp_dir,

@@ -39,7 +39,7 @@ def known_masks(mixture, targets, stems, templates):
 
 def si_sdr(stft, spectrum, masks, sources):
     """Mean SI-SDR over the stems that sound, in dB."""
-    estimates = stft.waveform(stft.masked(spectrum, masks), sources.shape[-1])
+    estimates = stft.separated(spectrum, masks, sources.shape[-1])
     score = -singlesrc_neg_sisdr(estimates.flatten(0, 1), sources.flatten(0, 1))
     return score[sources.flatten(0, 1).pow(2).mean(-1) > 1e-8].mean()
 

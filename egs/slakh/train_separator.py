@@ -46,6 +46,7 @@ def main(conf, args):
             f"a {type(critic).__name__}."
         )
     separator = settings.build_separator(args, manifest, critic)
+    settings.compile_networks(args, separator, critic)
 
     def loss_of(weights, weighting="fixed"):
         return ScoreSupervisedLoss(

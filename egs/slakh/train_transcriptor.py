@@ -27,6 +27,7 @@ def main(conf, args):
     kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
     onsets = {"onsets": True} if args.t_onsets else {}
     transcriptor = kind(**settings.network(args), **onsets)
+    settings.compile_networks(args, transcriptor)
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
     optimizer = torch.optim.Adam(transcriptor.parameters(), lr=args.t_lr)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)

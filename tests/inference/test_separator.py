@@ -207,3 +207,15 @@ def test_a_missing_boxed_model_is_told_with_its_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BOXED_MODEL", tmp_path / "band.pth")
     with pytest.raises(FileNotFoundError, match="band.pth is missing.*--model"):
         Separator.from_pretrained()
+
+
+def test_half_precision_differs_by_what_nobody_hears():
+    model = TCNSeparator(NAMES, **NET)
+    song = noise(3 * RATE)
+    whole = Separator(model).separate(song, RATE)
+    half = Separator(model, precision="bfloat16").separate(song, RATE)
+    for name, stem in whole.items():
+        error = np.square(half[name] - stem).mean() / np.square(stem).mean()
+        assert 0 < error < 10**-3.5
+    with pytest.raises(ValueError, match="float32 or bfloat16, found 'half'"):
+        Separator(model, precision="half")

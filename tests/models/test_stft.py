@@ -112,3 +112,19 @@ def test_gradient_of_the_magnitude_is_finite_at_silence():
     wav = torch.zeros(1, 1000, requires_grad=True)
     stft().magnitude(stft()(wav)).sum().backward()
     assert torch.isfinite(wav.grad).all()
+
+
+@pytest.mark.parametrize("hop", [HOP, 48])
+@pytest.mark.parametrize("n_samples", [300, 64 * 63, 64 * 64, 64 * 200 + 17])
+def test_separating_by_pieces_of_frames_changes_nothing(n_samples, hop):
+    transform = STFT(N_FFT, hop, RATE)
+    spectrum = transform(noise(2, n_samples))
+    masks = torch.rand(2, 3, *spectrum.shape[1:])
+    whole = transform.waveform(transform.masked(spectrum, masks), n_samples)
+    with torch.no_grad():
+        pieces = transform.separated(spectrum, masks, n_samples)
+    torch.testing.assert_close(pieces, whole)
+    # What is learned from goes in one piece, and passes the gradient on.
+    masks.requires_grad_()
+    transform.separated(spectrum, masks, n_samples).square().sum().backward()
+    assert (masks.grad.abs().sum((2, 3)) > 0).all()

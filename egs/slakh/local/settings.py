@@ -74,6 +74,7 @@ def claim(conf, args, manifest, *sections, inputs=()):
         "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
     }
     free = {"data_dir", "exp_dir", "num_workers", "precision", "strategy", "critic", "separator"}
+    free |= {"compile"}
     free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
     claim_folder(args.exp_dir, chosen, free)
 
@@ -146,6 +147,12 @@ def hardware(args):
     """What training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
     keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
     return {key: getattr(args, key) for key in keys}
+
+
+def compile_networks(args, *models):
+    """Compiles the networks where ``--compile`` asks for it; weights and files stay the same."""
+    for model in models if args.compile else ():
+        getattr(model, "trunk", getattr(model, "net", model)).compile()
 
 
 def network(args):

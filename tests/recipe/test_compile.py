@@ -1,0 +1,47 @@
+"""--compile: the same networks, losses, gradients and files."""
+
+import copy
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import separator, stft, templates, transcriptor
+
+from asteroid_scoresup.losses import ScoreSupervisedLoss
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+needs_compiler = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a compiler"
+)
+
+
+def gradients(net, critic, wav, roll):
+    loss = ScoreSupervisedLoss(
+        {"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}, stft(), critic, templates()
+    )
+    targets = {"mixture": wav, "roll": roll, "sounding": roll}
+    total = loss(net.spectrograms(wav), targets)
+    net.zero_grad()
+    total.backward()
+    return [total.detach(), *(p.grad.clone() for p in net.parameters())]
+
+
+@needs_compiler
+def test_compiled_networks_learn_the_same(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
+    from local.settings import compile_networks
+
+    torch.manual_seed(0)
+    net, critic = separator(), transcriptor()
+    wav = 0.1 * torch.randn(2, 4000)
+    roll = (torch.rand(2, 3, 88, net.stft.n_frames(4000)) < 0.05).float()
+    expected, keys = gradients(net, critic, wav, roll), list(net.state_dict())
+    compile_networks(Namespace(compile=False), net, critic)
+    assert net.trunk._compiled_call_impl is None
+    compile_networks(Namespace(compile=True), net, critic)
+    assert net.trunk._compiled_call_impl is not None
+    torch.testing.assert_close(gradients(net, critic, wav, roll), expected, rtol=1e-3, atol=1e-5)
+    assert list(net.state_dict()) == keys
+    assert copy.deepcopy(critic).trunk._compiled_call_impl is None
