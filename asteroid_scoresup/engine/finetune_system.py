@@ -6,10 +6,10 @@ import copy
 
 import torch
 from asteroid.engine.system import System
-from torch.nn.utils import parametrize
 
 from ..losses import (
     ScoreSupervisedLoss,
+    critic_roll,
     interference_transcriptor_loss,
     remix,
     remix_order,
@@ -20,44 +20,6 @@ from ..losses import (
 )
 from ..models import Spectrograms
 from .fronts import SeparatorFront
-
-
-class _SpectralBound(torch.nn.Module):
-    """Keeps a matrix's spectral norm below what it was; power iteration as Miyato et al. 2018."""
-
-    def __init__(self, weight):
-        super().__init__()
-        matrix = weight.detach().flatten(1)
-        u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-        self.register_buffer("u", u[:, 0].clone())
-        self.register_buffer("v", v[0].clone())
-        self.register_buffer("bound", s[0].clone())
-
-    def forward(self, weight):
-        matrix = weight.flatten(1)
-        if self.training:
-            with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
-                self.u.copy_(torch.nn.functional.normalize(matrix @ self.v, dim=0))
-                self.v.copy_(torch.nn.functional.normalize(matrix.T @ self.u, dim=0))
-        # Clones: the buffers change before the backward pass needs them.
-        u, v = self.u.clone(), self.v.clone()
-        norm = (u * (matrix * v).sum(1)).sum()
-        return weight * (self.bound / norm).clamp(max=1.0)
-
-
-def bound_spectral_norms(network):
-    """Bounds the spectral norm of every pointwise convolution by what it is now."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv1d) and module.groups == 1:
-            bound = _SpectralBound(module.weight)
-            parametrize.register_parametrization(module, "weight", bound)
-
-
-def unbound_spectral_norms(network):
-    """Takes the bounds away; the weights stay what they are."""
-    for module in network.modules():
-        if parametrize.is_parametrized(module):
-            parametrize.remove_parametrizations(module, "weight")
 
 
 class FineTuneSystem(System):
@@ -82,7 +44,6 @@ class FineTuneSystem(System):
         train_loader, val_loader: As for Asteroid's ``System``.
         scheduler (sequence, optional): Schedulers, stepped after every batch.
         aml (float), atl (float), truth (float): Weights :math:`\lambda`; 0 turns the term off.
-        form (str): Of AML and ATL: ``bce``, or ours: ``hinge``, ``reversal``.
         gradient_clip (float): Largest gradient norm of each network.
         config (dict, optional): Saved with checkpoints.
 
@@ -102,7 +63,6 @@ class FineTuneSystem(System):
         aml=0.0,
         atl=0.0,
         truth=0.0,
-        form="bce",
         gradient_clip=5.0,
         config=None,
     ):
@@ -115,7 +75,7 @@ class FineTuneSystem(System):
         self.automatic_optimization = False
         self.transcriptor = transcriptor
         self.aml, self.atl, self.truth = aml, atl, truth
-        self.gradient_clip, self.form = gradient_clip, form
+        self.gradient_clip = gradient_clip
         judge = copy.deepcopy(transcriptor)
         self.judge = ScoreSupervisedLoss(
             loss_func.weights,
@@ -141,6 +101,7 @@ class FineTuneSystem(System):
         stft = self.separator.stft
         spectrum = stft(wav)
         mixture = stft.magnitude(spectrum)
+        roll = self._labels(targets)
 
         self.transcriptor.requires_grad_(False).eval()
         masks = self.separator.masks(mixture)
@@ -148,25 +109,25 @@ class FineTuneSystem(System):
         loss = self.loss_func(estimates, targets)
         if self.aml:
             order = remix_order(len(wav), masks.shape[1])
-            remixed, roll = remix(stft.masked(spectrum, masks), targets["roll"], order)
+            remixed, remixed_roll = remix(stft.masked(spectrum, masks), roll, order)
             remixed = stft.magnitude(remixed)
             heard = self.transcriptor.outputs(remixed)
-            loss = loss + self.aml * remix_separator_loss(heard, roll, self.form)
+            loss = loss + self.aml * remix_separator_loss(heard, remixed_roll)
         self._update(optimizers[0], self.separator, loss)
 
         self.transcriptor.requires_grad_(True).train()
-        reading = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
+        reading = transcription_loss(self.transcriptor.outputs(mixture), roll)
         terms = {"reading": reading}
         if self.aml:
-            logits = self.transcriptor.outputs(remixed.detach())
-            terms["aml"] = remix_transcriptor_loss(logits, roll, self.form)
+            terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))
         if self.atl or self.truth:
             logits = self.transcriptor.outputs(estimates.sources.detach().flatten(0, 1))
         if self.atl:
-            terms["atl"] = interference_transcriptor_loss(logits, targets["roll"], self.form)
+            terms["atl"] = interference_transcriptor_loss(logits, roll)
         if self.truth:
+            notes = logits[..., : targets["roll"].shape[-2], :]
             terms["truth"] = truthful_loss(
-                logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
+                notes, masks.detach(), mixture, targets["roll"], self.loss_func.templates
             )
         weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl, "truth": self.truth}
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -176,6 +137,9 @@ class FineTuneSystem(System):
             scheduler.step()
         self.log("loss", loss.detach(), logger=True)
         self.log_dict({f"transcriptor_{k}": v.detach() for k, v in terms.items()})
+
+    def _labels(self, targets):
+        return critic_roll(targets["roll"], self.transcriptor.trunk.out_chan)
 
     def _schedulers(self):
         schedulers = self.lr_schedulers() or []
@@ -192,7 +156,8 @@ class FineTuneSystem(System):
         wav, targets = batch
         estimates = self.model(wav)
         separation = self.judge(estimates, targets)
-        reading = transcription_loss(self.transcriptor.outputs(estimates.mixture), targets["roll"])
+        logits = self.transcriptor.outputs(estimates.mixture)
+        reading = transcription_loss(logits, self._labels(targets))
         self.log("val_separation", separation, on_epoch=True, sync_dist=True)
         self.log("val_reading", reading, on_epoch=True, sync_dist=True)
         # The step-2 loss weighs transcription far below 1; so does the criterion.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .transcription import hinge_transcription_loss, transcription_loss
+from .transcription import transcription_loss
 
 
 def remix_order(batch, n_src, generator=None):
@@ -51,19 +51,12 @@ def remix(sources, roll, order):
     return mixture, torch.stack([roll[order[:, i], i] for i in columns], dim=1)
 
 
-def remix_separator_loss(logits, remixed_roll, form="bce"):
+def remix_separator_loss(logits, remixed_roll):
     """The separator's side: a remix should be transcribed as the scores of its sources."""
-    loss = hinge_transcription_loss if form == "hinge" else transcription_loss
-    return loss(logits, remixed_roll)
+    return transcription_loss(logits, remixed_roll)
 
 
-def remix_transcriptor_loss(logits, remixed_roll=None, form="bce"):
+def remix_transcriptor_loss(logits):
     """The transcriptor's side: in a remix, which only the separator's errors tell from a real
-    mixture, it should find nothing (Hung et al. 2021).
-
-    Our forms: ``hinge``; ``reversal``, the separator's own loss with its gradient reversed.
-    """
-    if form == "reversal":
-        return -transcription_loss(logits, remixed_roll)
-    loss = hinge_transcription_loss if form == "hinge" else transcription_loss
-    return loss(logits, torch.zeros_like(logits))
+    mixture, it should find nothing (Hung et al. 2021)."""
+    return transcription_loss(logits, torch.zeros_like(logits))

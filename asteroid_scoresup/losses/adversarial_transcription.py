@@ -2,7 +2,7 @@ r"""The adversarial transcription loss :math:`L_{ATL}`: interference in separate
 
 from __future__ import annotations
 
-from .transcription import hinge_transcription_loss, isolated_rolls, transcription_loss
+from .transcription import isolated_rolls, transcription_loss
 
 
 def interference_rolls(roll):
@@ -15,7 +15,7 @@ def interference_rolls(roll):
     return roll.unsqueeze(1) - isolated_rolls(roll)
 
 
-def interference_transcriptor_loss(logits, roll, form="bce"):
+def interference_transcriptor_loss(logits, roll):
     r"""The transcriptor's side: in :math:`\hat S_i` it finds the other classes' notes and leaves
     the target's out; the separator's side is the ordinary transcription loss (Hung et al. 2021).
 
@@ -25,7 +25,4 @@ def interference_transcriptor_loss(logits, roll, form="bce"):
         - roll: :math:`(batch, n\_src, pitches, frames)`
         - output: scalar
     """
-    if form == "reversal":
-        return -transcription_loss(logits, isolated_rolls(roll).flatten(0, 1))
-    loss = hinge_transcription_loss if form == "hinge" else transcription_loss
-    return loss(logits, interference_rolls(roll).flatten(0, 1))
+    return transcription_loss(logits, interference_rolls(roll).flatten(0, 1))

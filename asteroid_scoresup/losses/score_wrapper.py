@@ -16,7 +16,6 @@ from .mixture import sharing_loss
 from .multi_domain import multi_domain_loss, si_sdr_loss
 from .stems import stem_loss, stem_share_loss
 from .transcription import separated_transcription_loss
-from .weighting import WEIGHTINGS
 
 #: Names that `weights` may use.
 TERMS = (
@@ -67,9 +66,6 @@ class ScoreSupervisedLoss(nn.Module):
         residual (bool or str): Whether mixtures have more in them than the classes (a manifest
             whose ``mixture`` is ``"song"``): then the mixture losses let a part of them go
             unexplained. ``"source"``: the model has a source for it.
-        weighting (str): ``"fixed"``: `weights` as they are; ``"uncertainty"`` or ``"gradient"``:
-            found in training, see :mod:`~asteroid_scoresup.losses.weighting`. Evaluation mode
-            takes the fixed ones.
 
     After each call ``last_terms`` holds the unweighted terms, for logging.
 
@@ -86,14 +82,7 @@ class ScoreSupervisedLoss(nn.Module):
     """
 
     def __init__(
-        self,
-        weights,
-        stft,
-        critic=None,
-        templates=None,
-        classes_heard=None,
-        residual=False,
-        weighting="fixed",
+        self, weights, stft, critic=None, templates=None, classes_heard=None, residual=False
     ):
         super().__init__()
         unknown = set(weights) - set(TERMS)
@@ -114,11 +103,6 @@ class ScoreSupervisedLoss(nn.Module):
         if critic is not None:
             critic.requires_grad_(False).eval()
         self.last_terms = {}
-        if weighting not in ("fixed", *WEIGHTINGS):
-            raise ValueError(f"weighting is fixed, uncertainty or gradient, found {weighting!r}.")
-        self.weighting = None
-        if weighting != "fixed" and len(self.weights) > 1:
-            self.weighting = WEIGHTINGS[weighting](self.weights)
 
     @classmethod
     def from_transcriptor(cls, path, weights, **kwargs):
@@ -255,8 +239,4 @@ class ScoreSupervisedLoss(nn.Module):
         """
         terms = self.terms(est_targets, targets)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        if self.weighting is not None and self.training:
-            self.last_terms.update({f"weight_{k}": v for k, v in self.weighting.now().items()})
-            pulled = est_targets if isinstance(est_targets, torch.Tensor) else est_targets[1]
-            return self.weighting(terms, pulled)
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

@@ -79,19 +79,6 @@ def critic_roll(roll, pitches):
     return roll if pitches == roll.shape[-2] else roll.amax(dim=-2, keepdim=True)
 
 
-def hinge_transcription_loss(logits, roll):
-    r"""Hinge loss of a piano-roll, summed and averaged as :func:`transcription_loss` (our choice).
-
-    .. math:: \frac{1}{BT} \sum \max(0, 1 - (2Y - 1) \, \mathrm{logit})
-
-    Examples
-        >>> hinge_transcription_loss(torch.zeros(1, 1, 2, 5), torch.ones(1, 1, 2, 5))
-        tensor(2.)
-    """
-    margin = (1 - (2 * roll - 1) * logits).clamp(min=0)
-    return margin.sum() / (logits.shape[0] * logits.shape[-1])
-
-
 def separated_transcription_loss(critic, sources, roll, heard=None):
     r"""What the critic hears in the separated sources: :math:`\frac{1}{n} \sum_i H(Y^{(i)},
     T(\hat S_i))` (Hung et al. 2021, step 2; the mean over classes is our choice).

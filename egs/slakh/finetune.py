@@ -15,7 +15,6 @@ from asteroid_scoresup.engine import (
     save_model,
     warmup_cosine,
 )
-from asteroid_scoresup.engine.finetune_system import bound_spectral_norms, unbound_spectral_norms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 
@@ -53,10 +52,6 @@ def main(conf, args):
         separator.load_trunk(transcriptor)
     for model in (separator, transcriptor):
         settings.require_same(model, args, manifest)
-    if transcriptor.onsets:
-        raise SystemExit(f"{args.transcriptor} has onsets, which step 3 does not know.")
-    if args.spectral_bound:
-        bound_spectral_norms(transcriptor)
     weights = settings.mixture_weights(args)
     weights["transcription"] = args.transcription_weight
     loss = ScoreSupervisedLoss(
@@ -85,7 +80,6 @@ def main(conf, args):
         aml=args.aml_weight if "aml" in args.adversarial else 0.0,
         atl=args.atl_weight if "atl" in args.adversarial else 0.0,
         truth=args.truth_weight if "truth" in args.adversarial else 0.0,
-        form=args.adversarial_form,
         gradient_clip=args.gradient_clip,
         config=conf,
     )
@@ -97,8 +91,6 @@ def main(conf, args):
         callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
         **settings.hardware(args),
     )
-    if args.spectral_bound:
-        unbound_spectral_norms(transcriptor)
     save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
     save_model(transcriptor, Path(args.exp_dir) / "best_transcriptor.pth", training=best)
     print(f"Fine-tuned ({args.adversarial}): validation loss {best['best_val_loss']:.3f}")

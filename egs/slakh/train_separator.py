@@ -48,7 +48,7 @@ def main(conf, args):
     separator = settings.build_separator(args, manifest, critic)
     settings.compile_networks(args, separator, critic)
 
-    def loss_of(weights, weighting="fixed"):
+    def loss_of(weights):
         return ScoreSupervisedLoss(
             weights,
             critic.stft,
@@ -56,21 +56,16 @@ def main(conf, args):
             settings.templates(args, manifest.sample_rate),
             args.classes_heard,
             residual=manifest.mixture == "song",
-            weighting=weighting,
         )
 
     weights = {**settings.mixture_weights(args), "transcription": args.transcription_weight}
     if args.supervision == "stems":
         weights = settings.stem_weights(args)
-    loss = loss_of(weights, args.loss_weighting)
+    loss = loss_of(weights)
     if args.supervision == "semi":
         loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
     train, validation = settings.loaders(args, args.s_steps, args.s_batch_size, weights=weights)
-    groups = [{"params": separator.parameters(), "lr": args.s_lr}]
-    learned = [p for p in loss.parameters() if p.requires_grad]
-    if learned:
-        groups.append({"params": learned, "lr": 10 * args.s_lr})
-    optimizer = torch.optim.Adam(groups)
+    optimizer = torch.optim.Adam(separator.parameters(), lr=args.s_lr)
     clock = Clock(args.s_minutes) if args.s_minutes else None
     n_steps = args.s_epochs * args.s_steps
     schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)

@@ -35,6 +35,7 @@ def convtasnet():
 BUILDERS = [
     lambda: separator(mask_act="softmax", norm_type="bN", conv_kernel_size=5),
     transcriptor,
+    lambda: transcriptor(onsets=True),
     classifier,
     convtasnet,
 ]
