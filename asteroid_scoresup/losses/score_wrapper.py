@@ -153,8 +153,14 @@ class ScoreSupervisedLoss(nn.Module):
 
     def terms(self, est_targets, targets):
         """The unweighted terms, as a dict of scalars."""
-        mixture, sources = self.spectrograms(est_targets, targets)
-        self._check(sources, targets, isinstance(est_targets, torch.Tensor))
+        has_waveforms = isinstance(est_targets, torch.Tensor)
+        if has_waveforms and not set(self.weights) - WAVEFORM_TERMS:
+            mixture = sources = None  # no term looks at spectra
+            n_frames = self.stft.n_frames(est_targets.shape[-1])
+            self._check((*est_targets.shape[:2], n_frames), targets, True)
+        else:
+            mixture, sources = self.spectrograms(est_targets, targets)
+            self._check((*sources.shape[:2], sources.shape[-1]), targets, has_waveforms)
         roll, sounding, residual = targets["roll"], targets["sounding"], self.residual
         if self.has_residual:
             # The residual may always sound, and anywhere.
@@ -201,8 +207,8 @@ class ScoreSupervisedLoss(nn.Module):
         }
         return {name: compute[name]() for name in self.weights}
 
-    def _check(self, sources, targets, has_waveforms):
-        wanted = (len(sources), sources.shape[1] - self.has_residual, sources.shape[-1])
+    def _check(self, found, targets, has_waveforms):
+        wanted = (found[0], found[1] - self.has_residual, found[2])
         for name in ("roll", "sounding"):
             batch, n_src, *_, frames = targets[name].shape if name in targets else wanted
             if (batch, n_src, frames) != wanted:

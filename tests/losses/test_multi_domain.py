@@ -102,3 +102,16 @@ def test_as_terms_of_the_wrapper(term):
         loss(Spectrograms(spectra.sum(1), spectra), targets)
     with pytest.raises(ValueError, match=r"targets\['sources'\]"):
         loss(estimates, {k: v for k, v in targets.items() if k != "sources"})
+
+
+def test_terms_of_waveforms_alone_make_no_spectrum():
+    waveforms, roll = torch.randn(2, 3, LENGTH), torch.zeros(2, 3, 88, stft().n_frames(LENGTH))
+    targets = {"mixture": waveforms.sum(1), "sources": waveforms, "roll": roll, "sounding": roll}
+    loss = ScoreSupervisedLoss({"si_sdr": 1.0}, stft())
+    loss.stft.forward = None  # would raise if it were called
+    estimates = waveforms + 0.1 * torch.randn(2, 3, LENGTH)
+    assert loss(estimates, targets) == si_sdr_loss(estimates, waveforms)
+    with pytest.raises(ValueError, match="must have the same classes and the same STFT"):
+        loss(estimates[..., :500], targets)
+    with pytest.raises(ValueError, match="must have the same classes and the same STFT"):
+        loss(estimates[:, :2], targets)
