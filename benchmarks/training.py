@@ -20,11 +20,11 @@ import argparse
 import json
 import re
 import statistics
+import sys
 import time
 from pathlib import Path
 
 import torch
-import yaml
 from cases import peak_mib, product_speed, report, run_in_turn
 
 RECIPE = Path(__file__).parents[1] / "egs" / "slakh"
@@ -54,10 +54,10 @@ parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the proce
 
 def settings(preset):
     """The recipe's settings of a preset, flat."""
-    conf = yaml.safe_load((RECIPE / "local/conf.yml").read_text())
-    conf = {key: value for section in conf.values() for key, value in section.items()}
-    presets = yaml.safe_load((RECIPE / "local/presets.yml").read_text())
-    return {**conf, **(presets[preset] or {})}
+    sys.path.insert(0, str(RECIPE))
+    from local.settings import flat, read_conf
+
+    return flat(read_conf(preset))
 
 
 def prepare(case, conf, batch_size, compiled=False):

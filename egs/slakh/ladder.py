@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from local import settings
 from tqdm import tqdm
 
 from asteroid_scoresup.data.files import atomic_path, read_json, write_json
@@ -298,9 +299,7 @@ def main(args):
     unknown = set(args.groups.split(",")) - (set(ladder) - {"critics"})
     if unknown:
         raise SystemExit(f"--groups {args.groups}: local/ladder.yml has no {sorted(unknown)}.")
-    conf = yaml.safe_load((HERE / "local/conf.yml").read_text())
-    conf = {key: value for section in conf.values() for key, value in section.items()}
-    conf.update(yaml.safe_load((HERE / "local/presets.yml").read_text()).get(args.preset) or {})
+    conf = settings.flat(settings.read_conf(args.preset))
     given = args.train_opts.split()
     conf.update({k[2:]: yaml.safe_load(v) for k, v in zip(given[::2], given[1::2])})
     if not args.tables_only:

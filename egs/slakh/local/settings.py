@@ -32,19 +32,33 @@ MIXTURE_LOSSES = {
 }
 
 
+def presets():
+    """What each preset changes, by its name."""
+    return yaml.safe_load((HERE / "presets.yml").read_text())
+
+
+def read_conf(preset):
+    """conf.yml by section, as the preset changes it."""
+    conf = yaml.safe_load((HERE / "conf.yml").read_text())
+    for key, value in (presets().get(preset) or {}).items():
+        section = next(name for name, values in conf.items() if key in values)
+        conf[section][key] = value
+    return conf
+
+
+def flat(conf):
+    """Settings without their sections."""
+    return {key: value for section in conf.values() for key, value in section.items()}
+
+
 def parse(parser):
     """Settings of a run: conf.yml, then the preset, then the flags."""
-    presets = yaml.safe_load((HERE / "presets.yml").read_text())
     parser.add_argument("--exp_dir", required=True, help="folder of this step")
-    parser.add_argument("--preset", default="mini", choices=sorted(presets))
+    parser.add_argument("--preset", default="mini", choices=sorted(presets()))
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     chosen = argparse.ArgumentParser(add_help=False)
     chosen.add_argument("--preset", default="mini")
-    preset = chosen.parse_known_args()[0].preset
-    conf = yaml.safe_load((HERE / "conf.yml").read_text())
-    for key, value in (presets.get(preset) or {}).items():
-        section = next(name for name, values in conf.items() if key in values)
-        conf[section][key] = value
+    conf = read_conf(chosen.parse_known_args()[0].preset)
     conf, args = parse_args_as_dict(
         prepare_parser_from_dict(conf, parser=parser), return_plain_args=True
     )
