@@ -9,7 +9,6 @@ from asteroid.engine.system import System
 
 from ..losses import (
     ScoreSupervisedLoss,
-    critic_roll,
     interference_transcriptor_loss,
     remix,
     remix_order,
@@ -101,7 +100,6 @@ class FineTuneSystem(System):
         stft = self.separator.stft
         spectrum = stft(wav)
         mixture = stft.magnitude(spectrum)
-        roll = self._labels(targets)
 
         self.transcriptor.requires_grad_(False).eval()
         masks = self.separator.masks(mixture)
@@ -109,25 +107,24 @@ class FineTuneSystem(System):
         loss = self.loss_func(estimates, targets)
         if self.aml:
             order = remix_order(len(wav), masks.shape[1])
-            remixed, remixed_roll = remix(stft.masked(spectrum, masks), roll, order)
+            remixed, roll = remix(stft.masked(spectrum, masks), targets["roll"], order)
             remixed = stft.magnitude(remixed)
             heard = self.transcriptor.outputs(remixed)
-            loss = loss + self.aml * remix_separator_loss(heard, remixed_roll)
+            loss = loss + self.aml * remix_separator_loss(heard, roll)
         self._update(optimizers[0], self.separator, loss)
 
         self.transcriptor.requires_grad_(True).train()
-        reading = transcription_loss(self.transcriptor.outputs(mixture), roll)
+        reading = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
         terms = {"reading": reading}
         if self.aml:
             terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))
         if self.atl or self.truth:
             logits = self.transcriptor.outputs(estimates.sources.detach().flatten(0, 1))
         if self.atl:
-            terms["atl"] = interference_transcriptor_loss(logits, roll)
+            terms["atl"] = interference_transcriptor_loss(logits, targets["roll"])
         if self.truth:
-            notes = logits[..., : targets["roll"].shape[-2], :]
             terms["truth"] = truthful_loss(
-                notes, masks.detach(), mixture, targets["roll"], self.loss_func.templates
+                logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
             )
         weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl, "truth": self.truth}
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -137,9 +134,6 @@ class FineTuneSystem(System):
             scheduler.step()
         self.log("loss", loss.detach(), logger=True)
         self.log_dict({f"transcriptor_{k}": v.detach() for k, v in terms.items()})
-
-    def _labels(self, targets):
-        return critic_roll(targets["roll"], self.transcriptor.trunk.out_chan)
 
     def _schedulers(self):
         schedulers = self.lr_schedulers() or []
@@ -156,8 +150,7 @@ class FineTuneSystem(System):
         wav, targets = batch
         estimates = self.model(wav)
         separation = self.judge(estimates, targets)
-        logits = self.transcriptor.outputs(estimates.mixture)
-        reading = transcription_loss(logits, self._labels(targets))
+        reading = transcription_loss(self.transcriptor.outputs(estimates.mixture), targets["roll"])
         self.log("val_separation", separation, on_epoch=True, sync_dist=True)
         self.log("val_reading", reading, on_epoch=True, sync_dist=True)
         # The step-2 loss weighs transcription far below 1; so does the criterion.

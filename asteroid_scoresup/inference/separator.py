@@ -12,7 +12,7 @@ import torch
 
 from ..models import unpack
 from ..models.package import read_transcriptor, require_pair
-from ..score import N_PITCHES, Notes
+from ..score import Notes
 from .decoding import Decoding, pitch_levels, to_midi, with_velocities
 from .stream import Recording, chunks, resampled
 
@@ -287,7 +287,7 @@ class Separator:
             sounds = torch.stack(separated, dim=-1).transpose(0, 1).cpu().numpy()
         if notes:
             with self._half():
-                logits = self.transcriptor.outputs(mixture)[0, :, :N_PITCHES, frames]
+                logits = self.transcriptor.outputs(mixture)[0, ..., frames]
             # Notes of long songs are kept until the end, so in few bytes.
             probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
             sources = (masks * mixture.unsqueeze(1))[0, ..., frames]

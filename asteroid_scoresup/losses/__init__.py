@@ -22,7 +22,6 @@ from .transcription import (
     TranscriptionLoss,
     critic_roll,
     isolated_rolls,
-    onset_roll,
     separated_transcription_loss,
     transcription_loss,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "isolated_rolls",
     "mixture_loss",
     "multi_domain_loss",
-    "onset_roll",
     "remix",
     "remix_order",
     "remix_separator_loss",

@@ -51,31 +51,8 @@ def isolated_rolls(roll):
     return roll.unsqueeze(1) * keep[None, :, :, None, None]
 
 
-def onset_roll(roll, width=2):
-    r"""Where notes begin: the first frames of each run of a roll (our choice).
-
-    A note that sounds in the first frame of a clip did not begin there.
-
-    Args:
-        roll (:class:`torch.Tensor`): :math:`(..., pitches, frames)`.
-        width (int): Frames that count as onset.
-
-    Examples
-        >>> onset_roll(torch.tensor([[1., 1, 0, 1, 1, 1, 0]]))
-        tensor([[0., 0., 0., 1., 1., 0., 0.]])
-    """
-    onset = pad((roll[..., 1:] - roll[..., :-1]).clamp(min=0), (1, 0))
-    wide = onset.clone()
-    for shift in range(1, width):
-        wide[..., shift:] = torch.maximum(wide[..., shift:], onset[..., :-shift])
-    return wide * roll
-
-
 def critic_roll(roll, pitches):
-    """The labels of a critic with so many outputs: the roll itself, with its onsets for twice as
-    many, its activity for one."""
-    if pitches == 2 * roll.shape[-2]:
-        return torch.cat([roll, onset_roll(roll)], dim=-2)
+    """The labels of a critic with so many outputs: the roll itself, or its activity for one."""
     return roll if pitches == roll.shape[-2] else roll.amax(dim=-2, keepdim=True)
 
 

@@ -16,8 +16,6 @@ class ScoreTranscriptor(SpectrogramModel):
 
     Args:
         sources (sequence of str): Names of the classes, in order.
-        onsets (bool): Whether it also says where notes begin: 88 more outputs, after the others,
-            for training only.
         **kwargs: See :class:`~asteroid_scoresup.models.spectrogram_model.SpectrogramModel`.
 
     Shape:
@@ -28,10 +26,8 @@ class ScoreTranscriptor(SpectrogramModel):
     #: Outputs per class and frame.
     n_outputs = N_PITCHES
 
-    def __init__(self, sources, onsets=False, **kwargs):
-        out_chan = self.n_outputs * (2 if onsets else 1)
-        super().__init__(sources, out_chan=out_chan, mask_act="linear", **kwargs)
-        self.onsets = onsets
+    def __init__(self, sources, **kwargs):
+        super().__init__(sources, out_chan=self.n_outputs, mask_act="linear", **kwargs)
         # Few notes sound at a time: start from "probably not" instead of from one half.
         torch.nn.init.constant_(self.trunk.mask_net[1].bias, -3.0)
 
@@ -39,9 +35,5 @@ class ScoreTranscriptor(SpectrogramModel):
         """Transcribes waveforms; `level` as in
         :meth:`~asteroid_scoresup.models.tcn_separator.TCNSeparator.forward`."""
         scaled, _ = self.normalize(self.as_batch(wav), level)
-        logits = self.outputs(self.stft.magnitude(self.stft(scaled)))[:, :, : self.n_outputs]
+        logits = self.outputs(self.stft.magnitude(self.stft(scaled)))
         return logits[0] if wav.ndim == 1 else logits
-
-    def get_model_args(self):
-        """Arguments to build the model again; plain Python types only."""
-        return {**super().get_model_args(), **({"onsets": True} if self.onsets else {})}

@@ -24,11 +24,7 @@ from asteroid_scoresup.metrics import read_results, tables
 
 HERE = Path(__file__).parent
 SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150}  # s, as `cost`
-PRE_TRAINED = {
-    "transcriptor": "pre-train",
-    "imitating": "pre-train, imitating separation",
-    "onsets": "pre-train, onsets too",
-}
+PRE_TRAINED = {"transcriptor": "pre-train", "imitating": "pre-train, imitating separation"}
 STARTING = 15  # s until a script trains
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

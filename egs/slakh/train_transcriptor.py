@@ -25,8 +25,7 @@ def main(conf, args):
     manifest = Manifest.load(args.data_dir)
     settings.claim(conf, args, manifest, "transcriptor")
     kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
-    onsets = {"onsets": True} if args.t_onsets else {}
-    transcriptor = kind(**settings.network(args), **onsets)
+    transcriptor = kind(**settings.network(args))
     settings.compile_networks(args, transcriptor)
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
     optimizer = torch.optim.Adam(transcriptor.parameters(), lr=args.t_lr)

@@ -35,7 +35,6 @@ def convtasnet():
 BUILDERS = [
     lambda: separator(mask_act="softmax", norm_type="bN", conv_kernel_size=5),
     transcriptor,
-    lambda: transcriptor(onsets=True),
     classifier,
     convtasnet,
 ]
