@@ -11,7 +11,7 @@ and the losses are timed, not the loader. Prints a table, and one line of JSON w
 
 `of_the_limit`: what the update's matrix products and convolutions would take at the speed of a
 large fp32 product on the same threads, as a share of what it took. In bfloat16 it can pass 1;
-without instructions for it that is emulated and slow: use --precision fp32 there.
+without instructions for it that is emulated and slow: use --precision float32 there.
 
 What it makes of Slakh2100: the time of the recipe's steps with the preset's numbers of updates.
 """
@@ -44,7 +44,7 @@ parser.add_argument("--batch_size", type=int, default=4)
 parser.add_argument("--steps", type=int, default=8, help="timed steps of a run, after two more")
 parser.add_argument("--repeats", type=int, default=3, help="runs of each case")
 parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
+parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
 parser.add_argument("--cases", default="", help="only cases that this regular expression finds")
 parser.add_argument("--compile", action="store_true", help="with torch.compile of the trunks")
 parser.add_argument("--profile", default="", help="instead, the dearest operators of a case")
@@ -155,7 +155,7 @@ def run_one(args):
     before = peak_mib()
     update = prepare(args.one, conf, args.batch_size, args.compile)
     seconds = []
-    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
         for _ in range(args.steps + 2):
             start = time.perf_counter()
             update()
@@ -176,7 +176,7 @@ def profile(args):
     """Prints the operators of an update that take longest themselves."""
     torch.set_num_threads(args.threads)
     update = prepare(args.profile, settings(args.preset), args.batch_size, args.compile)
-    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
         for _ in range(3):
             update()
         with torch.profiler.profile() as found:
@@ -205,11 +205,13 @@ def main(args):
         if key not in ("one", "compile", "profile", "out")
     ]
     rows = run_in_turn(Path(__file__), cases, options, args.repeats)
-    slowest = rows.get("ConvTasNet, supervised", {}).get("audio_s_per_s")
+    slowest = rows.get("ConvTasNet, supervised", {}).get("s_per_update")
     hours = 0.0
     for case, found in rows.items():
+        # Of the median, not the median of rates.
+        found["audio_s_per_s"] = conf["segment"] * args.batch_size / found["s_per_update"]
         if slowest:
-            found["times_convtasnet"] = found["audio_s_per_s"] / slowest
+            found["times_convtasnet"] = slowest / found["s_per_update"]
         key = CASES[case]
         if case in ("step 1", "step 2, clip+harmonic", "step 3, aml+atl"):
             updates = conf[f"{key}_epochs"] * conf[f"{key}_steps"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from pathlib import Path
@@ -267,8 +268,9 @@ class Separator:
         return math.sqrt(energy / max(count, 1))
 
     def _half(self):
-        enabled = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _piece(self, wav, level, chunk, frames, stems, notes):
         model, stft = self.model, self.model.stft

@@ -37,12 +37,7 @@ def mixture_loss(sources, mixture, active, residual=False):
     Raises:
         ValueError: if `sources` and `mixture` do not fit together.
     """
-    if sources.ndim != 4 or sources[:, 0].shape != mixture.shape:
-        raise ValueError(
-            f"Sources of shape {tuple(sources.shape)} do not fit a mixture of shape "
-            f"{tuple(mixture.shape)}; expected (batch, n_src, freq, frames) and "
-            "(batch, freq, frames)."
-        )
+    _check_shapes(sources, mixture)
     inside = sources * active
     unexplained = mixture - inside.sum(1)
     unexplained = (-unexplained).clamp(min=0) if residual else unexplained.abs()
@@ -85,6 +80,7 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
         >>> sharing_loss(share * mixture.unsqueeze(1), mixture, share, silent).abs() < 1e-6
         tensor(True)
     """
+    _check_shapes(sources, mixture)
     # Half precision knows no 1 - EDGE.
     dtype = torch.float32
     for part in (sources, mixture, share):
@@ -92,6 +88,7 @@ def sharing_loss(sources, mixture, share, sounding, power=1.5, residual=False):
     sources, mixture, share = (part.to(dtype) for part in (sources, mixture, share))
     active = frame_activity(sounding).unsqueeze(2).to(share.dtype)
     even = 0 * active if residual else active / active.sum(1, keepdim=True).clamp(min=1)
+    share, even = share.expand_as(sources), even.expand(len(sources), -1, -1, -1)
     weight = mixture**power
     bins = _Sharing.apply(sources, mixture, share, even, weight)
     return per_mixture(bins, mixture, weight.sum((1, 2)))
@@ -144,6 +141,15 @@ def _divergence(sources, mixture, share, even, weight, with_slope):
     if some_above:
         slope.masked_fill_(above, 1.0)
     return bins, slope.mul_(scale * weight.unsqueeze(1))
+
+
+def _check_shapes(sources, mixture):
+    if sources.ndim != 4 or sources[:, 0].shape != mixture.shape:
+        raise ValueError(
+            f"Sources of shape {tuple(sources.shape)} do not fit a mixture of shape "
+            f"{tuple(mixture.shape)}; expected (batch, n_src, freq, frames) and "
+            "(batch, freq, frames)."
+        )
 
 
 def per_mixture(distance, mixture, norm=None):

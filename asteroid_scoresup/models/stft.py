@@ -122,6 +122,7 @@ class STFT(nn.Module):
         recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
         learns = torch.is_grad_enabled() and (masks.requires_grad or spectrum.requires_grad)
         if spectrum.device.type == "cpu" and not recorded and not learns:
+            masks = masks.expand(-1, -1, -1, n_frames)  # or refuses those of another length
             parts = zip(*(part.split(CACHED_FRAMES, -1) for part in (spectrum, masks)))
         return self._inverse((self.masked(*part) for part in parts), n_frames, n_samples)
 

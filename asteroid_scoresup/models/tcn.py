@@ -15,7 +15,7 @@ class ChannelsLastTDConvNet(TDConvNet):
 
     With the channels last a 1×1 convolution is a matrix product and ``cLN`` is torch's fused layer
     norm. Parameters and state dict are TDConvNet's; other norms, causal nets and skip connections
-    take its own way.
+    take its own way. On a CPU its gradients are our own: they can be taken once, not twice.
 
     Args:
         *args: See :class:`asteroid.masknn.TDConvNet`.
@@ -52,6 +52,11 @@ class ChannelsLastTDConvNet(TDConvNet):
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
 
 
+def _recorded():
+    """Whether torch.compile, export or TorchScript watches, which see no functions of ours."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def _norm(x, norm):
     return F.layer_norm(x, (x.shape[-1],), norm.gamma, norm.beta, _EPS)
 
@@ -62,7 +67,7 @@ def _pointwise(x, conv):
 
 def _activation(x, act):
     """The PReLU of a block, with one slope."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or not isinstance(act, nn.PReLU):
+    if x.device.type != "cpu" or _recorded() or not isinstance(act, nn.PReLU):
         return act(x)
     return _PReLU.apply(x, act.weight)
 
@@ -76,7 +81,7 @@ def _depthwise(x, conv):
         return F.conv2d(image, kernel, conv.bias, **sizes).squeeze(2).transpose(1, 2)
     # oneDNN is slow at depthwise convolutions; the sum of shifted copies is not.
     weight = conv.weight[:, 0]
-    if torch.compiler.is_compiling():
+    if _recorded():
         return _shifted_sum(x, weight, conv.bias.to(x.dtype), dilation, (padding, padding))
     return _Depthwise.apply(x, weight, conv.bias, dilation, padding)
 

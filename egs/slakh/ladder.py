@@ -76,8 +76,9 @@ class Job:
 
     @staticmethod
     def _plain(command):
-        """A command without the places of files, which may be moved."""
-        return " ".join(re.sub(r"[^\s,=]*/", "", str(part)) for part in command)
+        """A command without the places of files, which may be moved, and what is free to change."""
+        text = " ".join(re.sub(r"[^\s,=]*/", "", str(part)) for part in command)
+        return re.sub(rf" --({'|'.join(settings.FREE)}) \S+", "", text)
 
     def run(self, threads):
         """Runs what is missing; returns an exit status."""
@@ -223,6 +224,12 @@ def read_kept(args):
         return pd.DataFrame(columns=["row", "seed"])
     if not Path(args.keep).is_file():
         raise SystemExit(f"--keep {args.keep}: there is no such file.")
+    results = Path(args.results or Path(args.exp_dir) / "results.csv")
+    if results.resolve() == Path(args.keep).resolve():
+        raise SystemExit(
+            f"--keep {args.keep} is where the results are written: they would take its "
+            "place. Keep a copy of it."
+        )
     return pd.read_csv(args.keep)
 
 

@@ -6,7 +6,7 @@ import torch
 from tiny import HOP, N_FFT, separator, sharing_by_bins, stft, write_folder
 
 from asteroid_scoresup.data import InformedShares, SlakhDataset
-from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss
+from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss, sharing_loss
 
 
 @pytest.fixture
@@ -114,3 +114,12 @@ def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, 
     assert (found - expected)[:, known].abs().mean() < (found - moved)[:, known].abs().mean() / 2
     total = found.sum(0)
     assert total.max() < 1 + 1e-4 and not found[:, ~known].any()
+
+
+def test_shares_of_one_clip_are_those_of_all_and_other_shapes_are_refused():
+    sources, mixture = torch.rand(3, 2, 5, 4), torch.rand(3, 5, 4) + 0.1
+    share, silent = torch.rand(1, 2, 5, 4), torch.zeros(3, 2, 88, 4)
+    whole = sharing_loss(sources, mixture, share.expand(3, -1, -1, -1), silent)
+    torch.testing.assert_close(sharing_loss(sources, mixture, share, silent), whole)
+    with pytest.raises(ValueError, match="do not fit a mixture"):
+        sharing_loss(sources, mixture[:2], share, silent)

@@ -176,11 +176,13 @@ def test_autocast_keeps_estimates_in_float32_and_near():
 
 
 @torch.no_grad()
-def test_torchscript_at_other_lengths_and_batches_than_traced():
+def test_torchscript_at_other_lengths_and_batches_than_traced(tmp_path):
     model = separator().eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(model, noise(1, 4000))
+    torch.jit.save(traced, tmp_path / "traced.pt")
+    traced = torch.jit.load(tmp_path / "traced.pt")
     for batch, n_samples in ((1, 4000), (3, 5037), (2, 2999), (1, N_FFT)):
         wav = noise(batch, n_samples, seed=n_samples)
         torch.testing.assert_close(traced(wav), model(wav), rtol=1e-4, atol=1e-6)

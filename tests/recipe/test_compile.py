@@ -10,6 +10,7 @@ import torch
 from tiny import separator, stft, templates, transcriptor
 
 from asteroid_scoresup.losses import ScoreSupervisedLoss
+from asteroid_scoresup.models import WaveformSeparator
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 needs_compiler = pytest.mark.skipif(
@@ -45,3 +46,19 @@ def test_compiled_networks_learn_the_same(monkeypatch):
     torch.testing.assert_close(gradients(net, critic, wav, roll), expected, rtol=1e-3, atol=1e-5)
     assert list(net.state_dict()) == keys
     assert copy.deepcopy(critic).trunk._compiled_call_impl is None
+
+
+@needs_compiler
+def test_open_unmix_is_compiled_behind_its_stft(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
+    from local.settings import compile_networks
+
+    torch.manual_seed(0)
+    sizes = dict(n_fft=256, hop_length=64, hidden_size=8, nb_layers=1)
+    model = WaveformSeparator(["bass", "piano"], "OpenUnmix", sizes, 4000).eval()
+    wav = 0.1 * torch.randn(2, 4000)
+    with torch.no_grad():
+        expected = model.net(wav)
+        compile_networks(Namespace(compile=True), model)
+        torch.testing.assert_close(model.net(wav), expected, rtol=1e-3, atol=1e-5)
+    assert model.net.targets[0]._compiled_call_impl is not None

@@ -127,6 +127,8 @@ def test_results_are_kept_and_only_what_new_rows_need_is_trained(finished, data,
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), expected)
     status, output = run("ladder.py", *options(data, tmp_path), "--keep", "nowhere.csv")
     assert status == 1 and "--keep nowhere.csv: there is no such file" in output
+    status, output = run("ladder.py", *options(data, finished[0]), "--keep", kept)
+    assert status == 1 and "is where the results are written" in output
 
 
 def test_a_row_that_fails_is_named_and_the_others_go_on(data, tmp_path):

@@ -17,6 +17,8 @@ from asteroid_scoresup.models import SourceModel, TCNSeparator, WaveformSeparato
 from asteroid_scoresup.score import HarmonicTemplates
 
 HERE = Path(__file__).parent
+# Settings that change how a result is computed, and not the result.
+FREE = ("num_workers", "precision", "strategy", "compile")
 STEM_LOSSES = {
     "magnitudes": ("stems", 1.0),
     "shares": ("stem_shares", None),
@@ -87,8 +89,7 @@ def claim(conf, args, manifest, *sections, inputs=()):
         "data_fingerprint": manifest.fingerprint(),
         "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
     }
-    free = {"data_dir", "exp_dir", "num_workers", "precision", "strategy", "critic", "separator"}
-    free |= {"compile"}
+    free = {"data_dir", "exp_dir", "critic", "separator", *FREE}
     free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
     claim_folder(args.exp_dir, chosen, free)
 
@@ -165,8 +166,17 @@ def hardware(args):
 
 def compile_networks(args, *models):
     """Compiles the networks where ``--compile`` asks for it; weights and files stay the same."""
-    for model in models if args.compile else ():
-        getattr(model, "trunk", getattr(model, "net", model)).compile()
+    if not args.compile:
+        return
+    # Separator and critic share one code, each in several shapes: more than torch expects.
+    config = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, limit, 32)
+    for model in models:
+        whole = getattr(model, "trunk", getattr(model, "net", model))
+        # What lies behind the STFT of Open-Unmix: inductor stumbles over its layout.
+        for part in getattr(whole, "targets", [whole]):
+            part.compile()
 
 
 def network(args):
