@@ -18,7 +18,7 @@ from .decoding import Decoding, pitch_levels, to_midi, with_velocities
 from .stream import Recording, chunks, resampled
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
-CORE_SECONDS, CORE_CONTEXTS = 30.0, 8
+CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Numbers in which the networks' products can be computed.
 PRECISIONS = ("float32", "bfloat16")
 #: Names that no class can have: files of a song have them.
@@ -56,7 +56,7 @@ class Separator:
         decoding (Decoding, optional): How its probabilities become notes.
         programs (dict, optional): General MIDI program that stands for each class, by name.
         device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
-        core_seconds (float, optional): Length of a piece, in seconds. By default 30, or eight times
+        core_seconds (float, optional): Length of a piece, in seconds. By default 30, or 16 times
             what the networks hear to each side of it, so that little is computed twice.
         precision (str): Of the networks' products: ``"float32"`` or ``"bfloat16"``, which is faster
             on processors that compute it (AVX-512 BF16, AMX) and on GPUs, and slower on others;
@@ -274,27 +274,46 @@ class Separator:
 
     def _piece(self, wav, level, chunk, frames, stems, notes):
         model, stft = self.model, self.model.stft
-        mid, _ = model.normalize(wav.mean(0, keepdim=True), level)
-        mixture = stft.magnitude(stft(mid))
+        _, gain = model.normalize(wav[:1, :1], level)
+        spectrum = stft(wav)  # of every channel
+        mid = spectrum.mean(0, keepdim=True) if len(spectrum) > 1 else spectrum
+        mixture = stft.magnitude(mid).mul_(gain)
+        n_frames = mixture.shape[-1]
+        # Frames that sound in the core of the piece; the others are only heard.
+        reach = math.ceil(stft.n_fft / 2 / stft.hop_length)
+        first, last, _ = frames.indices(n_frames)
+        sounding = slice(max(first - reach, 0), min(last + reach, n_frames))
+        wanted = sounding if stems else slice(first, last)
+        levels = []
+
+        def masks():
+            start = wanted.start
+            for part in model.masks_in_parts(mixture, wanted):
+                stop = start + part.shape[-1]
+                if notes:
+                    sources = part * mixture[..., start:stop].unsqueeze(1)
+                    levels.append(pitch_levels(sources, stft.n_fft, stft.sample_rate).half())
+                yield part
+                start = stop
+
+        sounds = None
         with self._half():
-            masks = model.masks(mixture)
-        sounds, probabilities, levels = None, None, None
-        if stems:
-            core = slice(chunk.start, chunk.start + chunk.length)
-            # One channel at a time: their masks are the same, and memory is not.
-            separated = [
-                stft.separated(stft(channel[None]), masks, wav.shape[-1])[0, :, core]
-                for channel in wav
-            ]
-            sounds = torch.stack(separated, dim=-1).transpose(0, 1).cpu().numpy()
-        if notes:
-            with self._half():
+            if stems:
+                start = chunk.start - sounding.start * stft.hop_length
+                stop = start + chunk.length
+                waves = stft.separated(spectrum[..., sounding], masks(), stop)[..., start:]
+                sounds = waves.permute(2, 1, 0).cpu().numpy()
+            elif notes:
+                for _ in masks():
+                    pass
+            if notes:
                 logits = self.transcriptor.outputs(mixture)[0, ..., frames]
-            # Notes of long songs are kept until the end, so in few bytes.
-            probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
-            sources = (masks * mixture.unsqueeze(1))[0, ..., frames]
-            levels = pitch_levels(sources, stft.n_fft, stft.sample_rate).half().cpu().numpy()
-        return Piece(sounds, probabilities, levels)
+        if not notes:
+            return Piece(sounds, None, None)
+        # Notes of long songs are kept until the end, so in few bytes.
+        probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
+        levels = torch.cat(levels, -1)[0, ..., first - wanted.start : last - wanted.start]
+        return Piece(sounds, probabilities, levels.cpu().numpy())
 
 
 class NoteCollector:

@@ -73,6 +73,11 @@ class SpectrogramModel(SourceModel):
             for block in range(self.trunk.n_blocks)
         )
 
+    @staticmethod
+    def compressed(magnitude):
+        """What the trunk hears of magnitudes at the nominal level, of the same shape."""
+        return torch.log1p(1000 * magnitude)
+
     def outputs(self, magnitude):
         r"""The network: magnitudes at the nominal level → outputs.
 
@@ -80,7 +85,7 @@ class SpectrogramModel(SourceModel):
             - magnitude: :math:`(batch, freq, frames)`
             - output: :math:`(batch, n\_src, out\_chan, frames)`, float32
         """
-        return self.trunk(torch.log1p(1000 * magnitude)).float()
+        return self.trunk(self.compressed(magnitude)).float()
 
     def load_trunk(self, other):
         """Starts from the trained trunk of another network of the same shape: all but its output.

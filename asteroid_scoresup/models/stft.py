@@ -17,6 +17,22 @@ NOMINAL_RMS = 0.1
 CACHED_FRAMES = 64
 
 
+def recorded():
+    """Whether torch.compile, export or TorchScript watches: sizes may be others later."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def by_parts(*tensors):
+    """Whether to work on CACHED_FRAMES frames at a time, which stay in a processor's cache.
+
+    Not where something is learned from one of `tensors`, on other devices, or while the computation
+    is recorded.
+    """
+    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    here = all(tensor.device.type == "cpu" for tensor in tensors)
+    return here and not learns and not recorded()
+
+
 class Spectrograms(NamedTuple):
     r"""What a separator hands to a loss: magnitudes of the mixture and of the estimates.
 
@@ -68,16 +84,24 @@ class STFT(nn.Module):
             - wav: :math:`(batch, time)`; padded with zeros to one window if shorter
             - output: :math:`(batch, freq, frames)`
         """
-        missing = max(self.n_fft - wav.shape[-1], 0)
         # Half precision costs an STFT its dynamic range: autocast stays out.
         with torch.autocast(wav.device.type, enabled=False):
+            wav = _lengthened(wav.float(), self.n_fft)
+            if by_parts(wav):
+                return self._by_parts(wav)
             return torch.stft(
-                nn.functional.pad(wav.float(), (0, missing)),
-                self.n_fft,
-                self.hop_length,
-                window=self.window,
-                return_complex=True,
+                wav, self.n_fft, self.hop_length, window=self.window, return_complex=True
             )
+
+    def _by_parts(self, wav):
+        """The same as torch.stft, which passes over all of the memory again and again."""
+        half = self.n_fft // 2
+        padded = nn.functional.pad(wav.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
+        frames = padded.unfold(-1, self.n_fft, self.hop_length)
+        spectrum = wav.new_empty(*frames.shape[:2], self.n_freqs, dtype=torch.complex64)
+        for part, place in zip(*(x.split(CACHED_FRAMES, 1) for x in (frames, spectrum))):
+            torch.fft.rfft(part * self.window, out=place)
+        return spectrum.transpose(1, 2)
 
     def magnitude(self, spectrum):
         r"""Amplitudes, shape :math:`(..., freq, frames)`."""
@@ -113,37 +137,53 @@ class STFT(nn.Module):
         Where nothing is to be learned, a processor does it some frames at a time, which fit into
         its cache.
 
+        Args:
+            spectrum (:class:`torch.Tensor`): Shape :math:`(batch, freq, frames)`.
+            masks (:class:`torch.Tensor` or iterable of it): Shape
+                :math:`(batch, n\_src, freq, frames)`, or one such tensor after another, which
+                follow each other in time. One row serves a whole batch.
+            n_samples (int): Length of the waveforms.
+
+        Raises:
+            ValueError: if there are masks for more or fewer frames.
+
         Shape:
-            - spectrum: :math:`(batch, freq, frames)`
-            - masks: :math:`(batch, n\_src, freq, frames)`
             - output: :math:`(batch, n\_src, n\_samples)`
         """
-        n_frames, parts = spectrum.shape[-1], [(spectrum, masks)]
-        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        learns = torch.is_grad_enabled() and (masks.requires_grad or spectrum.requires_grad)
-        if spectrum.device.type == "cpu" and not recorded and not learns:
-            masks = masks.expand(-1, -1, -1, n_frames)  # or refuses those of another length
-            parts = zip(*(part.split(CACHED_FRAMES, -1) for part in (spectrum, masks)))
-        return self._inverse((self.masked(*part) for part in parts), n_frames, n_samples)
+        n_frames = spectrum.shape[-1]
+        if isinstance(masks, torch.Tensor):
+            if masks.shape[-1] == 1:
+                masks = masks.expand(-1, -1, -1, n_frames)
+            masks = masks.split(CACHED_FRAMES, -1) if by_parts(spectrum, masks) else [masks]
+        return self._inverse(self._masked_parts(spectrum, masks), n_frames, n_samples)
+
+    def _masked_parts(self, spectrum, parts):
+        done, n_frames = 0, spectrum.shape[-1]
+        for masks in parts:
+            start, done = done, done + masks.shape[-1]
+            yield self.masked(spectrum[..., start:done], masks)
+        if not recorded() and done != n_frames:
+            raise ValueError(f"The masks have {done} frames, the spectrum has {n_frames}.")
 
     def _inverse(self, spectra, n_frames, n_samples):
         """Waveforms of spectra that follow each other and have so many frames in all."""
         # torch.istft would do, but for its test of the window sum, which cannot be exported.
-        with torch.autocast(self.window.device.type, enabled=False):
-            add = self._fold if self.n_fft % self.hop_length else self._overlap_add
-            wav = add(spectra, n_frames)
-        wav = wav[..., self.n_fft // 2 :]
-        return nn.functional.pad(wav, (0, max(n_samples - wav.shape[-1], 0)))[..., :n_samples]
+        add = self._fold if self.n_fft % self.hop_length else self._overlap_add
+        wav = add(map(self._frames, spectra), n_frames)[..., self.n_fft // 2 :]
+        return _lengthened(wav, n_samples)[..., :n_samples]
 
-    def _overlap_add(self, spectra, n_frames):
+    def _frames(self, spectrum):
+        with torch.autocast(spectrum.device.type, enabled=False):
+            return torch.fft.irfft(spectrum, n=self.n_fft, dim=-2)
+
+    def _overlap_add(self, parts, n_frames):
         """Frames cut into hops: hop k of frame t goes to place t + k."""
         window = self.window.view(-1, self.hop_length)
         length, start, wav = len(window) - 1 + n_frames, 0, None
         weight = self.window.new_zeros(length, self.hop_length)
         for k, part in enumerate(window):
             weight[k : k + n_frames] += part**2
-        for spectrum in spectra:
-            frames = torch.fft.irfft(spectrum, n=self.n_fft, dim=-2)
+        for frames in parts:
             hops = frames.unflatten(-2, (-1, self.hop_length)).transpose(-1, -2)
             if wav is None:
                 wav = frames.new_zeros(*hops.shape[:2], length, self.hop_length)
@@ -151,11 +191,11 @@ class STFT(nn.Module):
             for k, part in enumerate(window):
                 wav[:, :, start + k : stop + k].addcmul_(hops[:, :, k], part)
             start = stop
-        return (wav / weight.clamp(min=1e-11)).flatten(-2)
+        return wav.div_(weight.clamp(min=1e-11)).flatten(-2)
 
-    def _fold(self, spectra, n_frames):
+    def _fold(self, parts, n_frames):
         """The same for hops that do not divide the window. (`fold` is not everywhere.)"""
-        frames = torch.fft.irfft(torch.cat(list(spectra), -1), n=self.n_fft, dim=-2)
+        frames = torch.cat(list(parts), -1)
         window = self.window.unsqueeze(-1)
         length = self.n_fft + (n_frames - 1) * self.hop_length
         size, kernel, stride = (1, length), (1, self.n_fft), (1, self.hop_length)
@@ -163,3 +203,11 @@ class STFT(nn.Module):
         added = nn.functional.fold(both, size, kernel, stride=stride)[:, 0, 0]
         wav = added[:-1] / added[-1].clamp(min=1e-11)
         return wav.unflatten(0, frames.shape[:2])
+
+
+def _lengthened(wav, n_samples):
+    """With zeros at its end, to so many samples at least."""
+    missing = max(n_samples - wav.shape[-1], 0)
+    if not recorded() and not missing:
+        return wav  # torch would make a copy
+    return nn.functional.pad(wav, (0, missing))

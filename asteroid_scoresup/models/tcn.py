@@ -7,6 +7,8 @@ from asteroid.masknn import TDConvNet
 from torch import nn
 from torch.nn import functional as F
 
+from .stft import CACHED_FRAMES, by_parts, recorded
+
 _EPS = 1e-8  # of asteroid.masknn.norms
 
 
@@ -35,9 +37,37 @@ class ChannelsLastTDConvNet(TDConvNet):
 
     def forward(self, mixture_w):
         """See the class."""
-        if self.norm_type != "cLN" or self.causal or self.skip_chan:
+        if self._another():
             return super().forward(mixture_w)
-        batch, _, n_frames = mixture_w.shape
+        return self._head(self._hidden(mixture_w))
+
+    def in_parts(self, mixture_w, frames=slice(None)):
+        r"""The output some frames at a time, which stay in a processor's cache.
+
+        Args:
+            mixture_w (:class:`torch.Tensor`): Shape :math:`(batch, in\_chan, frames)`.
+            frames (slice): The frames that are wanted; the others are only heard.
+
+        Yields:
+            :class:`torch.Tensor`: shape :math:`(batch, n\_src, out\_chan, frames')`; all in one
+            where something is learned, and on devices other than CPUs.
+        """
+        if self._another():
+            yield self.forward(mixture_w)[..., frames]
+            return
+        hidden = self._hidden(mixture_w)[:, frames]
+        if by_parts(hidden, *self.mask_net.parameters()):
+            for part in hidden.split(CACHED_FRAMES, 1):
+                yield self._head(part)
+        else:
+            yield self._head(hidden)
+
+    def _another(self):
+        """Whether this is a net that the layout here does not serve."""
+        even = self.conv_kernel_size % 2 == 0  # which Asteroid refuses in its own way
+        return self.norm_type != "cLN" or self.causal or self.skip_chan or even
+
+    def _hidden(self, mixture_w):
         norm, conv = self.bottleneck
         output = _pointwise(_norm(mixture_w.transpose(1, 2), norm), conv)
         for block in self.TCN:
@@ -46,15 +76,14 @@ class ChannelsLastTDConvNet(TDConvNet):
             hidden = _activation(_depthwise(hidden, depthwise), depthwise_act)
             hidden = _norm(hidden, depthwise_norm)
             output = output + _pointwise(hidden, block.res_conv)
+        return output
+
+    def _head(self, hidden):
         act, conv = self.mask_net
         # Half precision knows no mask between 0.996 and 1, and gives those no gradient.
-        score = _pointwise(_activation(output, act), conv).float().transpose(1, 2)
+        score = _pointwise(_activation(hidden, act), conv).float().transpose(1, 2)
+        batch, n_frames = hidden.shape[:2]
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
-
-
-def _recorded():
-    """Whether torch.compile, export or TorchScript watches, which see no functions of ours."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _norm(x, norm):
@@ -67,31 +96,51 @@ def _pointwise(x, conv):
 
 def _activation(x, act):
     """The PReLU of a block, with one slope."""
-    if x.device.type != "cpu" or _recorded() or not isinstance(act, nn.PReLU):
+    if x.device.type != "cpu" or recorded() or not isinstance(act, nn.PReLU):
         return act(x)
+    if not torch.is_grad_enabled():
+        return F.leaky_relu(x, act.weight.item())
     return _PReLU.apply(x, act.weight)
 
 
 def _depthwise(x, conv):
-    """A dilated depthwise convolution over (batch, frames, channels)."""
+    """A dilated depthwise convolution over (batch, frames, channels) that keeps their number."""
     dilation, padding = conv.dilation[0], conv.padding[0]
     if x.device.type != "cpu":
         image, kernel = x.transpose(1, 2).unsqueeze(2), conv.weight.unsqueeze(2)
         sizes = dict(padding=(0, padding), dilation=(1, dilation), groups=x.shape[-1])
         return F.conv2d(image, kernel, conv.bias, **sizes).squeeze(2).transpose(1, 2)
     # oneDNN is slow at depthwise convolutions; the sum of shifted copies is not.
-    weight = conv.weight[:, 0]
-    if _recorded():
-        return _shifted_sum(x, weight, conv.bias.to(x.dtype), dilation, (padding, padding))
-    return _Depthwise.apply(x, weight, conv.bias, dilation, padding)
+    weight, bias = conv.weight[:, 0], conv.bias
+    if recorded():
+        return _recorded_sum(x, weight, bias, dilation, padding)
+    if not torch.is_grad_enabled():
+        return _shifted_sum(x, weight, bias, dilation)
+    return _Depthwise.apply(x, weight, bias, dilation)
 
 
-def _shifted_sum(x, weight, start, dilation, padding):
-    """The sum of copies of x, padded by so many frames and shifted by the taps, on `start`."""
-    taps = weight.t().to(x.dtype).contiguous()  # a factor with strides takes five times as long
-    x = F.pad(x, (0, 0, *padding))
-    n_frames = x.shape[1] - (len(taps) - 1) * dilation
-    y = torch.addcmul(start, x[:, :n_frames], taps[0])
+def _taps(x, weight):
+    return weight.t().to(x.dtype).contiguous()  # a factor with strides takes five times as long
+
+
+def _shifted_sum(x, weight, start, dilation):
+    """The sum of copies of x, shifted and multiplied by the taps, on `start`."""
+    taps, n_frames = _taps(x, weight), x.shape[1]
+    middle = len(taps) // 2
+    y = torch.addcmul(start.to(x.dtype), x, taps[middle])
+    for tap in range(len(taps)):
+        shift = (tap - middle) * dilation  # y(t) hears x(t + shift); what lies outside is 0
+        if shift and abs(shift) < n_frames:
+            to, of = max(-shift, 0), max(shift, 0)
+            length = n_frames - abs(shift)
+            y[:, to : to + length].addcmul_(x[:, of : of + length], taps[tap])
+    return y
+
+
+def _recorded_sum(x, weight, bias, dilation, padding):
+    """The same in operations that do not depend on the number of frames."""
+    taps, n_frames, x = _taps(x, weight), x.shape[1], F.pad(x, (0, 0, padding, padding))
+    y = torch.addcmul(bias.to(x.dtype), x[:, :n_frames], taps[0])
     for tap in range(1, len(taps)):
         y.addcmul_(x[:, tap * dilation : tap * dilation + n_frames], taps[tap])
     return y
@@ -120,28 +169,25 @@ class _Depthwise(torch.autograd.Function):
     """A depthwise convolution as a sum of shifted copies, and its gradients as such sums too."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, dilation, padding):
+    def forward(ctx, x, weight, bias, dilation):
         ctx.save_for_backward(x, weight)
-        ctx.dilation, ctx.padding = dilation, padding
-        return _shifted_sum(x, weight, bias.to(x.dtype), dilation, (padding, padding))
+        ctx.dilation = dilation
+        return _shifted_sum(x, weight, bias, dilation)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
-        dilation, padding, n_frames = ctx.dilation, ctx.padding, grad.shape[1]
-        reach = (weight.shape[1] - 1) * dilation
-        around = (reach - padding, x.shape[1] - n_frames + padding)
-        zero = grad.new_zeros(())
-        grad_x = _shifted_sum(grad, weight.flip(1), zero, dilation, around)
+        n_frames, n_taps = grad.shape[1], weight.shape[1]
+        grad_x = _shifted_sum(grad, weight.flip(1), grad.new_zeros(()), ctx.dilation)
         if not any(ctx.needs_input_grad[1:3]):
-            return grad_x, None, None, None, None
-        x = F.pad(x, (0, 0, padding, padding))
-        taps = [
-            (x[:, tap * dilation : tap * dilation + n_frames] * grad).sum(
-                (0, 1), dtype=weight.dtype
-            )
-            for tap in range(weight.shape[1])
-        ]
-        grad_bias = grad.sum((0, 1), dtype=weight.dtype)
-        return grad_x, torch.stack(taps, 1), grad_bias, None, None
+            return grad_x, None, None, None
+        grad_weight = weight.new_zeros(weight.shape)
+        for tap in range(n_taps):
+            shift = (tap - n_taps // 2) * ctx.dilation
+            if abs(shift) < n_frames:
+                to, of = max(-shift, 0), max(shift, 0)
+                length = n_frames - abs(shift)
+                product = x[:, of : of + length] * grad[:, to : to + length]
+                grad_weight[:, tap] = product.sum((0, 1), dtype=weight.dtype)
+        return grad_x, grad_weight, grad.sum((0, 1), dtype=weight.dtype), None

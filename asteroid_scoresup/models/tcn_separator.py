@@ -38,6 +38,22 @@ class TCNSeparator(SpectrogramModel):
         :math:`(batch, freq, frames)` at the nominal level."""
         return self.outputs(magnitude)
 
+    def masks_in_parts(self, magnitude, frames=slice(None)):
+        r"""What :meth:`masks` gives, some frames at a time: on a CPU faster, and with less memory.
+
+        Args:
+            magnitude (:class:`torch.Tensor`): See :meth:`masks`.
+            frames (slice): The frames that are wanted; the others are only heard.
+
+        Yields:
+            :class:`torch.Tensor`: shape :math:`(batch, n\_src, freq, frames')`
+        """
+        cls = type(self)
+        if (cls.masks, cls.outputs) == (TCNSeparator.masks, TCNSeparator.outputs):
+            yield from self.trunk.in_parts(self.compressed(magnitude), frames)
+        else:  # a subclass has masks of its own
+            yield self.masks(magnitude)[..., frames]
+
     def spectrograms(self, wav):
         r"""Magnitudes of mixture and estimates, for clips already at the nominal level.
 
@@ -57,7 +73,7 @@ class TCNSeparator(SpectrogramModel):
         """
         scaled, gain = self.normalize(self.as_batch(wav), level)
         spectrum = self.stft(scaled)
-        masks = self.masks(self.stft.magnitude(spectrum))
+        masks = self.masks_in_parts(self.stft.magnitude(spectrum))
         estimates = self.stft.separated(spectrum, masks, wav.shape[-1]) / gain.unsqueeze(-1)
         return estimates[0] if wav.ndim == 1 else estimates
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import HOP, N_FFT, NAMES, NET, RATE, differing, separator, state_of, stft, transcriptor
 
-from asteroid_scoresup.models import NOMINAL_RMS, ActivityClassifier
+from asteroid_scoresup.models import NOMINAL_RMS, ActivityClassifier, TCNSeparator
 
 
 def noise(*shape, seed=0):
@@ -76,9 +76,28 @@ def test_silence_gives_silence_at_any_length(n_samples):
 
 @torch.no_grad()
 def test_masks_of_one_give_the_mixture_back():
-    model, wav = separator().eval(), noise(2, 3037)
-    model.masks = lambda magnitude: torch.ones(2, 3, *magnitude.shape[1:])
+    class Ones(TCNSeparator):
+        def masks(self, magnitude):
+            return torch.ones(2, 3, *magnitude.shape[1:])
+
+    model, wav = Ones(NAMES, **NET).eval(), noise(2, 3037)
     torch.testing.assert_close(model(wav), wav.unsqueeze(1).expand(-1, 3, -1), rtol=0, atol=2e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", ["masks", "outputs"])
+def test_a_subclass_with_masks_of_its_own_separates_with_them(method):
+    class Halved(TCNSeparator):
+        pass
+
+    model, wav = Halved(NAMES, **NET).eval(), noise(2, 9000)
+    whole, magnitude = model(wav), stft().magnitude(stft()(wav))
+    parts = list(model.masks_in_parts(magnitude, slice(2, 70)))
+    assert len(parts) == 2
+    torch.testing.assert_close(torch.cat(parts, -1), model.masks(magnitude)[..., 2:70])
+    own = getattr(TCNSeparator, method)
+    setattr(Halved, method, lambda self, magnitude: own(self, magnitude) / 2)
+    torch.testing.assert_close(model(wav), whole / 2)
 
 
 @torch.no_grad()

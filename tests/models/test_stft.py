@@ -145,5 +145,16 @@ def test_masks_of_another_length_are_refused_and_constant_ones_are_not():
     constant = torch.rand(1, 2, spectrum.shape[1], 1)
     expected = stft().waveform(stft().masked(spectrum, constant), 64 * 200)
     torch.testing.assert_close(stft().separated(spectrum, constant, 64 * 200), expected)
-    with pytest.raises(RuntimeError, match="expand"):
+    with pytest.raises(ValueError, match="128 frames, the spectrum has 201"):
         stft().separated(spectrum, constant.expand(-1, -1, -1, 128), 64 * 200)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_samples", [1, 255, 256, 64 * 300 + 5])
+def test_by_parts_it_is_the_transform_of_torch(n_samples):
+    wav = noise(3, n_samples)
+    longer = torch.nn.functional.pad(wav, (0, max(N_FFT - n_samples, 0)))
+    expected = torch.stft(longer, N_FFT, HOP, window=stft().window, return_complex=True)
+    found = stft()(wav)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.shape[-1] == stft().n_frames(n_samples) and found.stride() == expected.stride()

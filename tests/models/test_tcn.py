@@ -6,7 +6,8 @@ from asteroid.masknn import TDConvNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.models.tcn import ChannelsLastTDConvNet
+from asteroid_scoresup.models.stft import CACHED_FRAMES
+from asteroid_scoresup.models.tcn import ChannelsLastTDConvNet, _depthwise
 
 SIZES = dict(n_src=2, out_chan=7, n_repeats=2, bn_chan=6, hid_chan=8, skip_chan=0)
 
@@ -61,14 +62,47 @@ def test_what_is_frozen_gets_no_gradient_and_the_rest_the_same(frozen):
 
 
 def test_half_precision_is_as_near_as_that_of_asteroid():
-    net = build(n_blocks=3).float()
-    frames, weight = torch.randn(2, 10, 30), torch.randn(2, 2, 7, 30)
-    whole = gradients(net, net, frames, weight)
-    with torch.autocast("cpu", torch.bfloat16):
-        ours = gradients(net, net, frames, weight)
-        theirs = gradients(net, lambda x: TDConvNet.forward(net, x), frames, weight)
-    error, allowed = (
-        sum(((half - one) ** 2).sum() / (one**2).sum() for one, half in zip(whole, found))
-        for found in (ours, theirs)
-    )
+    net, error, allowed = build(n_blocks=3).float(), 0.0, 0.0
+    for _ in range(10):
+        frames, weight = torch.randn(2, 10, 30), torch.randn(2, 2, 7, 30)
+        whole = gradients(net, net, frames, weight)
+        with torch.autocast("cpu", torch.bfloat16):
+            ours = gradients(net, net, frames, weight)
+            theirs = gradients(net, lambda x: TDConvNet.forward(net, x), frames, weight)
+        size = sum((one**2).sum() for one in whole)
+        error += sum(((half - one) ** 2).sum() for one, half in zip(whole, ours)) / size
+        allowed += sum(((half - one) ** 2).sum() for one, half in zip(whole, theirs)) / size
     assert 0 < error < 1.2 * allowed
+
+
+@pytest.mark.parametrize("norm_type", ["cLN", "gLN"])
+@pytest.mark.parametrize("frames", [slice(None), slice(3, 100), slice(30, 31)])
+def test_the_parts_of_the_output_are_the_whole(norm_type, frames):
+    net = ChannelsLastTDConvNet(10, **SIZES, n_blocks=3, norm_type=norm_type, mask_act="softmax")
+    heard = torch.randn(2, 10, 2 * CACHED_FRAMES + 5)
+    whole = net(heard)[..., frames]
+    learned = list(net.in_parts(heard, frames))
+    assert len(learned) == 1 and learned[0].requires_grad
+    torch.testing.assert_close(learned[0], whole)
+    with torch.no_grad():
+        parts = list(net.in_parts(heard, frames))
+    torch.testing.assert_close(torch.cat(parts, -1), whole.detach())
+    if norm_type == "cLN":
+        assert [part.shape[-1] for part in parts[:-1]] == [CACHED_FRAMES] * (len(parts) - 1)
+        assert len(parts) == -(-whole.shape[-1] // CACHED_FRAMES)
+
+
+@pytest.mark.parametrize("dilation", [1, 5, 40])
+def test_a_depthwise_convolution_reaches_beyond_short_clips(dilation):
+    conv = torch.nn.Conv1d(4, 4, 3, padding=dilation, dilation=dilation, groups=4)
+    x, grad = torch.randn(2, 12, 4), torch.randn(2, 12, 4)
+    found = []
+    for convolve in (lambda x: _depthwise(x, conv), lambda x: conv(x.mT).mT):
+        conv.zero_grad()
+        heard = x.clone().requires_grad_()
+        y = convolve(heard)
+        y.backward(grad)
+        found.append([y, heard.grad, conv.weight.grad.clone(), conv.bias.grad.clone()])
+    torch.testing.assert_close(*found)
+    with torch.no_grad():
+        torch.testing.assert_close(_depthwise(x, conv), found[1][0])
