@@ -113,7 +113,7 @@ def prepare(case, conf, batch_size, compiled=False):
             magnitude = transcriptor.stft.magnitude(transcriptor.stft(wav))
             return transcription_loss(transcriptor.outputs(magnitude), roll)
     elif case == "step 3, aml+atl":
-        pair = [torch.optim.Adam(m.parameters()) for m in (separator, transcriptor)]
+        pair = [torch.optim.Adam(m.parameters(), fused=True) for m in (separator, transcriptor)]
         loss = losses["step 2, clip+harmonic"]
         system = FineTuneSystem(separator, transcriptor, loss, pair, None, aml=0.1, atl=0.1)
         system.optimizers, system._schedulers = lambda: pair, list
@@ -126,7 +126,8 @@ def prepare(case, conf, batch_size, compiled=False):
         def compute():
             return multisrc_neg_sisdr(model(wav), targets["sources"]).mean()
 
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad])
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(weights, fused=True)
 
     def update():
         loss = compute()

@@ -98,6 +98,24 @@ class BatchSeed(Callback):
         torch.manual_seed(self.seed + number)
 
 
+class ClipGradients(Callback):
+    """Scales the gradients of an update down to a largest norm.
+
+    As Lightning's ``gradient_clip_val``, which refuses fused optimizers in bfloat16.
+
+    Args:
+        largest (float): The norm, over all of an optimizer's parameters.
+    """
+
+    def __init__(self, largest):
+        self.largest = largest
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        """Changes the gradients."""
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, self.largest)
+
+
 class Clock(Callback):
     """Minutes spent in training: loading and updates, without validation and checkpoints.
 
@@ -192,12 +210,12 @@ def fit(
     newest = ModelCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
     clock = clock or Clock()
     bar = [] if quiet else [TQDMProgressBar(refresh_rate=10)]
+    clip = [ClipGradients(gradient_clip)] if gradient_clip else []
     trainer = Trainer(
         max_epochs=epochs,
-        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks],
+        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks, *clip],
         logger=CSVLogger(exp_dir, name="logs"),
         default_root_dir=exp_dir,
-        gradient_clip_val=gradient_clip,
         precision=precision,
         devices=devices,
         num_nodes=num_nodes,

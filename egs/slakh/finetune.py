@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import torch
 from local import settings
 
 from asteroid_scoresup.data import Manifest
@@ -65,8 +64,8 @@ def main(conf, args):
     train, validation = settings.loaders(args, args.f_steps, args.f_batch_size, weights=weights)
     # beta1 = 0.5 is customary where two networks chase each other.
     optimizers = [
-        torch.optim.Adam(separator.parameters(), lr=args.f_lr_separator),
-        torch.optim.Adam(transcriptor.parameters(), lr=args.f_lr_transcriptor, betas=(0.5, 0.999)),
+        settings.adam(args, separator, args.f_lr_separator),
+        settings.adam(args, transcriptor, args.f_lr_transcriptor, betas=(0.5, 0.999)),
     ]
     n_steps = args.f_epochs * args.f_steps
     system = FineTuneSystem(

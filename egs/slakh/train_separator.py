@@ -4,7 +4,6 @@ import argparse
 import itertools
 from pathlib import Path
 
-import torch
 from asteroid.engine.system import System
 from local import settings
 
@@ -65,7 +64,7 @@ def main(conf, args):
     if args.supervision == "semi":
         loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
     train, validation = settings.loaders(args, args.s_steps, args.s_batch_size, weights=weights)
-    optimizer = torch.optim.Adam(separator.parameters(), lr=args.s_lr)
+    optimizer = settings.adam(args, separator, args.s_lr)
     clock = Clock(args.s_minutes) if args.s_minutes else None
     n_steps = args.s_epochs * args.s_steps
     schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)

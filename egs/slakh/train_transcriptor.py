@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import torch
 from local import settings
 
 from asteroid_scoresup.data import Manifest
@@ -28,7 +27,7 @@ def main(conf, args):
     transcriptor = kind(**settings.network(args))
     settings.compile_networks(args, transcriptor)
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
-    optimizer = torch.optim.Adam(transcriptor.parameters(), lr=args.t_lr)
+    optimizer = settings.adam(args, transcriptor, args.t_lr)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
     system = TranscriptorSystem(
         TranscriptorFront(transcriptor),

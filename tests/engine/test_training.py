@@ -319,6 +319,25 @@ def test_any_model_of_asteroid_trains_with_the_loss_on_the_stock_system(manifest
     assert not differing(before, state_of(critic))
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_fused_optimizers_are_clipped_too(manifest, tmp_path, precision):
+    moved = []
+    for clip in (None, 1e-3):
+        torch.manual_seed(0)
+        system = step_two(manifest, steps=1, critic=transcriptor(seed=3))
+        system.scheduler = None
+        before = state_of(system.model)
+        system.optimizer = torch.optim.SGD(system.model.parameters(), lr=1.0, fused=True)
+        system.val_loader = system.train_loader
+        folder = tmp_path / str(clip)
+        fit(system, folder, 1, gradient_clip=clip, precision=precision, quiet=True)
+        after = system.model.state_dict()
+        moved.append(torch.cat([(after[key] - before[key]).flatten() for key in before]))
+    free, clipped = moved
+    assert free.norm() > 1e-2
+    torch.testing.assert_close(clipped, 1e-3 * free / free.norm(), rtol=0.05, atol=1e-6)
+
+
 # ---------------------------------------------------------------- without stems
 
 

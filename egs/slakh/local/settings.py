@@ -195,6 +195,13 @@ def network(args):
     return {"sources": manifest.names, "sample_rate": manifest.sample_rate, **shared}
 
 
+def adam(args, network, lr, **kwargs):
+    """Adam in one pass over the weights: torch's own way takes a tenth of a short update."""
+    # It divides by the scale of float16's losses itself, so that Lightning could not clip before.
+    fused = args.precision != "16-mixed"
+    return torch.optim.Adam(network.parameters(), lr=lr, fused=fused, **kwargs)
+
+
 def loaders(args, steps, batch_size, remix=0.0, weights=()):
     """Training loader (random segments) and validation loader (fixed ones).
 
