@@ -94,7 +94,7 @@ def run_one(args, files):
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
     with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
-        separate(model, samples[: 5 * RATE], args.precision)
+        separate(model, samples[: PIECE * RATE], args.precision)  # memory is at hand afterwards
         start = time.perf_counter()
         made = separate(model, samples, args.precision)
         taken = time.perf_counter() - start
