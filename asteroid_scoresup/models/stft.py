@@ -15,6 +15,8 @@ from torch import nn
 NOMINAL_RMS = 0.1
 #: Frames whose spectra, a few times over, fit into a processor's cache.
 CACHED_FRAMES = 64
+#: Frames whose spectra take little of another device's memory.
+DEVICE_FRAMES = 1024
 
 
 def recorded():
@@ -22,15 +24,16 @@ def recorded():
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
-def by_parts(*tensors):
-    """Whether to work on CACHED_FRAMES frames at a time, which stay in a processor's cache.
+def frame_parts(tensor, dim, *others):
+    """Splits frames into as many as are best worked on at a time: those that fit into the cache.
 
-    Not where something is learned from one of `tensors`, on other devices, or while the computation
-    is recorded.
+    Into one part where something is learned from one of the tensors, or while the computation is
+    recorded.
     """
-    learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    here = all(tensor.device.type == "cpu" for tensor in tensors)
-    return here and not learns and not recorded()
+    learns = torch.is_grad_enabled() and any(x.requires_grad for x in (tensor, *others))
+    if learns or recorded():
+        return [tensor]
+    return tensor.split(CACHED_FRAMES if tensor.device.type == "cpu" else DEVICE_FRAMES, dim)
 
 
 class Spectrograms(NamedTuple):
@@ -87,7 +90,7 @@ class STFT(nn.Module):
         # Half precision costs an STFT its dynamic range: autocast stays out.
         with torch.autocast(wav.device.type, enabled=False):
             wav = _lengthened(wav.float(), self.n_fft)
-            if by_parts(wav):
+            if wav.device.type == "cpu" and not wav.requires_grad and not recorded():
                 return self._by_parts(wav)
             return torch.stft(
                 wav, self.n_fft, self.hop_length, window=self.window, return_complex=True
@@ -99,7 +102,7 @@ class STFT(nn.Module):
         padded = nn.functional.pad(wav.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
         spectrum = wav.new_empty(*frames.shape[:2], self.n_freqs, dtype=torch.complex64)
-        for part, place in zip(*(x.split(CACHED_FRAMES, 1) for x in (frames, spectrum))):
+        for part, place in zip(frame_parts(frames, 1), frame_parts(spectrum, 1)):
             torch.fft.rfft(part * self.window, out=place)
         return spectrum.transpose(1, 2)
 
@@ -134,8 +137,8 @@ class STFT(nn.Module):
     def separated(self, spectrum, masks, n_samples):
         r"""``waveform(masked(spectrum, masks), n_samples)``, faster and with less memory.
 
-        Where nothing is to be learned, a processor does it some frames at a time, which fit into
-        its cache.
+        Where nothing is to be learned, it does some frames at a time, which on a processor fit
+        into its cache.
 
         Args:
             spectrum (:class:`torch.Tensor`): Shape :math:`(batch, freq, frames)`.
@@ -154,7 +157,7 @@ class STFT(nn.Module):
         if isinstance(masks, torch.Tensor):
             if masks.shape[-1] == 1:
                 masks = masks.expand(-1, -1, -1, n_frames)
-            masks = masks.split(CACHED_FRAMES, -1) if by_parts(spectrum, masks) else [masks]
+            masks = frame_parts(masks, -1, spectrum)
         return self._inverse(self._masked_parts(spectrum, masks), n_frames, n_samples)
 
     def _masked_parts(self, spectrum, parts):

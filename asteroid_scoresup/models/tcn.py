@@ -7,7 +7,7 @@ from asteroid.masknn import TDConvNet
 from torch import nn
 from torch.nn import functional as F
 
-from .stft import CACHED_FRAMES, by_parts, recorded
+from .stft import frame_parts, recorded
 
 _EPS = 1e-8  # of asteroid.masknn.norms
 
@@ -42,7 +42,7 @@ class ChannelsLastTDConvNet(TDConvNet):
         return self._head(self._hidden(mixture_w))
 
     def in_parts(self, mixture_w, frames=slice(None)):
-        r"""The output some frames at a time, which stay in a processor's cache.
+        r"""The output some frames at a time, which on a processor stay in its cache.
 
         Args:
             mixture_w (:class:`torch.Tensor`): Shape :math:`(batch, in\_chan, frames)`.
@@ -50,17 +50,14 @@ class ChannelsLastTDConvNet(TDConvNet):
 
         Yields:
             :class:`torch.Tensor`: shape :math:`(batch, n\_src, out\_chan, frames')`; all in one
-            where something is learned, and on devices other than CPUs.
+            where something is learned.
         """
         if self._another():
             yield self.forward(mixture_w)[..., frames]
             return
         hidden = self._hidden(mixture_w)[:, frames]
-        if by_parts(hidden, *self.mask_net.parameters()):
-            for part in hidden.split(CACHED_FRAMES, 1):
-                yield self._head(part)
-        else:
-            yield self._head(hidden)
+        for part in frame_parts(hidden, 1, *self.mask_net.parameters()):
+            yield self._head(part)
 
     def _another(self):
         """Whether this is a net that the layout here does not serve."""
