@@ -7,8 +7,8 @@
 Weights are random, of the published sizes: speed needs no training. All separate mono noise at
 16 kHz (Hybrid Demucs: two channels) into three stems, from samples to samples. Ours works as
 `separate` does, in pieces with context; the others get pieces of 30 s without any, which is
-generous to them. Every case runs in a process of its own, in turn with the others; medians are
-printed.
+generous to them. Every case runs in a process of its own, in turn with the others, after a warm-up
+of two minutes of audio at most; medians are printed.
 
 `of the limit` is what is reached of what the matrix products of the network alone would take, by
 the speed of a large fp32 product on the same threads.
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from cases import peak_mib, product_speed, report, run_in_turn
 
-NAMES, RATE, PIECE = ("bass", "guitar", "piano"), 16000, 30
+NAMES, RATE, PIECE, WARM = ("bass", "guitar", "piano"), 16000, 30, 120
 CASES = ("tcn small", "tcn paper", "OpenUnmix", "ConvTasNet", "HybridDemucs")
 SIZES = {
     "tcn small": dict(n_blocks=6, n_repeats=2, bn_chan=128, hid_chan=256),
@@ -94,7 +94,7 @@ def run_one(args, files):
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
     with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
-        separate(model, samples[: PIECE * RATE], args.precision)  # memory is at hand afterwards
+        separate(model, samples[: WARM * RATE], args.precision)  # memory is at hand afterwards
         start = time.perf_counter()
         made = separate(model, samples, args.precision)
         taken = time.perf_counter() - start
