@@ -254,8 +254,7 @@ def fit_notes(notes, duration, facts=None):
             facts.setdefault("drops", []).append(drop)
         if cut.any():
             facts["notes_cut"] = int(cut.sum())
-    kept = notes.select(inside)
-    return kept.replace(offset=np.minimum(kept.offset, duration))
+    return notes.select(inside).clipped(0.0, duration)
 
 
 class _Adder:
