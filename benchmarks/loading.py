@@ -4,7 +4,7 @@
     python benchmarks/loading.py --slakh_dir DIR          songs in Slakh's format (some are enough)
 
 Compares the prepared form, through the DataLoader with 0, 1, 2, … workers, with reading such
-segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and pretty_midi for
+segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and its MIDI file for
 every segment, as a loader does that keeps nothing. Then takes an item apart; then asks whether a
 segment costs more from a long track, or from one of many (sparse files: silence of any length costs
 no disk). Prints tables and one line of JSON.
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pretty_midi
 import soundfile as sf
 import soxr
 import torch
@@ -27,6 +26,7 @@ from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.data.dataset import equalize
 from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
+from asteroid_scoresup.data.midi import join_instruments, read_midi
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
 from asteroid_scoresup.data.synthesize import synthesize
@@ -71,13 +71,7 @@ class Straight(torch.utils.data.Dataset):
             with sf.SoundFile(audio) as stream:
                 stream.seek(min(start, stream.frames))
                 mixture += stream.read(length, dtype="float32", fill_value=0.0)
-            for instrument in pretty_midi.PrettyMIDI(str(midi)).instruments:
-                notes = instrument.notes
-                tables.append(
-                    Notes([n.start for n in notes], [n.end for n in notes],
-                          [n.pitch for n in notes], [source] * len(notes),
-                          [n.velocity for n in notes])
-                )  # fmt: skip
+            tables.append(join_instruments(read_midi(midi).instruments, source))
         wav = soxr.resample(mixture, info.samplerate, RATE)
         begin = start / info.samplerate
         notes = Notes.concatenate(tables).within(begin, begin + SEGMENT, 1.0)

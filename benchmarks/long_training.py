@@ -63,9 +63,7 @@ def make_songs(folder):
             sf.write(paths[name], stem, manifest.sample_rate, subtype="FLOAT")
         mixture = sum(stems.values())
         sf.write(manifest.mixture_path(track), mixture, manifest.sample_rate, subtype="FLOAT")
-        columns = ("onset", "offset", "pitch", "source", "velocity")
-        kept = notes.replace(**{name: getattr(notes, name)[keep] for name in columns})
-        write_notes(manifest.folder(track) / "notes.csv", kept, manifest.names)
+        write_notes(manifest.folder(track) / "notes.csv", notes.select(keep), manifest.names)
     return folder / "prepared"
 
 

@@ -452,8 +452,7 @@ def correct_notes(notes, correction, names):
         ([0.75], [28])
     """
     shift = correction["offset_seconds"]
-    moved = notes.replace(onset=notes.onset + shift, offset=notes.offset + shift)
+    moved = notes.shifted(shift)
     # A note that would begin before the audio begins with it.
-    moved = moved.select(moved.offset > 0)
-    moved = moved.replace(onset=np.maximum(moved.onset, 0.0))
+    moved = moved.select(moved.offset > 0).clipped(0.0, np.inf)
     return moved.transposed([correction["transpose"].get(name, 0) for name in names])

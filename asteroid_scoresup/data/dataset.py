@@ -10,7 +10,7 @@ from scipy.fft import next_fast_len
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..models import NOMINAL_RMS
-from ..score import Notes, piano_roll, sounding_roll
+from ..score import Notes, piano_roll, sounding_roll, steps_of
 from .manifest import Manifest
 
 
@@ -54,7 +54,8 @@ class SlakhDataset(Dataset):
     The targets of ``"score"``:
         - ``mixture``: :math:`(time,)`, the same signal as the input
         - ``roll``: :math:`(n\_src, 88, frames)`, the score :math:`Y`
-        - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks
+        - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks; where a note of
+          the split bends, :math:`(n\_src, 88 \cdot steps, frames)`
         - ``has_stems``, with `stem_share`: a bool
         - ``share``, if asked for: :math:`(n\_src, freq, frames)`, see
           :class:`~asteroid_scoresup.data.informed.InformedShares`
@@ -127,6 +128,8 @@ class SlakhDataset(Dataset):
         if targets != "score":
             self._require_references()
         self._notes = [self.manifest.notes(track) for track in self.tracks]
+        # One for the whole split: items must fit into one batch.
+        self.sounding["steps"] = max((steps_of(notes) for notes in self._notes), default=1)
         lengths = np.array([track.n_samples for track in self.tracks], dtype=np.int64)
         weights = lengths / lengths.sum()
         if stem_draw is not None and self.with_stems is not None:
@@ -268,8 +271,7 @@ class SlakhDataset(Dataset):
         size = (len(self.names), n_frames, self.hop_length, self.sample_rate)
         notes = self._notes_between(index, start, start + n_played, margin=1.0)
         if semitones:
-            times = dict(onset=notes.onset / speed, offset=notes.offset / speed)
-            notes = notes.replace(pitch=notes.pitch + semitones, **times)
+            notes = notes.at_speed(semitones)
         targets = {
             "mixture": mixture,
             "roll": piano_roll(notes, *size),

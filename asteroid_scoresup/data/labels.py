@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from .bends import describe_bends
 from .check import check_song, correct_notes, correction_of, summarize_checks
 from .classes import DEFAULT_CLASSES, ClassMap
 from .files import read_audio, read_json, write_json
@@ -104,14 +105,15 @@ def check_folder(
         progress (bool): Whether a progress bar is shown.
 
     Returns:
-        dict: ``tracks`` (findings by name of the track), ``check`` (over all tracks), ``dropped``.
+        dict: ``tracks`` (findings by name of the track), ``check`` (over all tracks), ``bends``
+        (which parts follow their pitch bends), ``dropped``.
 
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no songs, or songs that are not prepared are to be corrected.
     """
     folder = Path(folder)
-    dropped, findings = [], {}
+    dropped, findings, bends = [], {}, {}
     if (folder / "manifest.json").is_file():
         manifest = Manifest.load(folder)
         # Without its tracks: it travels to another process with every single one.
@@ -119,6 +121,7 @@ def check_folder(
         work = partial(_check_prepared, manifest=place, as_read=correct)
         for track, found in in_processes(work, manifest.tracks, jobs, "check", progress):
             findings[f"{track.split}/{track.id}"] = found
+            bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
             if correct or "corrected" not in track.facts:
                 track.facts["check"] = found
                 _update_track_file(manifest.folder(track), track)
@@ -136,10 +139,11 @@ def check_folder(
         mixture = "song" if layout == "pairs" else mixture
         settings = Settings(str(classes), int(sample_rate), mixture, label_shift)
         work = partial(_check_source, settings=settings)
-        for source, (found, drops) in in_processes(work, sources, jobs, "check", progress):
+        for source, (found, drops, bent) in in_processes(work, sources, jobs, "check", progress):
             dropped += drops
             if found is not None:
                 findings[f"{source.split}/{source.id}"] = found
+                bends[f"{source.split}/{source.id}"] = bent
         if not findings:
             raise ValueError(f"{folder}: no song can be checked: {dropped[-1]['reason']}.")
         aggregate = summarize_checks(findings, classes.names)
@@ -149,6 +153,7 @@ def check_folder(
         "input": str(folder),
         "check": aggregate,
         "tracks": tracks,
+        "bends": describe_bends(bends[key] for key in tracks),
         "dropped": group_drops(dropped),
     }
 
@@ -163,11 +168,11 @@ def _check_prepared(track, manifest, as_read):
 
 
 def _check_source(source, settings):
-    """Findings of a song that is not prepared, or None; and what was dropped."""
+    """Findings of a song that is not prepared, or None; what was dropped; verdicts on bends."""
     try:
         song = read_song(source, settings)
     except Exception as error:  # as in preparation
-        return None, [drop_of_error(source, error)]
+        return None, [drop_of_error(source, error)], {}
     names = ClassMap.parse(settings.classes).names
     found = check_song(song.notes, names, settings.sample_rate, song.mixture, song.references)
-    return found, located_drops(song.facts["drops"], source.id)
+    return found, located_drops(song.facts["drops"], source.id), song.facts.get("bends", {})

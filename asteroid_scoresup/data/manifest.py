@@ -5,7 +5,7 @@ A prepared folder holds ``manifest.json`` and one folder a track::
     manifest.json
     report.json
     train/Track00001/mixture.wav        mono float WAV at the working rate
-                     notes.csv          onset,offset,pitch,source,velocity
+                     notes.csv          onset,offset,pitch,source,velocity,release,bend
                      references/bass.wav …   only where stems exist
 
 Slakh folders, own (audio, MIDI) pairs and synthesized songs are the same from here on. Nothing
@@ -26,6 +26,8 @@ from .files import atomic_path, read_audio, read_json, write_json
 
 FORMAT = 1
 COLUMNS = ("onset", "offset", "pitch", "source", "velocity")
+#: Tables without these are those of earlier versions: notes released at their offset, unbent.
+SOUND_COLUMNS = ("release", "bend")
 
 
 def write_notes(path, notes, names):
@@ -38,11 +40,23 @@ def write_notes(path, notes, names):
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *SOUND_COLUMNS])
         columns = (notes.onset, notes.offset, notes.pitch, notes.source, notes.velocity)
-        for onset, offset, pitch, source, velocity in zip(*columns):
+        sound = (notes.release, notes.bends())
+        for onset, offset, pitch, source, velocity, release, bend in zip(*columns, *sound):
             row = (f"{onset:.6f}", f"{offset:.6f}", pitch, names[source], velocity)
-            writer.writerow(row)
+            writer.writerow([*row, f"{release:.6f}", _bend_text(bend)])
+
+
+def _bend_text(bend):
+    """Steps of a bend as ``seconds:semitones;…``; empty for a note that keeps its pitch."""
+    return "" if bend is None else ";".join(f"{time:.3f}:{shift:.2f}" for time, shift in bend)
+
+
+def _read_bend(text):
+    if not text:
+        return None
+    return [[float(number) for number in step.split(":")] for step in text.split(";")]
 
 
 def read_notes(path, names):
@@ -71,6 +85,8 @@ def read_notes(path, names):
             [int(row["pitch"]) for row in rows],
             [index[row["source"]] for row in rows],
             [int(row["velocity"]) for row in rows],
+            [float(row["release"]) for row in rows] if "release" in rows[0] else None,
+            [_read_bend(row["bend"]) for row in rows] if "bend" in rows[0] else None,
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a note table: {error}.") from None

@@ -1,41 +1,93 @@
-"""Reading MIDI files into note tables.
+"""MIDI files into note tables: the one reader of the package.
 
-A MIDI file is read once, in preparation. Times come from the file's own tempo map (pretty_midi);
-rolls are never taken from pretty_midi, which merges overlapping notes of one pitch and sustains
-too long. Notes are what the file says: note-on to note-off, without the sustain pedal.
+A MIDI file is read once, in preparation and before it is rendered. :mod:`.midi_events` reads its
+bytes, :mod:`.midi_channels` plays them as a synthesizer would, and here the notes of each
+instrument become a table. Conventions:
 
-pretty_midi reads tempo from the first track only, fails on a track without events, and drops notes
-without length silently: files are mended and counted before it sees them.
+- All tracks are one performance: events are merged by time, and a channel has one program, whoever
+  sets it. A note belongs to the program of its start. A note-off ends all notes of its pitch.
+- Onset and offset are those of the keys. The sustain and sostenuto pedals move the release.
+- Pitch bends and tunings become bends of notes, in semitones beside the key.
+- Drums are read from whatever channel is a drum kit, and only if they are asked for.
+
+(pretty_midi reads tempo from the first track only and programs from the notes' own track only,
+knows neither pedals nor banks, and stops at odd bytes; its piano-rolls merge overlapping notes.)
 """
 
 from __future__ import annotations
 
-import warnings
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import mido
 import numpy as np
 import pretty_midi
 
 from ..score import Notes
+from .midi_channels import DRUMS, play_events
+from .midi_events import TRACK_NAME, read_events
+from .tuning import Bends
 
-#: Program number that stands for drums, as in Slakh's metadata.
-DRUMS = 128
+__all__ = ["DRUMS", "Instrument", "Reading", "join_instruments", "read_midi"]
+
+#: Steps of bends that are followed in one file; ten minutes of constant vibrato have some 100,000.
+MAX_STEPS = 2_000_000
+TOO_MANY_BENDS = "more pitch bends than can be followed were passed over"
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """One instrument of a MIDI file.
+    """One instrument of a MIDI file: what one channel plays with one program.
 
     Args:
         program (int): General MIDI program, 0 to 127; 128 for drums.
-        name (str): Name of the track in the file.
+        name (str): Name of the track in the file; empty if its notes come from several.
         notes (Notes): Its notes, sorted by onset; `source` is 0.
+        controls (list): Control changes of its channel, as (seconds, number, value).
+        wheel (list): Pitch wheel of its channel, as (seconds, -8192 to 8191).
     """
 
     program: int
     name: str
     notes: Notes
+    controls: list
+    wheel: list
+
+    def to_pretty_midi(self):
+        """The instrument as a renderer wants it.
+
+        Returns:
+            pretty_midi.Instrument: Notes from key down to key up, and all that shapes them.
+        """
+        part = pretty_midi.Instrument(
+            0 if self.program == DRUMS else self.program, self.program == DRUMS, self.name
+        )
+        notes = self.notes
+        columns = (notes.velocity, notes.pitch, notes.onset, notes.offset)
+        part.notes = [
+            pretty_midi.Note(int(v), int(p), float(a), float(b)) for v, p, a, b in zip(*columns)
+        ]
+        part.control_changes = [
+            pretty_midi.ControlChange(number, value, time) for time, number, value in self.controls
+        ]
+        part.pitch_bends = [pretty_midi.PitchBend(value, time) for time, value in self.wheel]
+        return part
+
+
+class Reading(NamedTuple):
+    """What was read from a MIDI file.
+
+    Args:
+        instruments (list of Instrument): In the order of the tracks.
+        dropped (dict): How many notes were left out for which reason.
+        remarks (dict): What else was passed over or mended, and how often.
+        tempo (float): Beats per minute at the beginning.
+    """
+
+    instruments: list
+    dropped: dict
+    remarks: dict
+    tempo: float
 
 
 def read_midi(path, drums=False):
@@ -46,63 +98,79 @@ def read_midi(path, drums=False):
 
     Args:
         path (str or Path): A standard MIDI file.
-        drums (bool): Whether drums (channel 10) are read too; else they are dropped and counted.
+        drums (bool): Whether drums are read too; else they are dropped and counted.
 
     Returns:
-        tuple: list of :class:`Instrument`, in the file's order, and a dict that says how many
-        notes were dropped for which reason.
+        Reading: Instruments, dropped notes, remarks, and tempo.
 
     Raises:
         ValueError: if the file is missing or is no MIDI file.
     """
-    try:
-        file = mido.MidiFile(str(path), charset="latin1")
-        events = [event for track in file.tracks for event in track]
-        channels = [e.channel for e in events if e.type == "note_on" and e.velocity > 0]
-        _mend(file)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of tempo changes outside of the first track
-            midi = pretty_midi.PrettyMIDI(mido_object=file)
-    except Exception as error:  # mido and pretty_midi raise whatever the broken byte leads to
-        detail = str(error) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as MIDI: {detail}") from None
-    instruments, n_kept = [], 0
-    for instrument in midi.instruments:
-        if instrument.is_drum and not drums:
-            continue
-        rows = [(n.start, n.end, n.pitch, 0, n.velocity) for n in instrument.notes]
-        table = np.array(rows, dtype=np.float64).reshape(-1, 5)
-        # A tempo of 0 or of infinity leaves notes without length too.
-        usable = np.isfinite(table).all(axis=1) & (table[:, 1] > table[:, 0])
-        notes = Notes.concatenate([Notes(*table[usable].T)])
-        program = DRUMS if instrument.is_drum else int(instrument.program)
-        instruments.append(Instrument(program, instrument.name.strip(), notes))
-        n_kept += len(notes)
-    n_drums = 0 if drums else channels.count(9)
-    dropped = {"drums": n_drums, "no length": len(channels) - n_drums - n_kept}
-    return instruments, {reason: count for reason, count in dropped.items() if count > 0}
+    file = read_events(path)
+    names = [
+        next((e.data.decode("latin1").strip(" \0") for e in t if e.kind == TRACK_NAME), "")
+        for t in file.tracks
+    ]
+    found, dropped, remarks = [], Counter(), Counter(file.remarks)
+    budget = [MAX_STEPS]
+    for channel in play_events(file.tracks):
+        dropped.update(channel.dropped)
+        parts = {}
+        for note in channel.notes:
+            parts.setdefault(note.program, []).append(note)
+        bends = Bends(channel.tuning, file.seconds)
+        controls = wheel = None
+        for program, notes in parts.items():
+            if program == DRUMS and not drums:
+                dropped["drums"] += len(notes)
+                continue
+            if controls is None:
+                controls = _timed(channel.controls, file.seconds)
+                wheel = _timed(channel.wheel, file.seconds)
+            table = _table(notes, file.seconds)
+            # Faster than any clock: the file's tempo is too high for these notes to have a length.
+            usable = np.isfinite(table).all(axis=1) & (table[:, 1] > table[:, 0])
+            dropped["no length"] += int((~usable).sum())
+            kept = [note for note, good in zip(notes, usable) if good]
+            if not kept:
+                continue
+            onset, offset, release, pitch, velocity = table[usable].T
+            bend = None
+            if program != DRUMS and not bends.silent:
+                bend = _bends(kept, onset, bends, budget)
+                if bend is None:
+                    remarks[TOO_MANY_BENDS] = 1
+            columns = Notes(onset, offset, pitch, 0 * pitch, velocity, release, bend)
+            tracks = {note.track for note in kept}
+            name = names[tracks.pop()] if len(tracks) == 1 else ""
+            first = min((note.track, note.onset) for note in kept)
+            instrument = Instrument(program, name, Notes.concatenate([columns]), controls, wheel)
+            found.append((first, instrument))
+    instruments = [instrument for _, instrument in sorted(found, key=lambda item: item[0])]
+    return Reading(instruments, dict(+dropped), dict(+remarks), file.seconds.tempo)
 
 
-def _mend(file):
-    """Removes empty tracks, and lets the first track know all changes of tempo."""
-    file.tracks[:] = [track for track in file.tracks if len(track)]
-    if not file.tracks:
-        raise ValueError("it has no tracks")
-    timed = []
-    for number, track in enumerate(file.tracks):
-        tick = 0
-        for event in track:
-            tick += event.time
-            if number == 0 or event.type == "set_tempo":
-                # The end of the first track goes last.
-                timed.append((tick, event.type == "end_of_track", len(timed), event.copy()))
-    if len(timed) == len(file.tracks[0]) or file.type == 2:
-        return
-    first, before = mido.MidiTrack(), 0
-    for tick, last, _, event in sorted(timed, key=lambda entry: (entry[1], entry[0], entry[2])):
-        first.append(event.copy(time=0 if last else tick - before))
-        before = before if last else tick
-    file.tracks[0] = first
+def _timed(changes, seconds):
+    """Rows (tick, …) with seconds in place of ticks."""
+    times = seconds([change[0] for change in changes]) if changes else []
+    return [(float(time), *change[1:]) for time, change in zip(times, changes)]
+
+
+def _table(notes, seconds):
+    rows = [(n.onset, n.offset, n.release, n.pitch, n.velocity) for n in notes]
+    table = np.array(rows, dtype=np.float64)
+    for column in range(3):
+        table[:, column] = seconds(table[:, column])
+    return table
+
+
+def _bends(notes, onsets, bends, budget):
+    """Bends of notes, or None where their steps would exceed what is left of the budget."""
+    spans = [bends.span(note.onset, note.release) for note in notes]
+    budget[0] -= sum(last - first for first, last in spans)
+    if budget[0] < 0:
+        return None
+    return [bends.steps(*row) for row in zip([note.pitch for note in notes], spans, onsets)]
 
 
 def join_instruments(instruments, source=0):

@@ -17,6 +17,7 @@ Two renderers play the same notes: the ``fluidsynth`` command line program, and 
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shutil
 import struct
@@ -31,6 +32,8 @@ import pretty_midi
 import soundfile
 import torch
 import torchaudio
+
+from .pedals import Pedals
 
 RENDERERS = ("auto", "fluidsynth", "tinysoundfont")
 RENDER_RATE = 44100
@@ -221,14 +224,21 @@ def render_notes(
     return render_instrument(instrument, seconds, sample_rate, soundfont, renderer)
 
 
-def _messages(
-    instrument: pretty_midi.Instrument, seconds: float
+def messages(
+    instrument: pretty_midi.Instrument, seconds: float = math.inf
 ) -> list[tuple[float, mido.Message]]:
     """MIDI messages in the order in which they must be played, with times in seconds.
 
     At equal times notes end first, so that a repeated note is struck again, and controls come
     before the notes they shape. Controls keep their order in the file: a bend range is a
     *sequence* of controls.
+
+    Args:
+        instrument: What plays.
+        seconds: Messages at or after this time are left out.
+
+    Returns:
+        Pairs of seconds and message.
     """
     channel = 9 if instrument.is_drum else 0
     program = mido.Message("program_change", channel=channel, program=instrument.program)
@@ -258,7 +268,7 @@ def _play_fluidsynth(
     """Stereo audio ``(samples, 2)`` at :data:`RENDER_RATE` from the FluidSynth program."""
     track = mido.MidiTrack()
     now = 0
-    for time, message in _messages(instrument, seconds):
+    for time, message in messages(instrument, seconds):
         tick = round(time * _TICKS_PER_SECOND)
         track.append(message.copy(time=tick - now))
         now = tick
@@ -316,28 +326,26 @@ def _play_tinysoundfont(
     samples = round(seconds * RENDER_RATE)
     stereo = np.zeros((samples, 2), dtype=np.float32)
     now = 0
-    pedal, held = False, set()  # tinysoundfont knows no sustain pedal: releases wait here for it
-    for time, message in _messages(instrument, seconds):
+    pedals = Pedals()  # tinysoundfont knows none
+    for time, message in messages(instrument, seconds):
         sample = min(samples, round(time * RENDER_RATE))
         if sample > now:
             synth.generate_simple(sample - now, memoryview(stereo[now:sample]).cast("B"))
             now = sample
         if message.type == "note_on":
-            if message.note in held:
-                held.remove(message.note)
-                synth.noteoff(channel, message.note)
+            for pitch in pedals.strike(message.note, message.note):
+                synth.noteoff(channel, pitch)
             synth.noteon(channel, message.note, message.velocity)
         elif message.type == "note_off":
-            if pedal:
-                held.add(message.note)
-            else:
-                synth.noteoff(channel, message.note)
-        elif message.type == "control_change" and message.control == 64:
-            pedal = message.value >= 64
-            while held and not pedal:
-                synth.noteoff(channel, held.pop())
+            lifted = pedals.keys.pop(message.note, [])
+            for pitch in pedals.lift(message.note, lifted):
+                synth.noteoff(channel, pitch)
         elif message.type == "control_change":
-            synth.control_change(channel, message.control, message.value)
+            for pitch in pedals.control(message.control, message.value):
+                synth.noteoff(channel, pitch)
+            # All notes off (123 and above) would not wait for the pedals; notes end on their own.
+            if message.control not in (64, 66) and message.control < 123:
+                synth.control_change(channel, message.control, message.value)
         elif message.type == "pitchwheel":
             synth.pitchbend(channel, message.pitch + 8192)
     if samples > now:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict
 
+from .bends import describe_bends
 from .songs import BEYOND_END
 
 #: Warnings that are printed; the rest stands in ``report.json``.
@@ -57,6 +58,7 @@ def make_report(input_dir, layout, settings, manifest, drops, aggregate):
         "splits": splits,
         "dropped": group_drops(drops),
         "check": aggregate,
+        "bends": describe_bends(track.facts.get("bends", {}) for track in manifest.tracks),
         "warnings": warned,
     }
 
@@ -107,6 +109,8 @@ def summary(report):
         if report["check"]["corrected_tracks"]:
             lines.append(f"  corrected: {_count(report['check']['corrected_tracks'], 'track')}")
         warned = warned or report["check"]["warnings"]
+    if report.get("bends"):
+        lines.append(f"By the audio, {report['bends']}.")
     lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]
     if len(warned) > MAX_WARNINGS:
         lines.append(f"… and {len(warned) - MAX_WARNINGS} more warnings.")

@@ -21,7 +21,6 @@ import hashlib
 import math
 import os
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +33,8 @@ from torchaudio.functional import loudness
 
 from .colour import colour
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
+from .midi import read_midi
+from .midi_writer import write_midi
 from .render import render_instrument, soundfont_presets
 from .slakh import GENERATOR
 from .variety import render_varied
@@ -164,29 +165,27 @@ def read_song(path, max_seconds=None):
         ValueError: If the file cannot be read, has no notes, or claims to last over an hour.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd tempo tracks; the notes are fine
-            source = pretty_midi.PrettyMIDI(os.fspath(path))
-    except Exception as error:  # whatever a broken byte leads to
-        raise ValueError(f"cannot be read as MIDI: {error or type(error).__name__}") from None
-    ends = [note.end for instrument in source.instruments for note in instrument.notes]
-    if not ends:
+        reading = read_midi(path, drums=True)
+    except ValueError as error:
+        # Reports name the file themselves, relative to the folder of MIDI files.
+        raise ValueError(str(error).removeprefix(f"{path} ")) from None
+    if not reading.instruments:
         raise ValueError("has no notes")
-    seconds = max(ends) + _TAIL
+    seconds = max(float(i.notes.release.max()) for i in reading.instruments) + _TAIL
     if max_seconds is not None:
         seconds = min(seconds, max_seconds)
     if seconds > _LONGEST:
         raise ValueError(f"lasts {seconds:.0f} s: set max_seconds to render the beginning")
-    song = pretty_midi.PrettyMIDI(resolution=960)
-    for instrument in source.instruments:
-        notes = [n for n in instrument.notes if n.velocity > 0 and n.start < min(n.end, seconds)]
+    song = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=reading.tempo)
+    for instrument in reading.instruments:
+        part = instrument.to_pretty_midi()
+        notes = [note for note in part.notes if note.start < seconds]
         if not notes:
             continue
-        copy = pretty_midi.Instrument(instrument.program, instrument.is_drum, instrument.name)
-        copy.notes = tidy(notes, seconds, closest=0.01)
-        copy.pitch_bends = [bend for bend in instrument.pitch_bends if bend.time < seconds]
-        copy.control_changes = [c for c in instrument.control_changes if c.time < seconds]
-        song.instruments.append(copy)
+        part.notes = tidy(notes, seconds, closest=0.01)
+        part.pitch_bends = [bend for bend in part.pitch_bends if bend.time < seconds]
+        part.control_changes = [c for c in part.control_changes if c.time < seconds]
+        song.instruments.append(part)
     if not song.instruments:
         raise ValueError(f"has no notes in its first {seconds:g} s")
     return song, seconds
@@ -229,10 +228,10 @@ def make_track(job):
     for index, (part, stem) in enumerate(zip(song.instruments, stems)):
         name = f"S{index:02d}"
         _write_flac(partial / "stems" / f"{name}.flac", stem, job.sample_rate)
-        _write_midi(partial / "MIDI" / f"{name}.mid", song, [part])
+        write_midi(partial / "MIDI" / f"{name}.mid", song, [part])
         entries[name] = _describe(part, soundfont, measure_loudness(stem, job.sample_rate))
     _write_flac(partial / "mix.flac", mixture, job.sample_rate)
-    _write_midi(partial / "all_src.mid", song, song.instruments)
+    write_midi(partial / "all_src.mid", song, song.instruments)
     identity = hashlib.md5(f"{job.seed} {job.split} {job.number}".encode()).hexdigest()
     metadata = {
         "UUID": identity,
@@ -298,12 +297,3 @@ def _describe(part, soundfont, level):
 
 def _write_flac(path, audio, sample_rate):
     soundfile.write(path, audio, sample_rate, format="FLAC", subtype="PCM_16")
-
-
-def _write_midi(path, song, parts):
-    """Writes some instruments of a song, with its tempo and metre."""
-    tempo = float(song.get_tempo_changes()[1][0])
-    copy = pretty_midi.PrettyMIDI(resolution=song.resolution, initial_tempo=tempo)
-    copy.time_signature_changes = song.time_signature_changes
-    copy.instruments = list(parts)
-    copy.write(os.fspath(path))

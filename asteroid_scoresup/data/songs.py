@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
+from .bends import all_parts, settle_bends
 from .classes import ClassMap
 from .files import read_audio, resample_audio
 from .midi import DRUMS, join_instruments, read_midi
@@ -254,8 +255,7 @@ def fit_notes(notes, duration, facts=None):
             facts.setdefault("drops", []).append(drop)
         if cut.any():
             facts["notes_cut"] = int(cut.sum())
-    kept = notes.select(inside)
-    return kept.replace(offset=np.minimum(kept.offset, duration))
+    return notes.select(inside).clipped(0.0, duration)
 
 
 class _Adder:
@@ -303,17 +303,22 @@ def _read_stem_audio(stem):
     return audio, rate, None
 
 
+def _drops_of_midi(reading, where=""):
+    """Records of what was left out of a MIDI file."""
+    drops = [_drop("notes", reason, where, count) for reason, count in reading.dropped.items()]
+    return drops + [_drop("MIDI file", remark, where) for remark in reading.remarks]
+
+
 def _read_stem_notes(stem, source, shift, drops):
     """Notes of a stem; None where there are none to be had, with the reason in `drops`."""
     if stem.midi is None:
         return None, "audio without MIDI"
     try:
-        instruments, dropped = read_midi(stem.midi, drums=stem.is_drum)
+        reading = read_midi(stem.midi, drums=stem.is_drum)
     except ValueError:
         return None, "MIDI unreadable"
-    for reason, count in dropped.items():
-        drops.append(_drop("notes", reason, stem.name, count))
-    notes = join_instruments(instruments, source)
+    drops += _drops_of_midi(reading, stem.name)
+    notes = join_instruments(reading.instruments, source)
     notes = notes.replace(pitch=notes.pitch + shift)
     return (notes, None) if len(notes) else (None, "MIDI without notes")
 
@@ -328,7 +333,7 @@ def _read_slakh(files, settings):
         detail = str(error).replace(f"{files.path}/", "").replace(f"{files.path} ", "")
         raise Unusable("bad metadata", detail) from None
     drops, tables, adder = [], [], _Adder()
-    programs, shifts = defaultdict(list), defaultdict(set)
+    programs, shifts, bends = defaultdict(list), defaultdict(set), defaultdict(list)
     stem_free = not any(stem.audio for stem in track.stems)
     if stem_free and not (whole_song and track.mix):
         raise Unusable("no stems on disk")
@@ -366,6 +371,9 @@ def _read_slakh(files, settings):
             if whole_song and audio is not None:
                 adder.add("residual", audio, rate)
             continue
+        if not stem_free and not track.generated:
+            notes, verdict = settle_bends(notes, audio, rate)
+            bends[name] += [verdict] if verdict else []
         tables.append(notes)
         programs[name].append(stem.program)
         shifts[name].add(shift)
@@ -374,6 +382,12 @@ def _read_slakh(files, settings):
 
     if stem_free:
         mixture, references = read_audio(track.mix, settings.sample_rate)[0], {}
+        if not track.generated:
+            how = (mixture, settings.sample_rate, Notes.concatenate(tables))
+            for place, notes in enumerate(tables):
+                tables[place], verdict = settle_bends(notes, *how)
+                if verdict:
+                    bends[classes.names[notes.source[0]]].append(verdict)
     else:
         keys = [*classes.names, "residual"] if whole_song else classes.names
         references = adder.finish(keys, settings.sample_rate)
@@ -389,12 +403,14 @@ def _read_slakh(files, settings):
     }
     if track.remarks:
         facts["remarks"] = track.remarks
+    if bends:
+        facts["bends"] = {name: verdicts for name, verdicts in bends.items() if verdicts}
     return Song(mixture, references, Notes.concatenate(tables), facts)
 
 
 def _program_in(path):
     try:
-        instruments, _ = read_midi(path, drums=True)
+        instruments, *_ = read_midi(path, drums=True)
     except ValueError:
         return None
     counts = Counter({i.program: len(i.notes) for i in instruments})
@@ -406,21 +422,28 @@ def _read_pair(pair, settings):
     label_shift = parse_label_shift(settings.label_shift, classes.names)
     shifts = dict.fromkeys(classes.names, 0) if label_shift == "auto" else label_shift
     wants_drums = classes.index_of(program=DRUMS) is not None
-    instruments, dropped = read_midi(pair.midi, drums=wants_drums)
-    drops = [_drop("notes", reason, "", count) for reason, count in dropped.items()]
-    tables, programs, others = [], defaultdict(list), set()
-    for instrument in instruments:
+    reading = read_midi(pair.midi, drums=wants_drums)
+    drops = _drops_of_midi(reading)
+    mixture, _ = read_audio(pair.audio, settings.sample_rate)
+    context = all_parts(reading.instruments)
+    tables, programs, others, bends = [], defaultdict(list), set(), {}
+    for instrument in reading.instruments:
         index = classes.index_of(program=instrument.program)
         if index is None:
             others.add(instrument.program)
             continue
         name = classes.names[index]
         notes = join_instruments([instrument], index)
+        # With the pitch of the file, which is also that of the context.
+        notes, verdict = settle_bends(notes, mixture, settings.sample_rate, context)
+        if verdict:
+            bends.setdefault(name, []).append(verdict)
         tables.append(notes.replace(pitch=notes.pitch + shifts[name]))
         programs[name].append(instrument.program)
-    mixture, _ = read_audio(pair.audio, settings.sample_rate)
     facts = {"generated": False, "programs": dict(programs), "drops": drops}
     facts["label_shift"] = {name: [shifts[name]] for name in programs}
+    if bends:
+        facts["bends"] = bends
     if others:
         facts["other_programs"] = sorted(others)
     return Song(mixture.astype(np.float32), {}, Notes.concatenate(tables), facts)

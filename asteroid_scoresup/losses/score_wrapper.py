@@ -191,7 +191,7 @@ class ScoreSupervisedLoss(nn.Module):
             "transcription": lambda: separated_transcription_loss(
                 self.critic.outputs, sources, targets["roll"], self._heard(sources)
             ),
-            "clip": lambda: clip_mixture_loss(sources, mixture, roll, residual),
+            "clip": lambda: clip_mixture_loss(sources, mixture, sounding, residual),
             "frame": lambda: frame_mixture_loss(sources, mixture, sounding, residual),
             "harmonic": lambda: harmonic_mixture_loss(
                 sources, mixture, sounding, self.templates, residual=residual

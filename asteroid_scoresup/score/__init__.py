@@ -3,7 +3,7 @@
 from .harmonic import HarmonicTemplates, partial_frequencies
 from .informed import Factors, factorize, onset_roll, shares
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
-from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll
+from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll, steps_of
 
 __all__ = [
     "LOWEST_PITCH",
@@ -20,4 +20,5 @@ __all__ = [
     "piano_roll",
     "shares",
     "sounding_roll",
+    "steps_of",
 ]

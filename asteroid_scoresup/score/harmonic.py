@@ -79,17 +79,50 @@ class HarmonicTemplates(nn.Module):
         if not 0 < decay <= 1:
             raise ValueError(f"decay must lie in (0, 1], found {decay}.")
         self.power = power
-        pitch = torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES)
-        centre = partial_frequencies(pitch, n_partials, inharmonicity)
-        width = torch.clamp(relative_width * centre, min=half_width)
-        bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+        self.sample_rate, self.n_fft, self.n_partials = sample_rate, n_fft, n_partials
+        self.half_width, self.relative_width = half_width, relative_width
+        self.decay, self.inharmonicity = decay, inharmonicity
+        binary, weights = self._draw(torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES))
+        self.register_buffer("binary", binary, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def _draw(self, pitch):
+        """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
+        rate, n_fft = self.sample_rate, self.n_fft
+        centre = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
+        width = torch.clamp(self.relative_width * centre, min=self.half_width)
+        bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
         # (pitch, partial, bin); a partial above Nyquist must not leak in by its width.
         inside = (bins - centre[..., None]).abs() <= width[..., None] * (1 + 1e-9)
-        inside &= (centre < sample_rate / 2)[..., None]
-        weight = decay ** torch.arange(n_partials, dtype=torch.float64)
-        self.register_buffer("binary", inside.any(1).float(), persistent=False)
-        weights = (inside * weight[:, None]).amax(1)
-        self.register_buffer("weights", weights.float(), persistent=False)
+        inside &= (centre < rate / 2)[..., None]
+        weight = self.decay ** torch.arange(self.n_partials, dtype=torch.float64)
+        return inside.any(1).float(), (inside * weight[:, None]).amax(1).float()
+
+    def spectra(self, n_rows):
+        r"""The templates of a roll with so many rows: 88, or a multiple of it where notes bend.
+
+        Finer ones are drawn when they are first asked for.
+
+        Returns:
+            tuple: Where partials lie (0/1), and their weights; each :math:`(n\_rows, freq)`.
+
+        Raises:
+            ValueError: if `n_rows` is no multiple of 88.
+        """
+        steps = n_rows // N_PITCHES
+        if steps == 1 and n_rows == N_PITCHES:
+            return self.binary, self.weights
+        if not steps or n_rows % N_PITCHES:
+            raise ValueError(f"A roll has 88 rows or a multiple of them, found {n_rows}.")
+        names = f"binary_{steps}", f"weights_{steps}"
+        if not hasattr(self, names[0]):
+            # One step after the other: all at once would take a hundred times the result.
+            pitch = LOWEST_PITCH + torch.arange(N_PITCHES, dtype=torch.float64)
+            drawn = [self._draw(pitch + step / steps) for step in range(steps)]
+            for name, parts in zip(names, zip(*drawn)):
+                table = torch.stack(parts, 1).flatten(0, 1).to(self.binary)
+                self.register_buffer(name, table, persistent=False)
+        return getattr(self, names[0]), getattr(self, names[1])
 
     def mask(self, sounding):
         r"""The paper's binary harmonic mask: may this class have energy in this bin?
@@ -99,11 +132,12 @@ class HarmonicTemplates(nn.Module):
                 (:func:`~asteroid_scoresup.score.rolls.sounding_roll`).
 
         Shape:
-            - sounding: :math:`(..., n\_src, 88, frames)`
+            - sounding: :math:`(..., n\_src, 88, frames)`, or a multiple of 88 rows
             - output: :math:`(..., n\_src, freq, frames)`, bool
         """
-        playing = (sounding > 0).to(self.binary.dtype)
-        return torch.einsum("...pt,pf->...ft", playing, self.binary) > 0
+        binary, _ = self.spectra(sounding.shape[-2])
+        playing = (sounding > 0).to(binary.dtype)
+        return torch.einsum("...pt,pf->...ft", playing, binary) > 0
 
     def soft_mask(self, sounding):
         r"""Share of each class in each bin, from the weights of the partials that meet there.
@@ -112,14 +146,15 @@ class HarmonicTemplates(nn.Module):
             sounding (:class:`torch.Tensor`): Roll of sounding notes with amplitudes.
 
         Shape:
-            - sounding: :math:`(..., n\_src, 88, frames)`
+            - sounding: :math:`(..., n\_src, 88, frames)`, or a multiple of 88 rows
             - output: :math:`(..., n\_src, freq, frames)`
 
         Returns:
             :class:`torch.Tensor`: Shares in [0, 1] that sum to 1 over the classes where any note
             has a partial, and to 0 elsewhere.
         """
-        weight = torch.einsum("...pt,pf->...ft", sounding.to(self.weights.dtype), self.weights)
+        _, weights = self.spectra(sounding.shape[-2])
+        weight = torch.einsum("...pt,pf->...ft", sounding.to(weights.dtype), weights)
         weight = weight**self.power if self.power != 1 else weight
         total = weight.sum(dim=-3, keepdim=True)
         return weight / total.clamp(min=torch.finfo(total.dtype).tiny)

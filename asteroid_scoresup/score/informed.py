@@ -57,7 +57,8 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
     r"""Fits the spectra of the notes of a song to its mixture.
 
     Components: one for each (class, pitch) that occurs, allowed on its partials while it sounds,
-    and one per class for the noise of attacks, allowed everywhere around onsets.
+    and one per class for the noise of attacks, allowed everywhere around onsets. Where notes bend,
+    pitches are those of the roll's finer rows.
 
     Args:
         magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`X`.
@@ -71,7 +72,7 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
 
     Shape:
         - magnitude: :math:`(freq, frames)`
-        - sounding: :math:`(n\_src, 88, frames)`
+        - sounding: :math:`(n\_src, 88, frames)`, or a multiple of 88 rows
         - onsets: :math:`(n\_src, frames)`
 
     Returns:
@@ -80,7 +81,8 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
     n_src = len(sounding)
     source, pitch = (sounding.amax(-1) > 0).nonzero(as_tuple=True)
     flat = torch.full((n_src, len(magnitude)), attack, device=magnitude.device)
-    spectra = torch.cat([templates.weights[pitch], flat])
+    _, weights = templates.spectra(sounding.shape[1])
+    spectra = torch.cat([weights[pitch], flat])
     levels = torch.cat([sounding[source, pitch], onsets.to(sounding)])
     source = torch.cat([source, torch.arange(n_src, device=source.device)])
     if free:

@@ -1,8 +1,10 @@
 """Notes: the one form in which a score travels through the package.
 
 A score is a table with one row per note: onset and offset in seconds, MIDI pitch, index of the
-class (the *source*) that plays it, and velocity. Piano-rolls, activities and harmonic masks are
-made from it at the frame rate of whatever STFT is in use; no roll is ever stored.
+class (the *source*) that plays it, and velocity. Two more columns say how a note sounds where that
+differs from the keys: when it is released (the sustain pedal holds notes beyond their offset), and
+how its pitch bends. Piano-rolls, activities and harmonic masks are made from the table at the
+frame rate of whatever STFT is in use; no roll is ever stored.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ import numpy as np
 LOWEST_PITCH = 21
 N_PITCHES = 88
 
+_TIMES = ("onset", "offset", "release")
+
 
 @dataclass(frozen=True)
 class Notes:
     r"""A table of notes; every column has shape :math:`(n\_notes,)`.
+
+    `offset` and `pitch` are the key's: what transcription is trained on and scored against.
+    `release` and `bend` are the sound's: masks, activities and shares follow them.
 
     Args:
         onset (array): Onset times, in seconds.
@@ -26,10 +33,15 @@ class Notes:
         pitch (array): MIDI note numbers (69 is 440 Hz).
         source (array): Index of the class that plays each note.
         velocity (array): MIDI velocities, 1 to 127.
+        release (array, optional): When the sound is let go, in seconds: later than the offset
+            where a pedal holds the note. Default: at the offset.
+        bend (sequence, optional): For each note None, or an array of steps of shape
+            :math:`(n\_steps, 2)`: seconds after the onset, and from then on so many semitones above
+            `pitch`. The first step holds before its time, too. Default: no note bends.
 
     Raises:
-        ValueError: if the columns differ in length, a time is not finite, or a note ends
-            before it begins.
+        ValueError: if the columns differ in length, a time is not finite, a note ends before it
+            begins or is released before it ends, or a bend has no steps in order.
 
     Examples
         >>> notes = Notes([0.0, 0.5], [0.5, 1.0], [40, 52], [0, 0], [100, 90])
@@ -42,57 +54,101 @@ class Notes:
     pitch: np.ndarray
     source: np.ndarray
     velocity: np.ndarray
+    release: np.ndarray | None = None
+    bend: np.ndarray | None = None
 
     def __post_init__(self):
-        for field in fields(self):
-            dtype = np.float64 if field.name in ("onset", "offset") else np.int64
+        if self.release is None:
+            object.__setattr__(self, "release", np.array(self.offset, dtype=np.float64))
+        if self.bend is not None:
+            object.__setattr__(self, "bend", _bend_column(self.bend))
+        for field in fields(self)[:-1]:
+            dtype = np.float64 if field.name in _TIMES else np.int64
             column = np.atleast_1d(np.asarray(getattr(self, field.name), dtype=dtype))
             object.__setattr__(self, field.name, column)
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        lengths = {name: len(column) for name, column in self._columns().items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"The columns of a note table must be equally long, found {lengths}.")
-        if not (np.isfinite(self.onset).all() and np.isfinite(self.offset).all()):
+        if not all(np.isfinite(getattr(self, name)).all() for name in _TIMES):
             raise ValueError("The times of a note table must be finite, found NaN or infinity.")
-        if np.any(self.offset < self.onset):
-            worst = int(np.argmin(self.offset - self.onset))
-            raise ValueError(
-                f"Note {worst} ends ({self.offset[worst]:.3f} s) before it begins "
-                f"({self.onset[worst]:.3f} s)."
-            )
+        for first, last, what in (
+            ("onset", "offset", "ends ({:.3f} s) before it begins"),
+            ("offset", "release", "is released ({:.3f} s) before it ends"),
+        ):
+            first, last = getattr(self, first), getattr(self, last)
+            if np.any(last < first):
+                worst = int(np.argmin(last - first))
+                found = what.format(last[worst])
+                raise ValueError(f"Note {worst} {found} ({first[worst]:.3f} s).")
 
     def __len__(self):
         return len(self.onset)
 
+    def _columns(self):
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: column for name, column in columns.items() if column is not None}
+
     @classmethod
     def empty(cls):
         """A table without notes."""
-        return cls(*(np.zeros(0) for _ in fields(cls)))
+        return cls(*(np.zeros(0) for _ in range(5)))
 
     @classmethod
     def concatenate(cls, tables):
         """Joins tables into one, sorted by onset, then source, then pitch."""
         tables = list(tables) or [cls.empty()]
-        joined = cls(*(np.concatenate([getattr(t, f.name) for t in tables]) for f in fields(cls)))
+        names = [field.name for field in fields(cls)[:-1]]
+        columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in names}
+        if any(table.bend is not None for table in tables):
+            columns["bend"] = [b for t in tables for b in t.bends()]
+        joined = cls(**columns)
         return joined.select(np.lexsort((joined.pitch, joined.source, joined.onset)))
+
+    def bends(self):
+        """The bend of each note, None for those that keep their pitch."""
+        return [None] * len(self) if self.bend is None else list(self.bend)
 
     def select(self, index):
         """The rows that `index` (a mask, a slice or row numbers) names, as a new table."""
-        return Notes(*(getattr(self, field.name)[index] for field in fields(self)))
+        return Notes(**{name: column[index] for name, column in self._columns().items()})
 
     def replace(self, **columns):
-        """A copy with some columns exchanged."""
-        return Notes(*(columns.get(f.name, getattr(self, f.name)) for f in fields(self)))
+        """A copy with some columns exchanged; releases keep their distance from new offsets."""
+        if "offset" in columns and "release" not in columns:
+            held = self.release - self.offset
+            columns["release"] = np.asarray(columns["offset"], dtype=np.float64) + held
+        return Notes(**{**self._columns(), **columns})
+
+    def shifted(self, seconds):
+        """All notes so many seconds later; the bends move with them."""
+        times = {name: getattr(self, name) + seconds for name in _TIMES}
+        return self.replace(**times)
 
     def within(self, start, stop, margin=0.0):
-        """Notes that touch [start - margin, stop + margin), on a clock that is 0 at `start`.
+        """Notes that sound in [start - margin, stop + margin), on a clock that is 0 at `start`.
 
         Args:
             start (float): New origin of the times, in seconds.
             stop (float): End of the window, in seconds.
             margin (float): Notes up to so many seconds outside are kept too (for sound tails).
         """
-        kept = self.select((self.offset > start - margin) & (self.onset < stop + margin))
-        return kept.replace(onset=kept.onset - start, offset=kept.offset - start)
+        kept = self.select((self.release > start - margin) & (self.onset < stop + margin))
+        return kept.replace(**{name: getattr(kept, name) - start for name in _TIMES})
+
+    def clipped(self, start, stop):
+        """Notes cut at the edges of [start, stop], on the same clock.
+
+        Keys that would be down outside only keep no length; what to do with them is the caller's.
+        """
+        times = {name: np.clip(getattr(self, name), start, stop) for name in _TIMES}
+        columns = dict(times)
+        if self.bend is not None:
+            late = times["onset"] - self.onset
+            columns["bend"] = [
+                None if b is None else np.column_stack([np.maximum(b[:, 0] - s, 0), b[:, 1]])
+                for b, s in zip(self.bend, late)
+            ]
+        return self.replace(**columns)
 
     def transposed(self, semitones):
         r"""Shifts the pitch of each class by its own number of semitones.
@@ -102,3 +158,28 @@ class Notes:
         """
         shifts = np.asarray(semitones, dtype=np.int64)
         return self.replace(pitch=self.pitch + (shifts[self.source] if len(self) else 0))
+
+    def at_speed(self, semitones):
+        """The notes of a tape that runs faster, so that it sounds so many semitones higher."""
+        speed = 2 ** (semitones / 12)
+        columns = {name: getattr(self, name) / speed for name in _TIMES}
+        if self.bend is not None:
+            columns["bend"] = [None if b is None else b / [speed, 1] for b in self.bend]
+        return self.replace(pitch=self.pitch + semitones, **columns)
+
+
+def _bend_column(bends):
+    """Bends as an object array; None if no note has one."""
+    column = np.empty(len(bends), dtype=object)
+    for row, bend in enumerate(bends):
+        if bend is None:
+            continue
+        steps = np.asarray(bend, dtype=np.float64)
+        if steps.ndim != 2 or steps.shape[1] != 2 or not len(steps) or not np.isfinite(steps).all():
+            raise ValueError(
+                f"The bend of note {row} must be an array of (seconds, semitones), found {bend!r}."
+            )
+        if np.any(np.diff(steps[:, 0]) < 0):
+            raise ValueError(f"The steps of the bend of note {row} must be in order of time.")
+        column[row] = steps
+    return column if any(bend is not None for bend in column) else None

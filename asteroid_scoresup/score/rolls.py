@@ -12,6 +12,10 @@ import torch
 
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 
+#: Rows per semitone where notes bend: a sounding pitch is then off by at most an eighth of a
+#: semitone, about as far as a partial may stray by default (HarmonicTemplates.relative_width).
+BEND_STEPS = 4
+
 
 def frame_times(n_frames, hop_length, sample_rate, device=None):
     r"""Centres of the frames of a centred STFT.
@@ -31,15 +35,15 @@ def frame_times(n_frames, hop_length, sample_rate, device=None):
     return torch.arange(n_frames, dtype=torch.float64, device=device) * hop_length / sample_rate
 
 
-def _expand(notes, n_src, n_frames, hop_length, sample_rate, before=0, after=0, device=None):
-    """One entry for every (note, frame) pair in which the note is on.
+def _expand(notes, until, n_src, n_frames, hop_length, sample_rate, before=0, after=0, device=None):
+    """One entry for every (note, frame) pair in which the note is on, from its onset to `until`.
 
     Returns:
         tuple: row number of the note, flat index into (n_src, pitches), frame; each 1-D.
     """
     per_second = sample_rate / hop_length
     onset = torch.as_tensor(notes.onset, dtype=torch.float64, device=device) * per_second
-    offset = torch.as_tensor(notes.offset, dtype=torch.float64, device=device) * per_second
+    offset = torch.as_tensor(until, dtype=torch.float64, device=device) * per_second
     # Times that are whole frames up to rounding belong to that frame, not to the next one.
     first = torch.ceil(onset - 1e-6).long()
     last = torch.ceil(offset - 1e-6).long() - 1
@@ -64,6 +68,9 @@ def _expand(notes, n_src, n_frames, hop_length, sample_rate, before=0, after=0, 
 def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=None):
     r"""The score :math:`Y`: which class plays which pitch in which frame.
 
+    These are the keys, from note-on to note-off: what a transcriptor learns and is scored against.
+    Pedal and pitch bends count in :func:`sounding_roll`.
+
     Args:
         notes (Notes): The score, on the clock of the signal (frame 0 is centred on 0 s).
         n_src (int): Number of classes.
@@ -84,7 +91,8 @@ def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=No
         >>> piano_roll(notes, n_src=2, n_frames=5, hop_length=512, sample_rate=16000)[1, 0].tolist()
         [0.0, 1.0, 1.0, 0.0, 0.0]
     """
-    _, key, frame = _expand(notes, n_src, n_frames, hop_length, sample_rate, device=device)
+    size = (n_src, n_frames, hop_length, sample_rate)
+    _, key, frame = _expand(notes, notes.offset, *size, device=device)
     roll = torch.zeros(n_src * N_PITCHES, n_frames, device=device)
     roll[key, frame] = 1.0
     return roll.view(n_src, N_PITCHES, n_frames)
@@ -101,12 +109,14 @@ def sounding_roll(
     fade=None,
     use_velocity=False,
     device=None,
+    steps=None,
 ):
     r"""How strongly each pitch may be *heard* in each frame: the roll with sound tails.
 
     The label of a note stops at note-off, its sound does not, and an STFT frame hears a note
     before its onset is centred. Harmonic masks are drawn from this roll, not from the score.
-    All of it is our choice: the paper does not say how its masks treat time.
+    Notes last until their release (the sustain pedal) and follow their pitch bends from frame to
+    frame. All of it is our choice: the paper does not say how its masks treat time.
 
     Args:
         notes (Notes): The score, on the clock of the signal.
@@ -117,17 +127,34 @@ def sounding_roll(
             factor e, counted from its onset; ``inf`` for a sound that keeps its level. Default:
             every sound keeps its level.
         use_velocity (bool): Whether the level follows the velocity (velocity / 127).
+        steps (int, optional): Rows per semitone. Default: :func:`steps_of` the notes, that is 1
+            unless a note bends.
 
     Shape:
-        - output: :math:`(n\_src, 88, n\_frames)`.
+        - output: :math:`(n\_src, 88 \cdot steps, n\_frames)`; row :math:`r` stands for the pitch
+          :math:`21 + r / steps`.
 
     Returns:
         :class:`torch.Tensor`: Relative amplitudes in [0, 1]; notes that overlap on a pitch do not
         add up, the louder one counts.
     """
-    row, key, frame = _expand(
-        notes, n_src, n_frames, hop_length, sample_rate, before, after, device=device
-    )
+    steps = steps_of(notes) if steps is None else steps
+    # Bends move notes in and out of the 88 keys: they are expanded apart.
+    straight, bent = notes, None
+    if notes.bend is not None:
+        has_bend = np.array([bend is not None for bend in notes.bend])
+        straight, bent = notes.select(~has_bend), notes.select(has_bend)
+    size = (n_src, n_frames, hop_length, sample_rate, before, after)
+    row, key, frame = _expand(straight, straight.release, *size, device=device)
+    if steps != 1:
+        key = key * steps  # N_PITCHES * steps rows a class
+    if bent is not None:
+        more = _expand_bent(bent, steps, *size, device=device)
+        row = torch.cat([row, more[0] + len(straight)])
+        key, frame = torch.cat([key, more[1]]), torch.cat([frame, more[2]])
+        order = np.concatenate([np.flatnonzero(~has_bend), np.flatnonzero(has_bend)])
+        notes = notes.select(order)
+    n_rows = N_PITCHES * steps
     level = torch.ones(len(row), device=device)
     if use_velocity:
         level = level * torch.as_tensor(notes.velocity, device=device)[row].float() / 127
@@ -135,11 +162,37 @@ def sounding_roll(
         onset = torch.as_tensor(notes.onset, device=device)[row]
         age = (frame * hop_length / sample_rate - onset).clamp(min=0).float()
         constant = torch.as_tensor(fade, dtype=torch.float32, device=device).expand(n_src)
-        constant = constant.where(constant > 0, torch.inf)[key // N_PITCHES]
+        constant = constant.where(constant > 0, torch.inf)[key // n_rows]
         level = level * torch.exp(-age / constant)
-    roll = torch.zeros(n_src * N_PITCHES * n_frames, device=device)
+    roll = torch.zeros(n_src * n_rows * n_frames, device=device)
     roll.scatter_reduce_(0, key * n_frames + frame, level, "amax")
-    return roll.view(n_src, N_PITCHES, n_frames)
+    return roll.view(n_src, n_rows, n_frames)
+
+
+def steps_of(notes):
+    """Rows per semitone that a sounding roll of these notes needs: more than 1 if any bends."""
+    return 1 if notes.bend is None else BEND_STEPS
+
+
+def _expand_bent(notes, steps, n_src, *size, device=None):
+    """As :func:`_expand`, for notes that bend and for `steps` rows per semitone."""
+    # Where a note is on does not depend on its pitch: the middle of the keyboard is always there.
+    keyed = notes.replace(pitch=np.full(len(notes), LOWEST_PITCH))
+    row, key, frame = _expand(keyed, notes.release, n_src, *size, device=device)
+    seconds = (frame * size[1] / size[2]).cpu().numpy()
+    note = row.cpu().numpy()
+    sounding = np.empty(len(note))
+    starts = np.searchsorted(note, np.arange(len(notes) + 1))
+    for n, (first, last) in enumerate(zip(starts[:-1], starts[1:])):
+        times, semitones = notes.bend[n].T
+        age = seconds[first:last] - notes.onset[n]
+        step = np.searchsorted(times, age + 1e-6, side="right") - 1
+        sounding[first:last] = notes.pitch[n] + semitones[np.maximum(step, 0)]
+    # Halves go up: NumPy's rounding to even would make rows of different widths.
+    rows = np.floor((sounding - LOWEST_PITCH) * steps + 0.5).astype(np.int64)
+    known = torch.as_tensor((rows >= 0) & (rows < N_PITCHES * steps), device=row.device)
+    rows = torch.as_tensor(rows, device=row.device)
+    return row[known], (key * steps + rows)[known], frame[known]
 
 
 def frame_activity(roll):

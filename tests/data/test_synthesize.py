@@ -232,7 +232,7 @@ def test_a_killed_call_is_taken_up_where_it_ended(dataset, copy, monkeypatch):
     def die(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slakh_writer, "_write_midi", die)
+    monkeypatch.setattr(slakh_writer, "write_midi", die)
     with pytest.raises(KeyboardInterrupt):
         synthesize(copy, jobs=1, **SMALL)
     assert not (copy / "train" / "Track00002").exists()

@@ -7,10 +7,9 @@ of bass, guitar and piano play are written out; of songs that stand there twice,
 import argparse
 import hashlib
 import struct
-import warnings
 from pathlib import Path
 
-import pretty_midi
+from asteroid_scoresup.data.midi import read_midi
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("out_dir", help="folder for the MIDI files")
@@ -38,13 +37,10 @@ def lumps(path):
 
 def classes(path, seconds):
     """How many of the classes play in the first seconds of a song."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tempo changes outside of the first track
-        midi = pretty_midi.PrettyMIDI(str(path))
     programs = [
         part.program
-        for part in midi.instruments
-        if not part.is_drum and sum(note.start < seconds for note in part.notes) >= 8
+        for part in read_midi(path).instruments
+        if (part.notes.onset < seconds).sum() >= 8
     ]
     return sum(any(p in family for p in programs) for family in FAMILIES.values())
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pretty_midi
+from asteroid_scoresup.data.midi import read_midi
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("out_dir", help="folder for the MIDI files")
@@ -73,8 +73,7 @@ def play(text, target):
         done = subprocess.run(["mma", "-f", made, source], capture_output=True, text=True)
         if done.returncode or not made.is_file():
             return False
-        midi = pretty_midi.PrettyMIDI(str(made))
-        programs = [i.program for i in midi.instruments if not i.is_drum and len(i.notes) >= 8]
+        programs = [i.program for i in read_midi(made).instruments if len(i.notes) >= 8]
         if not all(any(p in family for p in programs) for family in FAMILIES.values()):
             return False
         shutil.copyfile(made, target)
