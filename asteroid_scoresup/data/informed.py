@@ -70,11 +70,12 @@ class InformedShares:
         return {**self.__dict__, "_paths": {}, "_factors": {}}
 
     def path(self, track):
-        """File of a track's factors; its name follows from the settings and the track's score."""
+        """File of a track's factors; its name follows from settings, score and audio."""
         key = track.split, track.id
         if key not in self._paths:
             folder = self.manifest.folder(track)
-            content = self.settings + (folder / "notes.csv").read_bytes() + str(track.rms).encode()
+            audio = self.manifest.audio_identity(track).encode()
+            content = self.settings + (folder / "notes.csv").read_bytes() + audio
             name = f"informed-{hashlib.sha256(content).hexdigest()[:16]}.npz"
             self._paths[key] = folder / name
         return self._paths[key]

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..score import Notes
 from .classes import ClassMap
 from .files import atomic_path, read_audio, read_json, write_json
+from .identity import audio_probe, file_hash
 
 FORMAT = 1
 COLUMNS = ("onset", "offset", "pitch", "source", "velocity")
@@ -104,6 +105,8 @@ class PreparedTrack:
         n_notes (dict): Notes per class.
         references (list of str): Names under ``references/`` when the track was prepared.
         facts (dict): What preparation found out about the track (label check, drops).
+        audio (str): Hash of the samples of mixture and references as they were prepared; empty in
+            folders of earlier versions.
     """
 
     id: str
@@ -113,6 +116,7 @@ class PreparedTrack:
     n_notes: dict = field(default_factory=dict)
     references: list = field(default_factory=list)
     facts: dict = field(default_factory=dict)
+    audio: str = ""
 
 
 class Manifest:
@@ -180,11 +184,32 @@ class Manifest:
         write_json(self.root / "manifest.json", content)
 
     def fingerprint(self):
-        """Sixteen characters that change with the tracks, their scores' sizes, and the classes."""
-        facts = [[t.split, t.id, t.n_samples, round(t.rms, 6), t.n_notes] for t in self.tracks]
-        content = [self.sample_rate, str(self.classes), self.mixture, sorted(facts, key=str)]
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Sixteen characters that change with the tracks, their scores, their audio and classes.
+
+        The note tables are hashed as they are, so that a correction of labels counts; for audio see
+        :meth:`audio_identity`. No reference is opened.
+
+        Raises:
+            FileNotFoundError: if a track's note table is missing.
+            ValueError: if a mixture cannot be read.
+        """
+        facts = []
+        for track in sorted(self.tracks, key=lambda t: (t.split, t.id)):
+            path = self.folder(track) / "notes.csv"
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} does not exist: prepare the data again.")
+            facts.append([track.split, track.id, self.audio_identity(track), file_hash(path)])
+        content = [self.sample_rate, str(self.classes), self.mixture, facts]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+    def audio_identity(self, track):
+        """What identifies a track's audio: the hash of its samples, and a probe of the mixture.
+
+        The hash was recorded at preparation, since hours of audio are not read again at every
+        step of training; the probe (:func:`~asteroid_scoresup.data.identity.audio_probe`) finds
+        files that were replaced since, and serves folders of versions without a hash.
+        """
+        return f"{track.audio}:{audio_probe(self.mixture_path(track))}"
 
     def select(self, split):
         """The tracks of a split, sorted by name.

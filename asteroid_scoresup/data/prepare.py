@@ -19,6 +19,7 @@ import numpy as np
 from .check import check_song
 from .classes import DEFAULT_CLASSES, ClassMap
 from .files import read_json, write_audio, write_json
+from .identity import samples_hash, with_times_of
 from .labels import TRACK_FILE, count_notes, settle_labels
 from .manifest import Manifest, PreparedTrack, write_notes
 from .pool import in_processes
@@ -161,8 +162,13 @@ def _finished_tracks(out_dir, sources, settings, check, overwrite):
         content = read_json(folder / TRACK_FILE)
         content = content if isinstance(content, dict) else {}
         _require_same_settings(folder, content, settings)
-        if content.get("source") != source.fingerprint():
+        if not source.is_unchanged(content.get("source")):
             continue
+        times = with_times_of(source.paths(), content["source"])
+        if times != content["source"]:
+            # Files that were copied or touched: they need not be hashed the next time.
+            content["source"] = times
+            write_json(folder / TRACK_FILE, content)
         track = PreparedTrack(**content["track"])
         audio = [folder / "references" / f"{name}.wav" for name in track.references]
         complete = all(path.is_file() for path in [folder / "mixture.wav", *audio])
@@ -188,6 +194,8 @@ def _prepare_track(source, out_dir, settings, check):
     """Prepares one track: (PreparedTrack, None), or (None, what was dropped and why)."""
     names = ClassMap.parse(settings.classes).names
     try:
+        # Before reading: what changes meanwhile is read again by the next run.
+        fingerprint = source.fingerprint()
         song = read_song(source, settings)
         if check:
             song.facts["check"] = check_song(
@@ -196,10 +204,10 @@ def _prepare_track(source, out_dir, settings, check):
     except Exception as error:  # one bad track must not end the preparation of a thousand others
         return None, drop_of_error(source, error)
     # Outside of the net: a full disk must end the run, not drop every track.
-    return _write_track(song, names, source, out_dir, settings), None
+    return _write_track(song, names, source, fingerprint, out_dir, settings), None
 
 
-def _write_track(song, names, source, out_dir, settings):
+def _write_track(song, names, source, fingerprint, out_dir, settings):
     """Writes a track's folder, at once."""
     folder = out_dir / source.split / source.id
     temporary = folder.with_name(f".{source.id}.{os.getpid()}.part")
@@ -220,8 +228,9 @@ def _write_track(song, names, source, out_dir, settings):
             n_notes=count_notes(song.notes, names),
             references=list(song.references),
             facts=song.facts,
+            audio=samples_hash(song.mixture, *song.references.values()),
         )
-        _write_track_file(temporary, track, settings, source.fingerprint())
+        _write_track_file(temporary, track, settings, fingerprint)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)

@@ -16,6 +16,7 @@ from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from .bends import all_parts, settle_bends
 from .classes import ClassMap
 from .files import read_audio, resample_audio
+from .identity import file_record, same_files
 from .midi import DRUMS, join_instruments, read_midi
 from .pairs import Pair, find_pairs
 from .slakh import (
@@ -112,13 +113,25 @@ class Source:
     split: str
     files: TrackFolder | Pair
 
-    def fingerprint(self):
-        """Names and sizes of the files: changes when the song is replaced by another."""
+    def paths(self):
+        """Files of the song by name (path from the track's folder); hidden files do not count."""
         if isinstance(self.files, Pair):
-            paths = [self.files.audio, self.files.midi]
-        else:
-            paths = [p for p in self.files.path.rglob("*") if p.is_file()]
-        return sorted(f"{path.name}:{path.stat().st_size}" for path in paths)
+            return {path.name: path for path in (self.files.audio, self.files.midi)}
+        folder = self.files.path
+        found = {p.relative_to(folder): p for p in folder.rglob("*") if p.is_file()}
+        return {
+            name.as_posix(): path
+            for name, path in sorted(found.items())
+            if not any(part.startswith(".") for part in name.parts)
+        }
+
+    def fingerprint(self):
+        """What identifies the song's files: a list of :func:`~.identity.file_record`."""
+        return [file_record(path, name) for name, path in self.paths().items()]
+
+    def is_unchanged(self, fingerprint):
+        """Whether the files are those of which :meth:`fingerprint` was taken."""
+        return same_files(self.paths(), fingerprint)
 
 
 def _drop(what, reason, where="", notes=0):

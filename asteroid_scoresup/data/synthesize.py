@@ -24,6 +24,7 @@ import numpy as np
 
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE
 from .files import read_json, write_json
+from .identity import file_hash
 from .pool import in_processes
 from .render import default_soundfont, resolve_renderer, soundfont_presets
 from .slakh import GENERATOR, MIDI_SUFFIXES
@@ -149,11 +150,10 @@ def synthesize(
         songs = [(split, k, None, "") for split, count in counts.items() for k in range(count)]
     else:
         files = find_midi(midi_dir)
-        listing = "\n".join(f"{name} {path.stat().st_size}" for name, path in files)
         settings.update(
             source="midi",
             files=len(files),
-            files_digest=hashlib.sha256(listing.encode()).hexdigest()[:16],
+            files_digest=_digest_midi(files, out_dir / "synthesis.json"),
             fractions=[float(share) for share in fractions],
             max_seconds=common["max_seconds"],
         )
@@ -291,11 +291,37 @@ def _list_soundfonts(soundfonts):
 
 def _fingerprint(path):
     """Name and content of a file in a few letters; where it lies does not matter."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return f"{path.name} {digest.hexdigest()[:16]}"
+    return f"{path.name} {file_hash(path)[:16]}"
+
+
+def _digest_midi(files, record):
+    """Hash of the names and contents of MIDI files.
+
+    Earlier versions recorded names and sizes only. A record of theirs that fits the files is taken
+    for one of these, so that their folders can still be completed.
+
+    Args:
+        files (list): From :func:`find_midi`.
+        record (Path): The data set's ``synthesis.json``, which may not exist yet.
+    """
+
+    def content_of(path):
+        try:
+            return file_hash(path)
+        except OSError:
+            return "unreadable"  # it will be skipped and reported
+
+    listing = "\n".join(f"{name} {content_of(path)}" for name, path in files)
+    digest = hashlib.sha256(listing.encode()).hexdigest()[:24]
+    if record.is_file():
+        content = read_json(record)
+        settings = content.get("settings") if isinstance(content, dict) else None
+        sizes = "\n".join(f"{name} {path.stat().st_size}" for name, path in files)
+        legacy = hashlib.sha256(sizes.encode()).hexdigest()[:16]
+        if isinstance(settings, dict) and settings.get("files_digest") == legacy:
+            settings["files_digest"] = digest
+            write_json(record, content)
+    return digest
 
 
 def _prepare_folder(out_dir, settings, wanted, overwrite):
