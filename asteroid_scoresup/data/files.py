@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-import torch
-from torchaudio.functional import resample
+import soxr
+
+from .audio import BLOCK, AudioFile
+
+#: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
+RESAMPLER = "VHQ"
 
 
 @contextlib.contextmanager
@@ -28,6 +34,22 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def short_name(name, most_bytes=180):
+    """A name that file systems take: names that are too long end with a digest of the whole.
+
+    Most file systems hold names of 255 bytes.
+
+    Examples
+        >>> short_name("song"), short_name("x" * 300, 20)
+        ('song', 'xxxxxxxxxxx-0d4e2ca9')
+    """
+    encoded = name.encode("utf-8", "surrogateescape")
+    if len(encoded) <= most_bytes:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return encoded[: most_bytes - 9].decode("utf-8", "ignore") + f"-{digest}"
 
 
 def write_json(path, value):
@@ -48,27 +70,31 @@ def read_json(path):
         raise ValueError(f"{path} is not a JSON file: {error}.") from None
 
 
-def read_audio(path, sample_rate=None):
+def read_audio(path, sample_rate=None, remarks=None):
     r"""Reads an audio file as mono.
 
     Args:
-        path (str or Path): Anything soundfile reads (WAV, FLAC, OGG, MP3…).
+        path (str or Path): Anything libsndfile reads (WAV, FLAC, OGG, MP3…) and, where ffmpeg is
+            installed, what it reads (M4A, WMA…).
         sample_rate (float, optional): Rate to resample to, in Hz.
+        remarks (list of str, optional): Receives what is odd about the file.
 
     Returns:
         tuple: float32 array of shape :math:`(time,)` (channels are averaged), and its rate in Hz.
 
     Raises:
-        ValueError: if the file cannot be read, is empty, or holds NaN or infinite samples.
+        ValueError: if the file cannot be read, breaks off, is empty, or holds NaN or infinite
+            samples.
     """
-    try:
-        audio, rate = sf.read(path, dtype="float32", always_2d=True)
-    except (sf.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as audio: {error}") from None
-    if not len(audio):
+    file = AudioFile(path)
+    blocks = list(file.blocks())
+    if not blocks:
         raise ValueError(f"{path} holds no samples.")
+    audio, rate = np.concatenate(blocks), file.sample_rate
     if not np.isfinite(audio).all():
         raise ValueError(f"{path} holds NaN or infinite samples.")
+    if remarks is not None:
+        remarks += file.remarks
     mono = audio.mean(axis=1)
     if sample_rate is not None:
         mono, rate = resample_audio(mono, rate, sample_rate), sample_rate
@@ -76,7 +102,14 @@ def read_audio(path, sample_rate=None):
 
 
 def resample_audio(audio, rate, sample_rate):
-    r"""Resamples a signal of shape :math:`(time,)` from `rate` to `sample_rate`, both in Hz.
+    r"""Resamples a signal from `rate` to `sample_rate`, both in Hz, without a lag.
+
+    Args:
+        audio (array): Shape :math:`(time,)` or :math:`(time, channels)`.
+        rate, sample_rate (float): Rates in Hz; any two, common divisor or not.
+
+    Returns:
+        array: float32, of `time * sample_rate / rate` samples, rounded up.
 
     Examples
         >>> resample_audio(np.zeros(441, dtype=np.float32), 44100, 16000).shape
@@ -84,12 +117,16 @@ def resample_audio(audio, rate, sample_rate):
     """
     if rate == sample_rate:
         return audio
-    signal = torch.from_numpy(np.ascontiguousarray(audio))
-    return resample(signal, int(rate), int(sample_rate), lowpass_filter_width=32).numpy()
+    audio = np.ascontiguousarray(audio, dtype=np.float32)
+    length = math.ceil(len(audio) * sample_rate / rate)
+    resampled = soxr.resample(audio, rate, sample_rate, quality=RESAMPLER)[:length]
+    # The resampler rounds to the nearest sample.
+    missing = [(0, length - len(resampled))] + [(0, 0)] * (audio.ndim - 1)
+    return np.pad(resampled, missing)
 
 
-def write_audio(path, audio, sample_rate, subtype="FLOAT"):
-    """Writes a WAV file, atomically.
+def write_audio(path, audio, sample_rate, subtype="FLOAT", container=None):
+    """Writes an audio file, verified and atomically.
 
     Args:
         path (str or Path): File to write.
@@ -97,6 +134,74 @@ def write_audio(path, audio, sample_rate, subtype="FLOAT"):
         sample_rate (int): Rate, in Hz.
         subtype (str): soundfile's name of the sample format; float by default, so that the sum of
             the sources stays the mixture.
+        container (str, optional): soundfile's name of the container; by default, the suffix tells.
+
+    Raises:
+        OSError: if the file cannot be written whole, for example on a full disk.
     """
+    audio = np.asarray(audio)
+    n_channels = audio.shape[1] if audio.ndim == 2 else 1
+    with audio_writer(path, sample_rate, n_channels, subtype, container) as write:
+        write(audio)
+
+
+@contextlib.contextmanager
+def audio_writer(path, sample_rate, n_channels, subtype="FLOAT", container=None):
+    """Opens an audio file for writing in blocks; it gets its name when it is known to be whole.
+
+    libsndfile encodes the last blocks when it closes a file, and drops the errors it meets there:
+    a FLAC file on a full disk ends early without a word. So what was written is flushed to the
+    disk, decoded again and counted before the file is renamed.
+
+    Args:
+        path (str or Path): File to write.
+        sample_rate (int): Rate, in Hz.
+        n_channels (int): Number of channels.
+        subtype, container (str): See :func:`write_audio`.
+
+    Yields:
+        callable: Takes the next samples, of shape :math:`(time,)` or :math:`(time, channels)`.
+
+    Raises:
+        OSError: if the file cannot be written whole.
+    """
+    n_samples = 0
+
+    def write(block):
+        nonlocal n_samples
+        stream.write(block)
+        n_samples += len(block)
+
     with atomic_path(path) as temporary:
-        sf.write(temporary, audio, int(sample_rate), subtype=subtype)
+        shape = (int(sample_rate), n_channels)
+        try:
+            stream = sf.SoundFile(temporary, "w", *shape, format=container, subtype=subtype)
+            with stream:
+                yield write
+        except sf.LibsndfileError as error:
+            raise OSError(f"{path} cannot be written: {_reason(error)}") from None
+        except AssertionError:  # soundfile's answer to fewer samples written than were given
+            raise OSError(f"{path} cannot be written.") from None
+        _verify(temporary, path, n_samples)
+
+
+def _verify(temporary, path, n_samples):
+    """Decodes a written file and counts its samples."""
+    with open(temporary, "rb") as written:
+        os.fsync(written.fileno())  # some file systems only now find that they are full
+    try:
+        with sf.SoundFile(temporary) as stream:
+            announced, found = stream.frames, 0
+            while n_read := len(stream.read(BLOCK, dtype="float32")):
+                found += n_read
+    except (sf.LibsndfileError, RuntimeError) as error:
+        raise OSError(f"{path} was not written whole: {_reason(error)}") from None
+    if not found == announced == n_samples:
+        raise OSError(
+            f"{path} was not written whole: {found} of {n_samples} samples can be read again."
+        )
+
+
+def _reason(error):
+    # libsndfile's words for whatever the system says, for example on a full disk.
+    return f"{getattr(error, 'error_string', error)} Is the disk full?"
