@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..models import NOMINAL_RMS
 from ..score import Notes, piano_roll, sounding_roll, steps_of
+from ..score.defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
 from .manifest import Manifest
 
 
@@ -83,10 +84,10 @@ class SlakhDataset(Dataset):
         stem_share=None,
         stem_draw=None,
         remix=0.0,
-        before=1,
-        after=2,
-        fade=None,
-        use_velocity=False,
+        before=SOUND_BEFORE,
+        after=SOUND_AFTER,
+        fade=FADE,
+        use_velocity=USE_VELOCITY,
         seed=0,
         tracks=None,
         shares=None,

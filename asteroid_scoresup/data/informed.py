@@ -12,6 +12,15 @@ import torch
 
 from ..models import STFT
 from ..score import Factors, HarmonicTemplates, factorize, onset_roll, shares, sounding_roll
+from ..score.defaults import (
+    INFORMED_ITERATIONS,
+    INFORMED_POWER,
+    INHARMONICITY,
+    N_PARTIALS,
+    PARTIAL_DECAY,
+    RELATIVE_WIDTH,
+    SOUNDING,
+)
 from .files import atomic_path
 from .manifest import Manifest
 from .pool import in_processes
@@ -35,7 +44,8 @@ class InformedShares:
         n_partials, relative_width, decay, inharmonicity: See
             :class:`~asteroid_scoresup.score.HarmonicTemplates`.
         power (float): See :func:`~asteroid_scoresup.score.informed.shares`.
-        sounding (dict, optional): Options of :func:`~asteroid_scoresup.score.sounding_roll`.
+        sounding (dict, optional): Options of :func:`~asteroid_scoresup.score.sounding_roll` that
+            differ from its defaults.
     """
 
     def __init__(
@@ -43,12 +53,12 @@ class InformedShares:
         manifest,
         n_fft=2048,
         hop_length=512,
-        iterations=10,
-        n_partials=40,
-        relative_width=0.006,
-        decay=0.65,
-        inharmonicity=0.0,
-        power=1.5,
+        iterations=INFORMED_ITERATIONS,
+        n_partials=N_PARTIALS,
+        relative_width=RELATIVE_WIDTH,
+        decay=PARTIAL_DECAY,
+        inharmonicity=INHARMONICITY,
+        power=INFORMED_POWER,
         sounding=None,
     ):
         self.manifest, self.n_fft, self.hop_length = manifest, n_fft, hop_length
@@ -59,7 +69,7 @@ class InformedShares:
             decay=decay,
             inharmonicity=inharmonicity,
         )
-        self.sounding = sounding or {}
+        self.sounding = {**SOUNDING, **(sounding or {})}
         self.free = N_FREE if manifest.mixture == "song" else 0
         settings = [2, n_fft, hop_length, iterations, self.partials, self.sounding, self.free]
         self.settings = json.dumps([*settings, manifest.names], sort_keys=True).encode()

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from ..models import Spectrograms
 from ..models.package import read_transcriptor
 from ..score import HarmonicTemplates
+from .belonging import require_dataset, require_same_stft
 from .clip_mixture import clip_mixture_loss
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import harmonic_mixture_loss
@@ -33,6 +34,24 @@ TERMS = (
 #: Those that compare with stems, and those of them that need waveforms.
 STEM_TERMS = {"stems", "stem_shares", "si_sdr", "multi_domain"}
 WAVEFORM_TERMS = {"si_sdr", "multi_domain"}
+#: What each term reads of the targets, beside the waveforms.
+_READS = {
+    "transcription": {"roll"},
+    "clip": {"roll"},
+    "frame": {"sounding"},
+    "harmonic": {"sounding"},
+    "soft_harmonic": {"sounding"},
+    "informed": {"share", "sounding"},
+    "stems": {"sources"},
+    "stem_shares": {"sources", "sounding"},
+    "si_sdr": {"sources"},
+    "multi_domain": {"sources", "mixture"},
+}
+#: Where a missing entry of the targets comes from.
+_ADVICE = {
+    "share": "The informed term needs targets['share']: give the dataset shares=InformedShares.",
+    "sources": "The terms of stems need targets['sources']: make the dataset with targets='both'.",
+}
 
 
 class ScoreSupervisedLoss(nn.Module):
@@ -66,11 +85,14 @@ class ScoreSupervisedLoss(nn.Module):
         residual (bool or str): Whether mixtures have more in them than the classes (a manifest
             whose ``mixture`` is ``"song"``): then the mixture losses let a part of them go
             unexplained. ``"source"``: the model has a source for it.
+        dataset (SlakhDataset, optional): What the loss is to be trained with: classes, rate and
+            STFT are compared, which no shape would tell.
 
     After each call ``last_terms`` holds the unweighted terms, for logging.
 
     Raises:
-        ValueError: on an unknown term, or one whose critic or templates are missing.
+        ValueError: on an unknown term, one whose critic or templates are missing, or parts that do
+            not belong together.
 
     Examples
         >>> from asteroid_scoresup.models import STFT
@@ -82,7 +104,14 @@ class ScoreSupervisedLoss(nn.Module):
     """
 
     def __init__(
-        self, weights, stft, critic=None, templates=None, classes_heard=None, residual=False
+        self,
+        weights,
+        stft,
+        critic=None,
+        templates=None,
+        classes_heard=None,
+        residual=False,
+        dataset=None,
     ):
         super().__init__()
         unknown = set(weights) - set(TERMS)
@@ -95,6 +124,9 @@ class ScoreSupervisedLoss(nn.Module):
             raise ValueError("The transcription term needs a critic (the trained transcriptor).")
         if templates is None and {"harmonic", "soft_harmonic"} & set(self.weights):
             raise ValueError("The harmonic terms need templates (HarmonicTemplates).")
+        require_same_stft(stft, critic, templates)
+        if dataset is not None:
+            require_dataset(dataset, stft, critic, self.weights)
         self.stft, self.critic, self.templates = stft, critic, templates
         if residual not in (False, True, "source"):
             raise ValueError(f"residual is False, True or 'source', found {residual!r}.")
@@ -105,12 +137,16 @@ class ScoreSupervisedLoss(nn.Module):
         self.last_terms = {}
 
     @classmethod
-    def from_transcriptor(cls, path, weights, **kwargs):
+    def from_transcriptor(cls, path, weights, dataset=None, **kwargs):
         """The loss of a trained transcriptor: STFT and harmonic templates follow from it.
+
+        Where the dataset's mixtures are whole songs, with more in them than the classes, the
+        mixture losses let that go unexplained (``residual=True``) if nothing else is asked for.
 
         Args:
             path (str or Path): Model file of step 1, or one that has a transcriptor packed in it.
             weights (dict): Weight per term.
+            dataset (SlakhDataset, optional): The training data; checked against the transcriptor.
             **kwargs: Further arguments of the class.
 
         Returns:
@@ -118,11 +154,17 @@ class ScoreSupervisedLoss(nn.Module):
 
         Raises:
             FileNotFoundError, ValueError: if the file cannot be read or holds no transcriptor.
+            ValueError: if dataset and transcriptor do not belong together.
         """
         critic, _ = read_transcriptor(path)
         stft = critic.stft
-        kwargs.setdefault("templates", HarmonicTemplates(critic.sample_rate, stft.n_fft, 40))
-        return cls(weights, stft, critic, **kwargs)
+        kwargs.setdefault("templates", HarmonicTemplates(critic.sample_rate, stft.n_fft))
+        if dataset is not None and dataset.manifest.mixture == "song":
+            kwargs.setdefault("residual", True)
+        try:
+            return cls(weights, stft, critic, dataset=dataset, **kwargs)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def train(self, mode=True):
         """Trains nothing of the critic: its mode stays evaluation."""
@@ -154,6 +196,8 @@ class ScoreSupervisedLoss(nn.Module):
     def terms(self, est_targets, targets):
         """The unweighted terms, as a dict of scalars."""
         has_waveforms = isinstance(est_targets, torch.Tensor)
+        self._require_targets(targets, has_waveforms)
+        _require_dims(est_targets)
         if has_waveforms and not set(self.weights) - WAVEFORM_TERMS:
             mixture = sources = None  # no term looks at spectra
             n_frames = self.stft.n_frames(est_targets.shape[-1])
@@ -161,12 +205,14 @@ class ScoreSupervisedLoss(nn.Module):
         else:
             mixture, sources = self.spectrograms(est_targets, targets)
             self._check((*sources.shape[:2], sources.shape[-1]), targets, has_waveforms)
-        roll, sounding, residual = targets["roll"], targets["sounding"], self.residual
+        roll, sounding = targets.get("roll"), targets.get("sounding")
+        residual = self.residual
         if self.has_residual:
             # The residual may always sound, and anywhere.
             residual = False
             roll, sounding = (
-                pad(score, (0, 0, 0, 0, 0, 1), value=1.0) for score in (roll, sounding)
+                score if score is None else pad(score, (0, 0, 0, 0, 0, 1), value=1.0)
+                for score in (roll, sounding)
             )
 
         def shared_out(share):
@@ -217,18 +263,32 @@ class ScoreSupervisedLoss(nn.Module):
                     f"estimates have {wanted}{' and a residual' * self.has_residual}: dataset, "
                     "model and loss must have the same classes and the same STFT."
                 )
-        if "informed" in self.weights and "share" not in targets:
-            raise ValueError(
-                "The informed term needs targets['share']: give the dataset shares=InformedShares."
-            )
         if WAVEFORM_TERMS & set(self.weights) and not has_waveforms:
             raise ValueError(
                 f"The terms {sorted(WAVEFORM_TERMS)} need waveforms, and this model gives "
                 "magnitudes: use stems or stem_shares."
             )
-        if STEM_TERMS & set(self.weights) and "sources" not in targets:
+
+    def _require_targets(self, targets, has_waveforms):
+        """Says which entries a batch lacks, before one is looked up."""
+        if not isinstance(targets, dict):
             raise ValueError(
-                "The terms of stems need targets['sources']: make the dataset with targets='both'."
+                "The loss reads a dict of targets (SlakhDataset with targets='score' or 'both'), "
+                f"found a {type(targets).__name__}."
+            )
+        needed = set().union(*(_READS[name] for name in self.weights))
+        if has_waveforms and set(self.weights) - WAVEFORM_TERMS:
+            needed.add("mixture")
+        if self.has_residual and STEM_TERMS & set(self.weights):
+            needed.add("mixture")
+        missing = sorted(needed - set(targets))
+        if missing:
+            names = ", ".join(f"targets[{name!r}]" for name in missing)
+            advice = " ".join(_ADVICE[name] for name in missing if name in _ADVICE)
+            raise ValueError(
+                advice
+                or f"The loss with the terms {sorted(self.weights)} needs {names}; the batch has "
+                f"{sorted(targets)}. SlakhDataset gives them with targets='score'."
             )
 
     def forward(self, est_targets, targets):
@@ -246,3 +306,25 @@ class ScoreSupervisedLoss(nn.Module):
         terms = self.terms(est_targets, targets)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+
+def _require_dims(est_targets):
+    """Refuses estimates of a wrong number of dimensions, which broadcasting would hide."""
+    if isinstance(est_targets, torch.Tensor):
+        if est_targets.ndim != 3:
+            raise ValueError(
+                f"Expected waveforms of shape (batch, n_src, time), found "
+                f"{tuple(est_targets.shape)}."
+            )
+        return
+    if not isinstance(est_targets, tuple) or len(est_targets) != 2:
+        raise ValueError(
+            "Expected waveforms of shape (batch, n_src, time) or Spectrograms of a mixture and its "
+            f"sources, found a {type(est_targets).__name__}."
+        )
+    mixture, sources = est_targets
+    if mixture.ndim != 3 or sources.ndim != 4 or sources[:, 0].shape != mixture.shape:
+        raise ValueError(
+            "Expected Spectrograms of shapes (batch, freq, frames) and (batch, n_src, freq, "
+            f"frames), found {tuple(mixture.shape)} and {tuple(sources.shape)}."
+        )

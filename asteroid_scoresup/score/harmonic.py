@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .defaults import INHARMONICITY, N_PARTIALS, PARTIAL_DECAY, RELATIVE_WIDTH, SOFT_POWER
 from .notes import LOWEST_PITCH, N_PITCHES
 
 
@@ -39,6 +40,8 @@ def partial_frequencies(pitch, n_partials, inharmonicity=0.0):
 class HarmonicTemplates(nn.Module):
     r"""Spectra of single notes, and the masks that follow from them.
 
+    The defaults are those of :mod:`asteroid_scoresup.score.defaults`, which the recipe has too.
+
     Args:
         sample_rate (float): Sample rate, in Hz.
         n_fft (int): Length of the STFT, in samples.
@@ -60,12 +63,12 @@ class HarmonicTemplates(nn.Module):
         self,
         sample_rate,
         n_fft,
-        n_partials=20,
+        n_partials=N_PARTIALS,
         half_width=None,
-        relative_width=0.006,
-        decay=0.65,
-        inharmonicity=0.0,
-        power=1.0,
+        relative_width=RELATIVE_WIDTH,
+        decay=PARTIAL_DECAY,
+        inharmonicity=INHARMONICITY,
+        power=SOFT_POWER,
     ):
         super().__init__()
         lobe = 2 * sample_rate / n_fft
@@ -78,6 +81,8 @@ class HarmonicTemplates(nn.Module):
             )
         if not 0 < decay <= 1:
             raise ValueError(f"decay must lie in (0, 1], found {decay}.")
+        # Rates do not show in the shapes of the buffers: a loss compares these with its STFT.
+        self.sample_rate, self.n_fft = sample_rate, n_fft
         self.power = power
         self.sample_rate, self.n_fft, self.n_partials = sample_rate, n_fft, n_partials
         self.half_width, self.relative_width = half_width, relative_width

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 
 #: Rows per semitone where notes bend: a sounding pitch is then off by at most an eighth of a
@@ -104,10 +105,10 @@ def sounding_roll(
     n_frames,
     hop_length,
     sample_rate,
-    before=1,
-    after=2,
-    fade=None,
-    use_velocity=False,
+    before=SOUND_BEFORE,
+    after=SOUND_AFTER,
+    fade=FADE,
+    use_velocity=USE_VELOCITY,
     device=None,
     steps=None,
 ):
@@ -123,9 +124,9 @@ def sounding_roll(
         n_src, n_frames, hop_length, sample_rate, device: As in :func:`piano_roll`.
         before (int): Frames added before the onset.
         after (int): Frames added after the last frame in which the note is on.
-        fade (sequence of float, optional): Per class, seconds in which a struck note falls by a
-            factor e, counted from its onset; ``inf`` for a sound that keeps its level. Default:
-            every sound keeps its level.
+        fade (float or sequence of float, optional): Seconds in which a struck note falls by a
+            factor e, counted from its onset, for all classes or per class; ``inf``, 0 or None for
+            a sound that keeps its level.
         use_velocity (bool): Whether the level follows the velocity (velocity / 127).
         steps (int, optional): Rows per semitone. Default: :func:`steps_of` the notes, that is 1
             unless a note bends.
