@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -14,6 +15,7 @@ import soundfile as sf
 import soxr
 
 from .audio import BLOCK, AudioFile
+from .leftovers import sweep_beside
 
 #: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
 RESAMPLER = "VHQ"
@@ -27,13 +29,51 @@ def atomic_path(path):
     keeps the suffix, from which soundfile and others tell the format.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(path)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+#: Errors of a disk, a quota or a limit that is full.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class WriteError(OSError):
+    """A file could not be written; the message is a whole sentence."""
+
+
+@contextlib.contextmanager
+def explained(path):
+    """Turns what the operating system or libsndfile say while `path` is written into a sentence.
+
+    Raises:
+        WriteError: for an OSError or an error of libsndfile in the block, except those that say
+            what happened already (:class:`WriteError`, or without an ``errno``).
+    """
     try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except sf.LibsndfileError as error:
+        raise WriteError(_cannot_write(path, str(error).strip().rstrip("."))) from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        full = error.errno in _FULL
+        raise WriteError(_cannot_write(path, os.strerror(error.errno).lower(), full)) from error
+
+
+def _cannot_write(path, why, full=True):
+    what = "Make room" if full else "Change that"
+    return (
+        f"{path} cannot be written: {why}. {what}, or choose another folder, and run it again: "
+        "what is finished is kept."
+    )
 
 
 def short_name(name, most_bytes=180):
@@ -65,8 +105,11 @@ def read_json(path):
         ValueError: if the file is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        # A byte order mark, which some editors write, is skipped.
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise ValueError(f"{path} is not a JSON file of ours: it is nested too deeply.") from None
+    except ValueError as error:  # of the syntax, the encoding, or a number of too many digits
         raise ValueError(f"{path} is not a JSON file: {error}.") from None
 
 

@@ -10,6 +10,7 @@ from .bends import describe_bends
 from .check import check_song, correct_notes, correction_of, summarize_checks
 from .classes import DEFAULT_CLASSES, ClassMap
 from .files import read_audio, read_json, write_json
+from .locks import locks_prepared_folder
 from .manifest import Manifest, read_notes, write_notes
 from .pool import in_processes
 from .report import group_drops, located_drops
@@ -46,7 +47,7 @@ def settle_labels(manifest, correct=False):
     aggregate = summarize_checks(findings, names)
     for track in manifest.tracks:
         wanted = correction_of(track.facts["check"], aggregate) if correct else None
-        folder = manifest.folder(track)
+        folder = manifest.folder_to_write(track)
         done = track.facts.get("corrected")
         # Raw notes beside a track that is not corrected: a run was killed while it corrected.
         if wanted == done and (done is not None or not (folder / RAW_NOTES).is_file()):
@@ -76,9 +77,12 @@ def _notes_as_read(folder, names):
 def _update_track_file(folder, track):
     if (folder / TRACK_FILE).is_file():
         content = read_json(folder / TRACK_FILE)
+        if not isinstance(content, dict):
+            raise ValueError(f"{folder / TRACK_FILE} is damaged: run `prepare` again.")
         write_json(folder / TRACK_FILE, {**content, "track": asdict(track)})
 
 
+@locks_prepared_folder
 def check_folder(
     folder,
     classes=DEFAULT_CLASSES,
@@ -124,7 +128,7 @@ def check_folder(
             bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
             if correct or "corrected" not in track.facts:
                 track.facts["check"] = found
-                _update_track_file(manifest.folder(track), track)
+                _update_track_file(manifest.folder_to_write(track), track)
         aggregate = (
             settle_labels(manifest, correct=True)
             if correct

@@ -17,18 +17,29 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+import numpy as np
 
 from ..score import Notes
 from .classes import ClassMap
 from .files import atomic_path, read_audio, read_json, write_json
 from .identity import audio_probe, file_hash
+from .names import why_not_plain
 
 FORMAT = 1
 COLUMNS = ("onset", "offset", "pitch", "source", "velocity")
 #: Tables without these are those of earlier versions: notes released at their offset, unbent.
 SOUND_COLUMNS = ("release", "bend")
+_LONGEST = 10**7  # seconds; no song lasts for four months
+#: What the columns of a note table may hold: seconds, MIDI note numbers, MIDI velocities.
+_BOUNDS = (("onset", 0, _LONGEST), ("offset", 0, _LONGEST), ("pitch", 0, 127), ("velocity", 0, 127))
+
+
+_MEND = "Run `prepare` again: finished tracks are kept."
 
 
 def write_notes(path, notes, names):
@@ -66,21 +77,30 @@ def read_notes(path, names):
     Raises:
         ValueError: if a column is missing, a class is unknown, or a number is not one.
     """
-    with open(path, newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows:
-        return Notes.empty()
-    missing = [column for column in COLUMNS if column not in rows[0]]
+    try:
+        # A byte order mark, which spreadsheets write, is skipped.
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            columns, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} does not exist: the prepared folder is incomplete, prepare it again."
+        ) from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a note table: {error}.") from None
+    missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ValueError(f"{path} lacks the columns {missing}; expected {list(COLUMNS)}.")
+    if not rows:
+        return Notes.empty()
     unknown = {row["source"] for row in rows} - set(names)
     if unknown:
         raise ValueError(
-            f"{path} has notes of {sorted(unknown)}, but the classes are {list(names)}."
+            f"{path} has notes of {sorted(map(str, unknown))}, but the classes are {list(names)}."
         )
     index = {name: i for i, name in enumerate(names)}
     try:
-        return Notes(
+        notes = Notes(
             [float(row["onset"]) for row in rows],
             [float(row["offset"]) for row in rows],
             [int(row["pitch"]) for row in rows],
@@ -89,8 +109,18 @@ def read_notes(path, names):
             [float(row["release"]) for row in rows] if "release" in rows[0] else None,
             [_read_bend(row["bend"]) for row in rows] if "bend" in rows[0] else None,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a note table: {error}.") from None
+    for column, low, high in _BOUNDS:
+        values = getattr(notes, column)
+        wrong = (values < low) | (values > high)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"{path} has the {column} {values[row]:g} in line {row + 2}, expected {low} to "
+                f"{high}."
+            )
+    return notes
 
 
 @dataclass
@@ -117,6 +147,57 @@ class PreparedTrack:
     references: list = field(default_factory=list)
     facts: dict = field(default_factory=dict)
     audio: str = ""
+
+    @classmethod
+    def from_dict(cls, content):
+        """A track from what a file says, every field held against what it may be.
+
+        Args:
+            content (dict): The fields.
+
+        Raises:
+            ValueError: if a field is missing, unknown, of the wrong type or out of range, or if
+                the name or the split is no plain name of a folder.
+        """
+        if not isinstance(content, dict):
+            raise ValueError(f"a track is {content!r:.40}, expected a mapping")
+        wanted = {f.name for f in fields(cls)}
+        missing = {"id", "split", "n_samples", "rms"} - set(content)
+        if missing or set(content) - wanted:
+            odd = sorted(map(str, missing or set(content) - wanted))
+            what = "lacks" if missing else "has the unknown"
+            raise ValueError(f"a track {what} {', '.join(odd)}")
+        track = cls(**content)
+        for key in ("id", "split"):
+            why = why_not_plain(getattr(track, key))
+            if why:
+                name = getattr(track, key)
+                raise ValueError(f"the {key} {name!r:.60} of a track {why}; it names a folder")
+        counts = track.n_notes if isinstance(track.n_notes, dict) else {"": None}
+        good = {
+            "n_samples": _is_count(track.n_samples) and track.n_samples < 2**48,
+            "rms": _is_number(track.rms) and 0 <= track.rms < math.inf,
+            "n_notes": all(_is_count(count) for count in counts.values()),
+            "references": isinstance(track.references, list)
+            and not any(why_not_plain(name) for name in track.references),
+            "facts": isinstance(track.facts, dict),
+            "audio": isinstance(track.audio, str),
+        }
+        wrong = [key for key, value in good.items() if not value]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]} of the track {track.split}/{track.id} is "
+                f"{getattr(track, wrong[0])!r:.60}"
+            )
+        return track
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class Manifest:
@@ -159,18 +240,36 @@ class Manifest:
             )
         content = read_json(path)
         if not isinstance(content, dict):
-            raise ValueError(f"{path} is not a manifest: expected a mapping.")
+            raise ValueError(f"{path} is not a manifest: expected a mapping. {_MEND}")
         if content.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {content.get('format')}, this version reads {FORMAT}: "
                 "prepare the data again."
             )
+        missing = [k for k in ("tracks", "classes", "sample_rate", "mixture") if k not in content]
+        if missing:
+            raise ValueError(f"{path} is not a manifest: {missing[0]!r} is missing. {_MEND}")
+        rate, mixture = content["sample_rate"], content["mixture"]
+        good = {
+            "tracks": isinstance(content["tracks"], list),
+            "classes": isinstance(content["classes"], str),
+            "sample_rate": _is_number(rate) and 1000 <= rate <= 384000 and rate == int(rate),
+            "mixture": mixture in ("submix", "song"),
+        }
+        wrong = [key for key, value in good.items() if not value]
+        if wrong:
+            raise ValueError(
+                f"{path} is not a manifest: {wrong[0]} is {content[wrong[0]]!r:.60}. {_MEND}"
+            )
         try:
-            tracks = [PreparedTrack(**track) for track in content["tracks"]]
-            classes = ClassMap.parse(content["classes"])
-            return cls(root, content["sample_rate"], classes, content["mixture"], tracks)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a manifest: {error}.") from None
+            tracks = [PreparedTrack.from_dict(track) for track in content["tracks"]]
+        except ValueError as error:
+            raise ValueError(f"{path} is not a manifest: {error}. {_MEND}") from None
+        names = Counter((track.split, track.id) for track in tracks)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise ValueError(f"{path} lists {'/'.join(twice[0])} twice. {_MEND}")
+        return cls(root, rate, ClassMap.parse(content["classes"]), mixture, tracks)
 
     def save(self):
         """Writes ``manifest.json``, atomically."""
@@ -226,6 +325,23 @@ class Manifest:
     def folder(self, track):
         """Folder of a track."""
         return self.root / track.split / track.id
+
+    def folder_to_write(self, track):
+        """Folder of a track, to write into.
+
+        Links inside a prepared folder may be read through. Nothing is written through one that
+        leads outside: a folder that somebody else made could name any place.
+
+        Raises:
+            ValueError: if the track's folder lies outside of the prepared folder.
+        """
+        folder = self.folder(track)
+        if self.root.resolve() not in folder.resolve().parents:
+            raise ValueError(
+                f"{folder} is a link that leads outside of {self.root}: nothing is written there. "
+                "Copy the track, or link the whole prepared folder."
+            )
+        return folder
 
     def mixture_path(self, track):
         """The mixture's file."""

@@ -10,6 +10,7 @@ import os
 
 import mido
 
+from .files import explained
 from .render import messages
 
 #: Instruments beyond the channels of one port go to the next.
@@ -61,4 +62,5 @@ def write_midi(path, song, parts):
             track.append(message.copy(channel=channel, time=tick - now))
             now = tick
         file.tracks.append(track)
-    file.save(os.fspath(path))
+    with explained(path):
+        file.save(os.fspath(path))

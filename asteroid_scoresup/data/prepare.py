@@ -7,7 +7,6 @@ it stopped. What had to be left out is told at the end and in ``report.json``.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from dataclasses import asdict
@@ -15,13 +14,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 
-from .check import check_song
+from .check import check_song, summarize_checks
 from .classes import DEFAULT_CLASSES, ClassMap
-from .files import read_json, write_audio, write_json
+from .files import explained, read_json, write_audio, write_json
 from .identity import samples_hash, with_times_of
 from .labels import TRACK_FILE, count_notes, settle_labels
-from .manifest import Manifest, PreparedTrack, write_notes
+from .leftovers import replace_folder, unfinished
+from .locks import folder_lock
+from .manifest import Manifest, PreparedTrack, read_notes, write_notes
+from .names import why_not_plain
 from .pool import in_processes
 from .report import make_report, summary
 from .songs import Settings, drop_of_error, find_sources, read_song
@@ -95,10 +98,39 @@ def prepare(
     if layout == "pairs":
         mixture = "song"
     settings = Settings(str(classes), int(sample_rate), mixture, label_shift)
+    sources = _plain_sources(sources, drops)
+    with folder_lock(out_dir, "prepare"):
+        return _prepare(
+            input_dir, out_dir, layout, sources, drops, classes, settings, splits,
+            check=check, correct=correct, jobs=jobs, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+
+
+def _plain_sources(sources, drops):
+    """Leaves out songs whose names cannot be those of folders everywhere."""
+    kept = []
+    for source in sources:
+        why = why_not_plain(source.id) or why_not_plain(source.split)
+        if why:
+            drops.append(
+                {"what": "track", "reason": f"its name {why}", "where": source.id, "notes": 0}
+            )
+        else:
+            kept.append(source)
+    return kept
+
+
+def _prepare(
+    input_dir, out_dir, layout, sources, drops, classes, settings, splits, *, check, correct, jobs,
+    overwrite, progress,
+):  # fmt: skip
+    """Prepares the songs that were found; `out_dir` is locked."""
     finished = _finished_tracks(out_dir, sources, settings, check, overwrite)
-    out_dir.mkdir(parents=True, exist_ok=True)
 
     waiting = [source for source in sources if (source.split, source.id) not in finished]
+    if any((out_dir / source.split / source.id).exists() for source in waiting):
+        # The old list does not fit to what replaces its tracks, and a killed run must not leave it.
+        (out_dir / "manifest.json").unlink(missing_ok=True)
     results = dict(finished)
     work = partial(_prepare_track, out_dir=out_dir, settings=settings, check=check)
     for source, (track, drop) in in_processes(work, waiting, jobs, "prepare", progress):
@@ -151,30 +183,63 @@ def _finished_tracks(out_dir, sources, settings, check, overwrite):
     finished = {}
     if not out_dir.is_dir():
         return finished
-    for path in out_dir.glob("*/.*.part"):
-        shutil.rmtree(path)
     if overwrite:
         return finished
     for source in sources:
         folder = out_dir / source.split / source.id
-        if not (folder / TRACK_FILE).is_file():
+        content = _read_track_file(folder)
+        if content is None:
             continue
-        content = read_json(folder / TRACK_FILE)
-        content = content if isinstance(content, dict) else {}
         _require_same_settings(folder, content, settings)
-        if not source.is_unchanged(content.get("source")):
+        track = _kept_track(folder, content, source, settings)
+        if track is None or ("check" not in track.facts and check):
             continue
         times = with_times_of(source.paths(), content["source"])
         if times != content["source"]:
             # Files that were copied or touched: they need not be hashed the next time.
-            content["source"] = times
-            write_json(folder / TRACK_FILE, content)
-        track = PreparedTrack(**content["track"])
-        audio = [folder / "references" / f"{name}.wav" for name in track.references]
-        complete = all(path.is_file() for path in [folder / "mixture.wav", *audio])
-        if complete and ("check" in track.facts or not check):
-            finished[source.split, source.id] = track
+            write_json(folder / TRACK_FILE, {**content, "source": times})
+        finished[source.split, source.id] = track
     return finished
+
+
+def _read_track_file(folder):
+    """What preparation wrote about a track; None if there is nothing, or nothing that is whole."""
+    try:
+        content = read_json(folder / TRACK_FILE)
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(content, dict) and isinstance(content.get("settings"), dict)
+    return content if whole and "format" in content and "track" in content else None
+
+
+def _kept_track(folder, content, source, settings):
+    """The finished track of an earlier run; None if its source changed, or anything is damaged.
+
+    Whatever is wrong with it, preparing it again mends it.
+    """
+    names = ClassMap.parse(settings.classes).names
+    try:
+        track = PreparedTrack.from_dict(content["track"])
+        if (track.split, track.id) != (source.split, source.id):
+            return None
+        if not source.is_unchanged(content.get("source")):
+            return None
+        if not isinstance(track.facts.get("drops"), list) or set(track.n_notes) != set(names):
+            return None
+        if "check" in track.facts:
+            summarize_checks({track.id: track.facts["check"]}, names)
+        for path in (folder / "mixture.wav", *_reference_paths(folder, track.references)):
+            header = sf.info(path)
+            if (header.frames, header.samplerate) != (track.n_samples, settings.sample_rate):
+                return None
+        read_notes(folder / "notes.csv", names)
+        return track
+    except Exception:  # of damaged findings, whatever they lead to
+        return None
+
+
+def _reference_paths(folder, names):
+    return [folder / "references" / f"{name}.wav" for name in names]
 
 
 def _require_same_settings(folder, content, settings):
@@ -210,9 +275,10 @@ def _prepare_track(source, out_dir, settings, check):
 def _write_track(song, names, source, fingerprint, out_dir, settings):
     """Writes a track's folder, at once."""
     folder = out_dir / source.split / source.id
-    temporary = folder.with_name(f".{source.id}.{os.getpid()}.part")
-    (temporary / "references").mkdir(parents=True)
+    temporary = unfinished(folder)
     try:
+        with explained(folder):
+            (temporary / "references").mkdir(parents=True)
         write_audio(temporary / "mixture.wav", song.mixture, settings.sample_rate)
         for name, reference in song.references.items():
             path = temporary / "references" / f"{name}.wav"
@@ -231,9 +297,8 @@ def _write_track(song, names, source, fingerprint, out_dir, settings):
             audio=samples_hash(song.mixture, *song.references.values()),
         )
         _write_track_file(temporary, track, settings, fingerprint)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        with explained(folder):
+            replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return track

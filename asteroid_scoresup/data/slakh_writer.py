@@ -33,6 +33,8 @@ from torchaudio.functional import loudness
 
 from .colour import colour
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
+from .files import WriteError, explained
+from .leftovers import unfinished
 from .midi import read_midi
 from .midi_writer import write_midi
 from .render import render_instrument, soundfont_presets
@@ -219,11 +221,19 @@ def make_track(job):
             return str(error)
     mixture, overall = mix_stems(stems, job.sample_rate, job.level_spread, rng)
     target = Path(job.folder)
-    partial = target.with_name(f".{target.name}.partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    (partial / "MIDI").mkdir(parents=True)
-    (partial / "stems").mkdir()
+    partial = unfinished(target)
+    try:
+        _write_track(partial, target, job, song, stems, mixture, overall, soundfont)
+        os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return None
+
+
+def _write_track(partial, target, job, song, stems, mixture, overall, soundfont):
+    with explained(target):
+        (partial / "MIDI").mkdir(parents=True)
+        (partial / "stems").mkdir()
     entries = {}
     for index, (part, stem) in enumerate(zip(song.instruments, stems)):
         name = f"S{index:02d}"
@@ -245,10 +255,9 @@ def make_track(job):
         "stems": entries,
         "target_peak": PEAK,
     }
-    with open(partial / "metadata.yaml", "w", encoding="utf-8") as file:
+    path = partial / "metadata.yaml"
+    with explained(path), open(path, "w", encoding="utf-8") as file:
         yaml.safe_dump(metadata, file, allow_unicode=True)
-    os.replace(partial, target)
-    return None
 
 
 def _render(song, seconds, soundfont, job, variety=None):
@@ -296,4 +305,14 @@ def _describe(part, soundfont, level):
 
 
 def _write_flac(path, audio, sample_rate):
-    soundfile.write(path, audio, sample_rate, format="FLAC", subtype="PCM_16")
+    """Writes a FLAC file and reads it back: libsndfile does not tell of a disk that is full."""
+    with explained(path):
+        soundfile.write(path, audio, sample_rate, format="FLAC", subtype="PCM_16")
+        written, rate = soundfile.read(path, dtype="float32")
+    # 16 bits: half a step of rounding, a whole one at full scale.
+    exact = rate == sample_rate and written.shape == audio.shape
+    if not exact or (len(audio) and np.abs(written - audio).max() > 1.01 / 32768):
+        raise WriteError(
+            f"{path} cannot be written: it does not hold what was written to it. Is the disk full? "
+            "Make room or choose another folder, and run it again: what is finished is kept."
+        )

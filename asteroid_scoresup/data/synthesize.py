@@ -15,8 +15,9 @@ it is complete.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-import shutil
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,8 @@ import numpy as np
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE
 from .files import read_json, write_json
 from .identity import file_hash
+from .leftovers import remove_folder, sweep_scratch
+from .locks import folder_lock
 from .pool import in_processes
 from .render import default_soundfont, resolve_renderer, soundfont_presets
 from .slakh import GENERATOR, MIDI_SUFFIXES
@@ -32,6 +35,11 @@ from .slakh_writer import FIRST_NUMBER, LAST_NUMBER, TrackJob, make_track
 
 #: Changes whenever the same seed would give other tracks than before.
 RECIPE = 3
+RECORD = "synthesis.json"
+METADATA = "metadata.yaml"
+_OWN_FILES = re.compile(r"mix\.flac|all_src\.mid|MIDI/S\d+\.mid|stems/S\d+\.flac")
+#: Longest song, in seconds; a track is held in memory while it is made.
+LONGEST = 3600.0
 
 
 def synthesize(
@@ -143,6 +151,8 @@ def synthesize(
         "others": int(others),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
+    for split, count in counts.items():
+        _check_room(split, count)
     if midi_dir is None:
         settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
         palettes = {"palette": TRAIN_PALETTE, "unseen_palette": UNSEEN_PALETTE}
@@ -158,11 +168,11 @@ def synthesize(
             max_seconds=common["max_seconds"],
         )
         songs = _split_files(files, fractions, seed)
+        for split, index, _, _ in songs:
+            _check_room(split, index + 1)
     todo = []
     for split, index, path, name in songs:
         number = FIRST_NUMBER[split] + index
-        if number > LAST_NUMBER[split]:
-            raise ValueError(f"too many tracks for {split}: there are numbers for {index} only.")
         own = unseen_fonts if split == "test_unseen" else fonts
         todo.append(
             TrackJob(
@@ -175,18 +185,22 @@ def synthesize(
                 **common,
             )
         )
-    _prepare_folder(out_dir, settings, [Path(job.folder) for job in todo], overwrite)
-    missing = [job for job in todo if not Path(job.folder).is_dir()]
-    skipped = {}
-    for job, reason in in_processes(make_track, missing, jobs, "synthesize", not quiet):
-        if reason:
-            skipped[job.midi_name] = reason
-    tracks = {split: 0 for split in FIRST_NUMBER}
-    for job in todo:
-        tracks[job.split] += Path(job.folder).is_dir()
-    tracks = {split: count for split, count in tracks.items() if count}
-    record = {"settings": settings, "tracks": tracks, "skipped": dict(sorted(skipped.items()))}
-    write_json(out_dir / "synthesis.json", record)
+    if out_dir.is_dir():
+        _refuse_foreign(out_dir)
+    sweep_scratch()
+    with folder_lock(out_dir, "synthesize"):
+        _prepare_folder(out_dir, settings, [Path(job.folder) for job in todo], overwrite)
+        missing = [job for job in todo if not Path(job.folder).is_dir()]
+        skipped = {}
+        for job, reason in in_processes(make_track, missing, jobs, "synthesize", not quiet):
+            if reason:
+                skipped[job.midi_name] = reason
+        tracks = {split: 0 for split in FIRST_NUMBER}
+        for job in todo:
+            tracks[job.split] += Path(job.folder).is_dir()
+        tracks = {split: count for split, count in tracks.items() if count}
+        record = {"settings": settings, "tracks": tracks, "skipped": dict(sorted(skipped.items()))}
+        write_json(out_dir / RECORD, record)
     if not tracks:
         name, reason = next(iter(skipped.items()))
         raise ValueError(
@@ -200,6 +214,12 @@ def synthesize(
         "soundfonts": [str(font) for font in fonts],
         "renderer": renderer,
     }
+
+
+def _check_room(split, count):
+    room = LAST_NUMBER[split] - FIRST_NUMBER[split] + 1
+    if count > room:
+        raise ValueError(f"too many tracks for {split}: there are numbers for {room} only.")
 
 
 def find_midi(folder):
@@ -248,17 +268,25 @@ def _check_options(
     counts, seconds, seed, sample_rate, jobs, fractions, max_seconds, variety, others
 ):
     for split, count in counts.items():
-        if count != int(count) or count < 0:
+        if not _is_whole(count):
             raise ValueError(f"n_{split} is {count}, expected a whole number from 0.")
     if not any(counts.values()):
         raise ValueError("no songs asked for: all of n_train, n_validation, ... are 0.")
     checks = {
-        "seconds": (seconds, seconds >= 1, "at least 1"),
-        "seed": (seed, seed >= 0, "a whole number from 0"),
-        "others": (others, others >= 0, "a whole number from 0"),
-        "sample_rate": (sample_rate, 4000 <= sample_rate <= 192000, "4000 to 192000 Hz"),
-        "jobs": (jobs, jobs is None or jobs >= 1, "at least 1"),
-        "max_seconds": (max_seconds, max_seconds is None or max_seconds >= 1, "at least 1"),
+        "seconds": (seconds, 1 <= seconds <= LONGEST, f"at least 1, at most {LONGEST:g}"),
+        "seed": (seed, _is_whole(seed), "a whole number from 0"),
+        "others": (others, _is_whole(others) and others <= 16, "a whole number from 0 to 16"),
+        "sample_rate": (
+            sample_rate,
+            _is_whole(sample_rate) and 4000 <= sample_rate <= 192000,
+            "4000 to 192000 Hz",
+        ),
+        "jobs": (jobs, jobs is None or _is_whole(jobs) and jobs >= 1, "at least 1"),
+        "max_seconds": (
+            max_seconds,
+            max_seconds is None or 1 <= max_seconds <= LONGEST,
+            f"at least 1, at most {LONGEST:g}",
+        ),
     }
     for name in ("level_spread", "colour_db"):
         checks[name] = (variety[name], 0 <= variety[name] <= 20, "0 to 20 dB")
@@ -271,10 +299,16 @@ def _check_options(
     for name, (value, good, expected) in checks.items():
         if not good:
             raise ValueError(f"{name} is {value}, expected {expected}.")
-    if len(fractions) != 3 or min(fractions) < 0 or not sum(fractions) > 0:
+    usable = len(fractions) == 3 and all(0 <= share < math.inf for share in fractions)
+    if not usable or not 0 < sum(fractions) < math.inf:
         raise ValueError(
             f"fractions are {list(fractions)}, expected three shares: train, validation, test."
         )
+
+
+def _is_whole(value):
+    """Whether a value is a whole number from 0."""
+    return math.isfinite(value) and value == int(value) and value >= 0
 
 
 def _list_soundfonts(soundfonts):
@@ -324,15 +358,21 @@ def _digest_midi(files, record):
     return digest
 
 
+def _refuse_foreign(out_dir):
+    foreign = next((path for path in _find_tracks(out_dir) if not _is_ours(path)), None)
+    if foreign is not None:
+        raise ValueError(f"{foreign} was not made by this command: choose another folder.")
+
+
 def _prepare_folder(out_dir, settings, wanted, overwrite):
     """Makes the folder ready: removes unfinished tracks, refuses those of other settings."""
     wanted = set(wanted)
-    found = [p for split in FIRST_NUMBER for p in sorted((out_dir / split).glob("Track*"))]
-    foreign = next((path for path in found if not _is_ours(path)), None)
-    if foreign is not None:
-        raise ValueError(f"{foreign} was not made by this command: choose another folder.")
-    record = out_dir / "synthesis.json"
-    old = read_json(record).get("settings", {}) if record.is_file() else None
+    record = out_dir / RECORD
+    for path in _find_tracks(out_dir):
+        if not (path / METADATA).is_file():  # earlier versions, killed while they deleted it
+            remove_folder(path)
+    found = _find_tracks(out_dir)
+    old = _read_record(record, overwrite) if record.is_file() else None
     if old is None and found:
         old = {}
     if old is not None and old != settings:
@@ -342,8 +382,10 @@ def _prepare_folder(out_dir, settings, wanted, overwrite):
                 f"{out_dir} holds tracks that were made with other settings ({', '.join(differ)}): "
                 "use --overwrite or another folder."
             )
+        # The old record stays until the last of its tracks is gone: a call that is killed here
+        # finds tracks of other settings again.
         for path in found:
-            shutil.rmtree(path)
+            remove_folder(path)
         found = []
     surplus = [path for path in found if path not in wanted]
     if surplus and not overwrite:
@@ -352,17 +394,38 @@ def _prepare_folder(out_dir, settings, wanted, overwrite):
             f"{surplus[0].name}): use --overwrite or another folder."
         )
     for path in surplus:
-        shutil.rmtree(path)
-    for split in FIRST_NUMBER:
-        for leftover in (out_dir / split).glob(".Track*.partial"):
-            shutil.rmtree(leftover)  # of a call that was killed
-    out_dir.mkdir(parents=True, exist_ok=True)
+        remove_folder(path)
     write_json(record, {"settings": settings})
 
 
-def _is_ours(folder):
+def _find_tracks(out_dir):
+    return [path for split in FIRST_NUMBER for path in sorted((out_dir / split).glob("Track*"))]
+
+
+def _read_record(path, overwrite):
+    """The settings of an earlier call; none if they cannot be read and all is to be replaced."""
     try:
-        with open(folder / "metadata.yaml", encoding="utf-8") as file:
+        record = read_json(path)
+        if isinstance(record, dict) and isinstance(record.get("settings"), dict):
+            return record["settings"]
+        raise ValueError(f"{path} is not a record of `synthesize`: it holds no settings.")
+    except ValueError as error:
+        if overwrite:
+            return {}
+        raise ValueError(
+            f"{error} With which settings the tracks beside it were made is not known: replace "
+            "them with --overwrite, or choose another folder."
+        ) from None
+
+
+def _is_ours(folder):
+    """Whether a track carries our mark, or is the rest of one whose deletion was interrupted."""
+    try:
+        with open(folder / METADATA, encoding="utf-8", errors="replace") as file:
             return any(line.strip() == f"generator: {GENERATOR}" for line in file)
+    except FileNotFoundError:
+        files = (path for path in folder.rglob("*") if not path.is_dir())
+        of_a_track = all(_OWN_FILES.fullmatch(p.relative_to(folder).as_posix()) for p in files)
+        return (folder.parent.parent / RECORD).is_file() and folder.is_dir() and of_a_track
     except OSError:
         return False
