@@ -15,6 +15,7 @@ import soundfile as sf
 import soxr
 
 from .audio import BLOCK, AudioFile
+from .downmix import LEAST_OPPOSED, downmix
 from .leftovers import sweep_beside
 
 #: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
@@ -123,7 +124,9 @@ def read_audio(path, sample_rate=None, remarks=None):
         remarks (list of str, optional): Receives what is odd about the file.
 
     Returns:
-        tuple: float32 array of shape :math:`(time,)` (channels are averaged), and its rate in Hz.
+        tuple: float32 array of shape :math:`(time,)`, the mean of the channels (aligned where they
+        are in opposite phase, see :func:`~asteroid_scoresup.data.downmix.downmix`), and its rate
+        in Hz.
 
     Raises:
         ValueError: if the file cannot be read, breaks off, is empty, or holds NaN or infinite
@@ -136,12 +139,23 @@ def read_audio(path, sample_rate=None, remarks=None):
     audio, rate = np.concatenate(blocks), file.sample_rate
     if not np.isfinite(audio).all():
         raise ValueError(f"{path} holds NaN or infinite samples.")
+    if sample_rate is not None:
+        audio, rate = resample_audio(_one_of_equals(audio), rate, sample_rate), sample_rate
+    mono, opposed = downmix(audio)
     if remarks is not None:
         remarks += file.remarks
-    mono = audio.mean(axis=1)
-    if sample_rate is not None:
-        mono, rate = resample_audio(mono, rate, sample_rate), sample_rate
+        if opposed >= LEAST_OPPOSED:
+            remarks.append(
+                f"{opposed:.0%} of the energy of the channels is in opposite phase: they were "
+                "brought into phase to be mixed"
+            )
     return mono, rate
+
+
+def _one_of_equals(audio):
+    """One channel where all are the same: resampling two would cost twice."""
+    same = all(np.array_equal(audio[:, 0], other) for other in audio.T[1:])
+    return audio[:, :1] if same else audio
 
 
 def resample_audio(audio, rate, sample_rate):
@@ -184,48 +198,70 @@ def write_audio(path, audio, sample_rate, subtype="FLOAT", container=None):
     """
     audio = np.asarray(audio)
     n_channels = audio.shape[1] if audio.ndim == 2 else 1
-    with audio_writer(path, sample_rate, n_channels, subtype, container) as write:
+    with audio_writers([path], sample_rate, n_channels, subtype, container) as (write,):
         write(audio)
 
 
 @contextlib.contextmanager
-def audio_writer(path, sample_rate, n_channels, subtype="FLOAT", container=None):
-    """Opens an audio file for writing in blocks; it gets its name when it is known to be whole.
+def audio_writers(paths, sample_rate, n_channels, subtype="FLOAT", container=None):
+    """Opens audio files for writing in blocks; they get their names when all are known to be whole.
 
     libsndfile encodes the last blocks when it closes a file, and drops the errors it meets there:
     a FLAC file on a full disk ends early without a word. So what was written is flushed to the
-    disk, decoded again and counted before the file is renamed.
+    disk, decoded again and counted before the files are renamed.
 
     Args:
-        path (str or Path): File to write.
+        paths (sequence of str or Path): Files to write.
         sample_rate (int): Rate, in Hz.
         n_channels (int): Number of channels.
         subtype, container (str): See :func:`write_audio`.
 
     Yields:
-        callable: Takes the next samples, of shape :math:`(time,)` or :math:`(time, channels)`.
+        list of callable: one per file; takes the next samples, of shape :math:`(time,)` or
+        :math:`(time, channels)`.
 
     Raises:
-        OSError: if the file cannot be written whole.
+        OSError: if a file cannot be written whole.
     """
-    n_samples = 0
-
-    def write(block):
-        nonlocal n_samples
-        stream.write(block)
-        n_samples += len(block)
-
-    with atomic_path(path) as temporary:
-        shape = (int(sample_rate), n_channels)
+    with contextlib.ExitStack() as renames:
+        writers = []
         try:
-            stream = sf.SoundFile(temporary, "w", *shape, format=container, subtype=subtype)
-            with stream:
-                yield write
+            with contextlib.ExitStack() as streams:
+                for path in paths:
+                    temporary = renames.enter_context(atomic_path(path))
+                    shape = (int(sample_rate), n_channels)
+                    writer = _Writer(path, temporary, *shape, format=container, subtype=subtype)
+                    writers.append(streams.enter_context(contextlib.closing(writer)))
+                yield writers
         except sf.LibsndfileError as error:
-            raise OSError(f"{path} cannot be written: {_reason(error)}") from None
+            failed = [str(writer.path) for writer in writers if writer.failed]
+            where = ", ".join(failed or map(str, paths))
+            raise OSError(f"{where} cannot be written: {_reason(error)}") from None
+        for writer in writers:
+            _verify(writer.temporary, writer.path, writer.n_samples)
+
+
+class _Writer:
+    """Writes blocks to one file and counts them."""
+
+    def __init__(self, path, temporary, sample_rate, n_channels, **kwargs):
+        self.path, self.temporary, self.n_samples, self.failed = path, temporary, 0, True
+        self._stream = sf.SoundFile(temporary, "w", sample_rate, n_channels, **kwargs)
+        self.failed = False
+
+    def __call__(self, block):
+        self.failed = True
+        try:
+            self._stream.write(block)
         except AssertionError:  # soundfile's answer to fewer samples written than were given
-            raise OSError(f"{path} cannot be written.") from None
-        _verify(temporary, path, n_samples)
+            raise OSError(f"{self.path} cannot be written: is the disk full?") from None
+        self.n_samples += len(block)
+        self.failed = False
+
+    def close(self):
+        self.failed = True
+        self._stream.close()
+        self.failed = False
 
 
 def _verify(temporary, path, n_samples):
@@ -247,4 +283,4 @@ def _verify(temporary, path, n_samples):
 
 def _reason(error):
     # libsndfile's words for whatever the system says, for example on a full disk.
-    return f"{getattr(error, 'error_string', error)} Is the disk full?"
+    return f"{str(getattr(error, 'error_string', error)).rstrip('.')}; is the disk full?"

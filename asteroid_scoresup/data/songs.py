@@ -436,8 +436,8 @@ def _read_pair(pair, settings):
     shifts = dict.fromkeys(classes.names, 0) if label_shift == "auto" else label_shift
     wants_drums = classes.index_of(program=DRUMS) is not None
     reading = read_midi(pair.midi, drums=wants_drums)
-    drops = _drops_of_midi(reading)
-    mixture, _ = read_audio(pair.audio, settings.sample_rate)
+    drops, remarks = _drops_of_midi(reading), []
+    mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
     context = all_parts(reading.instruments)
     tables, programs, others, bends = [], defaultdict(list), set(), {}
     for instrument in reading.instruments:
@@ -454,6 +454,8 @@ def _read_pair(pair, settings):
         tables.append(notes.replace(pitch=notes.pitch + shifts[name]))
         programs[name].append(instrument.program)
     facts = {"generated": False, "programs": dict(programs), "drops": drops}
+    if remarks:
+        facts["remarks"] = remarks
     facts["label_shift"] = {name: [shifts[name]] for name in programs}
     if bends:
         facts["bends"] = bends
