@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import zipfile
+import zlib
 from functools import partial
 
 import numpy as np
@@ -22,6 +24,7 @@ from ..score.defaults import (
     SOUNDING,
 )
 from .files import atomic_path
+from .leftovers import sweep
 from .manifest import Manifest
 from .pool import in_processes
 
@@ -112,6 +115,7 @@ class InformedShares:
         # Half precision has a small range: the scale of a component lies in its levels, and the
         # levels of a track are brought to at most 1.
         levels = factors.levels / factors.levels.amax().clamp(min=1e-9)
+        manifest.folder_to_write(track)
         with atomic_path(self.path(track)) as temporary:
             np.savez(
                 temporary,
@@ -129,6 +133,8 @@ class InformedShares:
             jobs (int, optional): Processes; all cores by default.
             progress (bool): Whether a progress bar is shown.
         """
+        for split in {track.split for track in tracks}:
+            sweep(self.manifest.root / split, locked=False)
         waiting = [track for track in tracks if not self.path(track).is_file()]
         # The tracks of the manifest stay here: each worker gets its own one only.
         manifest = self.manifest
@@ -140,10 +146,37 @@ class InformedShares:
         for _ in in_processes(partial(_fit, alone), waiting, jobs, title, progress):
             pass
 
-    def _read_file(self, path):
-        with np.load(path, allow_pickle=False) as content:
-            arrays = [torch.from_numpy(content[name]) for name in Factors._fields]
-        return Factors(arrays[0].float(), arrays[1], arrays[2])
+    def _read_file(self, path, track):
+        """The factors in a file; None if it is damaged: they can be fitted again.
+
+        Arrays are stored as they are (no compression) and no bigger than the track asks for, so
+        that a small file cannot fill the memory.
+        """
+        n_frames = STFT(self.n_fft, self.hop_length, self.manifest.sample_rate).n_frames(
+            track.n_samples
+        )
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                    return None
+            with np.load(path, allow_pickle=False) as content:
+                spectra, levels, source = (content[name] for name in Factors._fields)
+        except MemoryError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
+        n_parts, n_src = len(source), len(self.manifest.names)
+        whole = (
+            spectra.shape == (n_parts, self.n_fft // 2 + 1)
+            and levels.shape == (n_parts, n_frames)
+            and (spectra.dtype, levels.dtype, source.dtype) == (np.float16, np.float16, np.int16)
+            and np.isfinite(spectra).all()
+            and np.isfinite(levels).all()
+            and (not n_parts or source.min() >= -1 and source.max() < n_src)
+        )
+        if not whole:
+            return None
+        return Factors(*(torch.from_numpy(a) for a in (spectra.astype(np.float32), levels, source)))
 
     def read(self, track, first=0, n_frames=None, speed=1.0):
         r"""The shares in a stretch of a track.
@@ -165,7 +198,16 @@ class InformedShares:
         if path not in self._factors:
             if len(self._factors) >= CACHED_TRACKS:
                 self._factors.pop(next(iter(self._factors)))
-            self._factors[path] = self._read_file(path)
+            factors = self._read_file(path, track)
+            if factors is None:
+                self.fit(track)
+                factors = self._read_file(path, track)
+            if factors is None:
+                raise ValueError(
+                    f"{path} does not fit to the track: its mixture has another length than the "
+                    "manifest says. Run `prepare` again."
+                )
+            self._factors[path] = factors
         factors = self._factors[path]
         if speed != 1:
             factors, first = _at_speed(factors, first, n_frames, speed), 0

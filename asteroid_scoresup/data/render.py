@@ -16,13 +16,10 @@ Two renderers play the same notes: the ``fluidsynth`` command line program, and 
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import shutil
-import struct
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,10 +27,15 @@ import mido
 import numpy as np
 import pretty_midi
 import soundfile
+import soxr
 import torch
 import torchaudio
 
+from . import tinysoundfont_player
+from .files import explained
+from .leftovers import scratch_folder
 from .pedals import Pedals
+from .soundfont_reader import soundfont_presets
 
 RENDERERS = ("auto", "fluidsynth", "tinysoundfont")
 RENDER_RATE = 44100
@@ -50,7 +52,8 @@ _IGNORED_CONTROLS = frozenset({0, 10, 32, 42, 91, 93})
 
 _TICKS_PER_SECOND = 10000  # of the MIDI files handed to FluidSynth: 0.1 ms
 _TEMPO = 500000  # microseconds per beat, MIDI's default
-_PATIENCE = 60.0  # seconds before FluidSynth is given up, besides four times the song's length
+_PATIENCE = 60.0  # seconds before a renderer is given up, besides four times the song's length
+_LARGEST_RATIO = 2000  # upper term of a resampling ratio in lowest terms, for torchaudio
 
 
 def default_soundfont() -> Path:
@@ -100,51 +103,6 @@ def resolve_renderer(renderer: str = "auto") -> str:
     return "tinysoundfont"
 
 
-def soundfont_presets(soundfont: os.PathLike) -> frozenset[tuple[int, int]]:
-    """The ``(bank, program)`` pairs that a SoundFont contains; bank 128 holds the drum kits.
-
-    Args:
-        soundfont: Path of an ``.sf2`` or ``.sf3`` file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a SoundFont.
-
-    >>> (0, 33) in soundfont_presets(default_soundfont())
-    True
-    """
-    path = Path(soundfont)
-    if not path.is_file():
-        raise FileNotFoundError(f"SoundFont not found: {path}.")
-    return _read_presets(str(path), path.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=16)
-def _read_presets(path: str, mtime_ns: int) -> frozenset[tuple[int, int]]:
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-            raise ValueError(f"{path} is not a SoundFont (.sf2 or .sf3).")
-        while len(header := file.read(8)) == 8:
-            size = struct.unpack("<I", header[4:])[0]
-            # The preset headers are in the last list, `pdta`; the audio before it is skipped.
-            if header[:4] == b"LIST" and file.read(4) == b"pdta":
-                file.read(4)  # "phdr", first by the format's definition
-                (size,) = struct.unpack("<I", file.read(4))
-                records = file.read(size)
-                pairs = [
-                    struct.unpack_from("<HH", records, offset + 20)
-                    for offset in range(0, len(records) - 38, 38)  # the last record is a sentinel
-                ]
-                return frozenset((bank, program) for program, bank in pairs)
-            skipped = 4 if header[:4] == b"LIST" else 0
-            file.seek(size - skipped, os.SEEK_CUR)
-            # RIFF fills odd chunks up with a zero; some .sf3 files do not.
-            if size % 2 and file.read(1) not in (b"\0", b""):
-                file.seek(-1, os.SEEK_CUR)
-    raise ValueError(f"{path} is a damaged SoundFont: it lists no presets.")
-
-
 def render_instrument(
     instrument: pretty_midi.Instrument,
     seconds: float,
@@ -175,9 +133,9 @@ def render_instrument(
     >>> render_instrument(bass, seconds=0.5, sample_rate=8000).shape
     (4000,)
     """
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise ValueError(f"cannot render {seconds} seconds: expected a positive number.")
-    if sample_rate < 1:
+    if not 1 <= sample_rate < math.inf:
         raise ValueError(f"cannot render at {sample_rate} Hz: expected a positive rate.")
     path = Path(soundfont) if soundfont is not None else default_soundfont()
     bank = 128 if instrument.is_drum else 0
@@ -190,12 +148,21 @@ def render_instrument(
     play = {"fluidsynth": _play_fluidsynth, "tinysoundfont": _play_tinysoundfont}
     stereo = play[resolve_renderer(renderer)](instrument, seconds, path)
     mono = torch.from_numpy(stereo.mean(axis=1, dtype=np.float32))
-    if sample_rate != RENDER_RATE:
-        mono = torchaudio.functional.resample(mono, RENDER_RATE, sample_rate)
+    mono = _resample(mono, sample_rate)
     samples = round(seconds * sample_rate)
     result = np.zeros(samples, dtype=np.float32)
     result[: min(samples, len(mono))] = mono.numpy()[:samples]
     return result
+
+
+def _resample(mono, sample_rate):
+    """From :data:`RENDER_RATE` to another; the same bits as ever at the usual rates."""
+    if sample_rate == RENDER_RATE:
+        return mono
+    if sample_rate // math.gcd(sample_rate, RENDER_RATE) <= _LARGEST_RATIO:
+        return torchaudio.functional.resample(mono, RENDER_RATE, sample_rate)
+    # torchaudio's filter grows with the product of both terms of the ratio: gigabytes at 44,101 Hz.
+    return torch.from_numpy(soxr.resample(mono.numpy(), RENDER_RATE, sample_rate, quality="VHQ"))
 
 
 def render_notes(
@@ -282,9 +249,10 @@ def _play_fluidsynth(
     midi = mido.MidiFile(ticks_per_beat=_TICKS_PER_SECOND * _TEMPO // 1000000)
     midi.tracks.append(track)
     timeout = _PATIENCE + 4 * seconds
-    with tempfile.TemporaryDirectory(prefix="render_") as folder:
+    with scratch_folder() as folder:
         score, audio = os.path.join(folder, "score.mid"), os.path.join(folder, "audio.wav")
-        midi.save(score)
+        with explained(score):
+            midi.save(score)
         command = ["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0"]
         command += ["-g", str(_FLUIDSYNTH_GAIN), "-r", str(RENDER_RATE), "-O", "float", "-T", "wav"]
         # An empty configuration instead of the user's own keeps the result the same everywhere.
@@ -308,7 +276,13 @@ def _play_fluidsynth(
             raise OSError(
                 f"fluidsynth failed with {soundfont}: {said[-1] if said else 'no message'}."
             )
-        stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
+        try:
+            stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise OSError(
+                f"what fluidsynth wrote to {audio} cannot be read ({error}): is there no room for "
+                "temporary files?"
+            ) from None
     return stereo
 
 
@@ -316,38 +290,36 @@ def _play_tinysoundfont(
     instrument: pretty_midi.Instrument, seconds: float, soundfont: Path
 ) -> np.ndarray:
     """Stereo audio ``(samples, 2)`` at :data:`RENDER_RATE` from the tinysoundfont package."""
-    import tinysoundfont
-
-    # A synthesizer of its own for every stem: nothing sounds on from the one before.
-    synth = tinysoundfont.Synth(gain=_TINYSOUNDFONT_GAIN_DB, samplerate=RENDER_RATE)
-    number = synth.sfload(str(soundfont))
     channel = 9 if instrument.is_drum else 0
-    synth.program_select(channel, number, 0, instrument.program, is_drums=instrument.is_drum)
     samples = round(seconds * RENDER_RATE)
-    stereo = np.zeros((samples, 2), dtype=np.float32)
-    now = 0
+    events = []
     pedals = Pedals()  # tinysoundfont knows none
     for time, message in messages(instrument, seconds):
         sample = min(samples, round(time * RENDER_RATE))
-        if sample > now:
-            synth.generate_simple(sample - now, memoryview(stereo[now:sample]).cast("B"))
-            now = sample
         if message.type == "note_on":
             for pitch in pedals.strike(message.note, message.note):
-                synth.noteoff(channel, pitch)
-            synth.noteon(channel, message.note, message.velocity)
+                events.append((sample, "noteoff", pitch))
+            events.append((sample, "noteon", message.note, message.velocity))
         elif message.type == "note_off":
             lifted = pedals.keys.pop(message.note, [])
             for pitch in pedals.lift(message.note, lifted):
-                synth.noteoff(channel, pitch)
+                events.append((sample, "noteoff", pitch))
         elif message.type == "control_change":
             for pitch in pedals.control(message.control, message.value):
-                synth.noteoff(channel, pitch)
+                events.append((sample, "noteoff", pitch))
             # All notes off (123 and above) would not wait for the pedals; notes end on their own.
             if message.control not in (64, 66) and message.control < 123:
-                synth.control_change(channel, message.control, message.value)
+                events.append((sample, "control_change", message.control, message.value))
         elif message.type == "pitchwheel":
-            synth.pitchbend(channel, message.pitch + 8192)
-    if samples > now:
-        synth.generate_simple(samples - now, memoryview(stereo[now:]).cast("B"))
-    return stereo
+            events.append((sample, "pitchbend", message.pitch + 8192))
+    request = {
+        "soundfont": os.path.abspath(soundfont),
+        "gain": _TINYSOUNDFONT_GAIN_DB,
+        "rate": RENDER_RATE,
+        "channel": channel,
+        "program": int(instrument.program),
+        "drums": bool(instrument.is_drum),
+        "samples": samples,
+        "events": events,
+    }
+    return tinysoundfont_player.play(request, _PATIENCE + 4 * seconds)

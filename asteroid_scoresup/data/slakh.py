@@ -46,6 +46,9 @@ PROBLEM_STEMS = {
     "Track01937": {"S03": "labels of wrong pitch"},
 }
 
+#: Bytes of metadata.yaml; PyYAML takes a kilobyte of memory for every few.
+LARGEST_METADATA = 200_000
+
 #: Problems of the sound itself: such a stem is no instrument, so that it may stay in a song's
 #: residual; with the others a class plays notes that nobody knows.
 NO_INSTRUMENT = ("white noise", "single tone")
@@ -201,12 +204,23 @@ def read_slakh_track(folder):
     folder = Path(folder)
     path = folder / "metadata.yaml"
     try:
-        metadata = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_METADATA:
+            raise ValueError(
+                f"{path} is longer than {LARGEST_METADATA} bytes; metadata of 42 stems are 20,000."
+            )
+        metadata = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"{folder} has no metadata.yaml.") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not YAML of ours: it is nested too deeply.") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         detail = " ".join(str(error).split())
         raise ValueError(f"{path} is not YAML: {detail}") from None
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        if str(path) in str(error):
+            raise
+        # PyYAML fails in many ways on dates and numbers that are none.
+        raise ValueError(f"{path} is not YAML: {error}") from None
     entries = metadata.get("stems") if isinstance(metadata, dict) else None
     if not isinstance(entries, dict):
         raise ValueError(f"{path} has no mapping 'stems'.")

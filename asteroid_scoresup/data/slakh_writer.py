@@ -39,6 +39,7 @@ from .midi import read_midi
 from .midi_writer import write_midi
 from .render import render_instrument, soundfont_presets
 from .slakh import GENERATOR
+from .tinysoundfont_player import RendererDied
 from .variety import render_varied
 
 #: Loudness of a stem before its random gain, in LUFS, and peak of the song in dBFS: Slakh's.
@@ -211,7 +212,10 @@ def make_track(job):
         song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
         # A generator of its own, so that the same songs come out with and without variety.
         own = np.random.default_rng([job.seed, split_number, job.number, 1])
-        stems = _render(song, seconds, soundfont, job, own if job.split == "train" else None)
+        try:
+            stems = _render(song, seconds, soundfont, job, own if job.split == "train" else None)
+        except RendererDied as error:
+            raise ValueError(f"{job.split}/{Path(job.folder).name}: {error}") from None
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)

@@ -7,12 +7,11 @@ in the latter case its tape may run at another speed. Test stems are played as t
 from __future__ import annotations
 
 import copy
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from .composer.palette import PROGRAM_RANGES
+from .leftovers import scratch_folder
 from .render import render_instrument
 from .soundfont import write_soundfont
 from .timbre import invent_instrument
@@ -43,8 +42,8 @@ def render_varied(part, seconds, sample_rate, soundfont, renderer, rng, invented
         return render_instrument(part, seconds, sample_rate, soundfont, renderer)
     if not invent:
         return render_at_speed(part, seconds, sample_rate, soundfont, renderer, round(shift))
-    with tempfile.TemporaryDirectory(prefix="invented_") as folder:
-        path = Path(folder) / "invented.sf2"
+    with scratch_folder() as folder:
+        path = folder / "invented.sf2"
         write_soundfont(path, "invented", [invent_instrument(kind, part.program, sample_rate, rng)])
         return render_instrument(part, seconds, sample_rate, path, renderer)
 

@@ -6,6 +6,8 @@ import argparse
 import importlib
 import sys
 
+from .signals import STATUS, terminable
+
 #: Verb → one line of help; the module of the same name has `add_arguments` and `run`.
 VERBS = {
     "synthesize": "make a Slakh-format data set from composed songs or a folder of MIDI files",
@@ -24,8 +26,18 @@ def main(argv=None):
         argv (list of str, optional): Arguments; default: those of the process.
 
     Returns:
-        int: Exit status: 0, or 1 after one sentence on what was wrong.
+        int: Exit status: 0, or 1 after one sentence on what was wrong; 130 or 143 if it was
+        interrupted or told to end.
     """
+    try:
+        with terminable():  # from here on: imports take seconds
+            return _main(argv)
+    except KeyboardInterrupt as error:
+        print("asteroid-scoresup: interrupted; run it again to go on.", file=sys.stderr)
+        return STATUS[type(error)]
+
+
+def _main(argv):
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="asteroid-scoresup", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -43,10 +55,6 @@ def main(argv=None):
     except (ValueError, OSError) as error:
         print(f"asteroid-scoresup {args.verb}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        sentence = "interrupted; run it again to go on."
-        print(f"asteroid-scoresup {args.verb}: {sentence}", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":

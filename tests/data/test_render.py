@@ -207,7 +207,7 @@ def test_bad_values_are_named(tmp_path):
 
 
 def test_a_program_that_the_soundfont_lacks_is_named(monkeypatch):
-    monkeypatch.setattr(render, "_read_presets", lambda path, time: frozenset({(0, 0)}))
+    monkeypatch.setattr(render, "soundfont_presets", lambda path: frozenset({(0, 0)}))
     with pytest.raises(ValueError, match="has no program 33"):
         render_notes([note(40)], 33, 0.5)
     kit = pretty_midi.Instrument(0, is_drum=True)

@@ -1,5 +1,8 @@
 """The command line: verbs, one sentence on errors, exit status."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -7,6 +10,7 @@ from tiny import NAMES, NET
 
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.scripts import synthesize
 from asteroid_scoresup.scripts.cli import VERBS, main
 
 
@@ -61,3 +65,13 @@ def test_infer_is_asteroids_own_command_with_our_models(tmp_path, capsys):
     assert "sampling rate of 3000Hz" in capsys.readouterr().err
     assert main(["infer", str(tmp_path / "none.pth"), "--files", str(song)]) == 1
     assert "There is no model file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, status):
+    number = getattr(signal, number)
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(synthesize, "run", lambda args: os.kill(os.getpid(), number))
+    assert main(["synthesize", "out"]) == status
+    assert capsys.readouterr().err == "asteroid-scoresup: interrupted; run it again to go on.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
