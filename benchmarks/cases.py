@@ -77,11 +77,14 @@ def machine():
 
 def report(title, columns, rows, facts, path=""):
     """Prints a Markdown table and, with facts, one line of JSON; writes that where asked to."""
-    print(f"| {title} | {' | '.join(columns)} |")
-    print("|---|" + "---:|" * len(columns))
-    for name, values in rows.items():
-        cells = (f"{values[c]:.4g}" if c in values else "" for c in columns)
-        print(f"| {name} | {' | '.join(cells)} |")
+    # Imported here, so that it is no part of the memory that the measured processes report.
+    from asteroid_scoresup.metrics import markdown_table
+
+    cells = [
+        [name, *(f"{values[c]:.4g}" if c in values else "" for c in columns)]
+        for name, values in rows.items()
+    ]
+    print(markdown_table([title, *columns], cells))
     if facts is None:
         return
     record = json.dumps({"machine": machine(), **facts, "results": rows})

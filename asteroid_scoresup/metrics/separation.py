@@ -3,26 +3,26 @@ r"""Separation on whole tracks: SI-SDR, its improvement, and the leakage into si
 Conventions, and what they do to the numbers:
 
 - **SI-SDR** is Asteroid's (:class:`asteroid.losses.SingleSrcNegSDR`, the formula of
-  ``asteroid.metrics.get_metrics``), on whole tracks, in float64. Both take the mean off estimate
+  ``asteroid.metrics.get_metrics``), on whole tracks, in float64. Both subtract the mean of estimate
   and reference first, which Le Roux et al. (2019) and torchmetrics' default do not: an offset of
-  1 % of a signal's RMS is noise at -40 dB, so it moves a 10 dB score by less than 0.005 dB. Both
-  signals are brought to unit RMS before: Asteroid adds 1e-8 to every energy, which would make the
-  score of a very quiet track depend on its level. On tracks of ordinary level nothing changes
-  (below 1e-4 dB).
+  1 % of a signal's RMS is noise at -40 dB, so it changes a 10 dB score by less than 0.005 dB. Both
+  signals are scaled to unit RMS before: Asteroid adds 1e-8 to every energy, which would make the
+  score of a very quiet track depend on its level. Tracks of ordinary level change by less than
+  1e-4 dB.
 - **SI-SDR is clipped to ±30 dB** (:data:`LIMIT_DB`). Asteroid gives about +140 dB where only one
   class plays and the mixture *is* the reference, and -80 dB for an estimate without any of the
-  target: one such track decides a mean over a hundred. Beyond a ratio of 1 to 1000 the figure
-  measures rounding, not separation. No figure of the paper is near (best: 11.1 dB).
-- **A silent reference has no score.** It is one more than 60 dB below the mixture
-  (:data:`SILENCE_DB`; for :func:`si_sdr` alone, which knows no mixture, an RMS below
+  target: one such track dominates a mean over a hundred. Beyond a power ratio of 1000 the score
+  measures rounding, not separation. The paper's scores are far below (best: 11.1 dB).
+- **A silent stem has no score.** A stem is silent if it is more than 60 dB below the mixture
+  (:data:`SILENCE_DB`; for :func:`si_sdr` alone, which has no mixture, if its RMS is below
   :data:`SILENCE_RMS`). Its SI-SDR is NaN, it is left out of every mean and counted, and its
   *leakage* is measured instead: the level of the estimate relative to the mixture, in dB, not
   below -80 dB (:data:`LEAKAGE_FLOOR_DB`).
-- **A silent estimate of a sounding reference** (all zeros) has an undefined SI-SDR; it gets the
-  lower limit, -30 dB, and is flagged (``silent_estimate``). A model that switches a class off must
-  pay for it. Only zeros count as silence here: a quiet estimate is as good as a loud one.
-- **SDR** (BSS-eval version 3, ``mir_eval.separation``, which forgives any 512-tap filter) on
-  request: mir_eval drops it in 0.9.
+- **A silent estimate of a stem that sounds** (all zeros) has an undefined SI-SDR; it gets the
+  lower limit, -30 dB, and is flagged (``silent_estimate``), so that a model cannot gain by muting a
+  class. Only zeros count as silence here: a quiet estimate is as good as a loud one.
+- **SDR** (BSS-eval version 3, ``mir_eval.separation``, which allows for any 512-tap filter) is
+  optional: mir_eval removes it in 0.9.
 
 All thresholds are our choice: the paper names none.
 
@@ -33,33 +33,40 @@ References
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from asteroid.losses.sdr import SingleSrcNegSDR
 
-#: SI-SDR is clipped to plus or minus so many dB.
+#: SI-SDR is clipped to plus or minus this many dB.
 LIMIT_DB = 30.0
-#: A class so many dB below the mixture is silent.
+#: Level relative to the mixture, in dB, below which a stem is silent.
 SILENCE_DB = -60.0
-#: RMS below which a reference is silent where no mixture is known; the same -60 dB for a mixture
-#: of RMS 0.1.
+#: RMS below which a reference is silent if the mixture is unknown: -60 dB for a mixture of RMS 0.1.
 SILENCE_RMS = 1e-4
-#: Lowest leakage reported, in dB: an estimate of zeros has none.
+#: Lowest leakage that is reported, in dB, also for an estimate of zeros.
 LEAKAGE_FLOOR_DB = -80.0
 
 _SILENT_ESTIMATE_RMS = 1e-10
+ArrayLike: TypeAlias = np.ndarray | torch.Tensor
 _NEG_SI_SDR = SingleSrcNegSDR("sisdr", zero_mean=True, reduction="none")
 
 
-def si_sdr(estimate, reference, silence_rms=SILENCE_RMS, limit_db=LIMIT_DB):
-    r"""Scale-invariant signal-to-distortion ratio, with an answer for silence.
+def si_sdr(
+    estimate: ArrayLike,
+    reference: ArrayLike,
+    silence_rms: float = SILENCE_RMS,
+    limit_db: float = LIMIT_DB,
+) -> np.ndarray:
+    r"""Scale-invariant signal-to-distortion ratio, defined for silent signals too.
 
     Args:
         estimate (array or :class:`torch.Tensor`): Estimated signals.
         reference (array or :class:`torch.Tensor`): True signals; broadcast against `estimate`.
         silence_rms (float): RMS (full scale is 1) below which a reference is silent.
-        limit_db (float): The result is clipped to plus or minus so many dB.
+        limit_db (float): The result is clipped to plus or minus this many dB.
 
     Shape:
         - estimate, reference: :math:`(..., time)`
@@ -67,7 +74,7 @@ def si_sdr(estimate, reference, silence_rms=SILENCE_RMS, limit_db=LIMIT_DB):
 
     Returns:
         :class:`numpy.ndarray`: float64, in dB; NaN where the reference is silent, `-limit_db` where
-        only the estimate is.
+        only the estimate is silent.
 
     Raises:
         ValueError: if the signals differ in length, are empty, or hold NaN or infinite samples.
@@ -102,23 +109,27 @@ def si_sdr(estimate, reference, silence_rms=SILENCE_RMS, limit_db=LIMIT_DB):
 
 
 def separation_scores(
-    references, estimates, mixture, silence_db=SILENCE_DB, limit_db=LIMIT_DB, sdr=False
-):
+    stems: Mapping[str, ArrayLike],
+    estimates: Mapping[str, ArrayLike],
+    mixture: ArrayLike,
+    silence_db: float = SILENCE_DB,
+    limit_db: float = LIMIT_DB,
+    sdr: bool = False,
+) -> list[dict]:
     r"""Scores of one track, one row per class.
 
     Args:
-        references (dict of str to array): The true sources by class, each of shape
-            :math:`(time,)`.
+        stems (dict of str to array): The true stems by class, each of shape :math:`(time,)`.
         estimates (dict of str to array): The estimates, with the same keys and shapes.
         mixture (array): The mixture, shape :math:`(time,)`.
-        silence_db (float): A reference further below the mixture than this, in dB, is silent.
-        limit_db (float): SI-SDR and SDR are clipped to plus or minus so many dB.
+        silence_db (float): Level relative to the mixture, in dB, below which a stem is silent.
+        limit_db (float): SI-SDR and SDR are clipped to plus or minus this many dB.
         sdr (bool): Whether to compute BSS-eval's SDR too (needs ``mir_eval<0.9``).
 
     Returns:
-        list of dict: per class, in the order of `references`: ``instrument``; ``si_sdr``,
+        list of dict: per class, in the order of `stems`: ``instrument``; ``si_sdr``,
         ``input_si_sdr`` (the mixture taken as the estimate) and ``si_sdr_imp`` (their
-        difference), in dB, NaN for a silent class; ``leakage_db``, NaN for a sounding class;
+        difference), in dB, NaN for a silent class; ``leakage_db``, NaN for a class that sounds;
         ``silent``, ``silent_estimate`` (bool). With `sdr` also ``sdr``, ``input_sdr``, ``sdr_imp``.
 
     Raises:
@@ -135,18 +146,18 @@ def separation_scores(
         >>> round(rows[2]["leakage_db"], 1)
         -23.0
     """
-    if not references:
-        raise ValueError("There are no references to score against.")
-    if set(references) != set(estimates):
+    if not stems:
+        raise ValueError("There are no stems to score against.")
+    if set(stems) != set(estimates):
         raise ValueError(
-            f"The references are {sorted(references)}, but the estimates are "
+            f"The stems are {sorted(stems)}, but the estimates are "
             f"{sorted(estimates)}: the classes must be the same."
         )
-    names = list(references)
+    names = list(stems)
     mixture = _signal(mixture, "The mixture")
-    reference = {name: _signal(references[name], f"The reference of {name!r}") for name in names}
+    reference = {name: _signal(stems[name], f"The stem of {name!r}") for name in names}
     estimate = {name: _signal(estimates[name], f"The estimate of {name!r}") for name in names}
-    for kind, signals in (("reference", reference), ("estimate", estimate)):
+    for kind, signals in (("stem", reference), ("estimate", estimate)):
         for name, signal in signals.items():
             if signal.ndim != 1 or signal.shape != mixture.shape:
                 raise ValueError(
@@ -176,8 +187,8 @@ def separation_scores(
     return rows
 
 
-def _signal(value, label):
-    """A float64 tensor on the CPU that is known to be finite."""
+def _signal(value: ArrayLike, label: str) -> torch.Tensor:
+    """A finite, non-empty signal as a float64 tensor on the CPU."""
     signal = torch.as_tensor(value).detach().to("cpu", torch.float64)
     if signal.ndim == 0 or signal.shape[-1] == 0:
         raise ValueError(f"{label} holds no samples (shape {tuple(signal.shape)}).")
@@ -186,11 +197,11 @@ def _signal(value, label):
     return signal
 
 
-def _rms(signal):
+def _rms(signal: torch.Tensor) -> torch.Tensor:
     return signal.square().mean(-1).sqrt()
 
 
-def _leakage(level, mixture_level):
+def _leakage(level: float, mixture_level: float) -> float:
     """Level of an estimate relative to the mixture, in dB; NaN if the mixture is silent."""
     if mixture_level < _SILENT_ESTIMATE_RMS:
         return float("nan")
@@ -198,8 +209,14 @@ def _leakage(level, mixture_level):
     return float(20 * np.log10(ratio))
 
 
-def _add_sdr(rows, reference, estimate, mixture, limit_db):
-    """Adds BSS-eval's SDR to the rows of the classes that sound; mir_eval refuses silence."""
+def _add_sdr(
+    rows: list[dict],
+    reference: Mapping[str, torch.Tensor],
+    estimate: Mapping[str, torch.Tensor],
+    mixture: torch.Tensor,
+    limit_db: float,
+) -> None:
+    """Adds BSS-eval's SDR to the rows of the classes that sound; mir_eval rejects silence."""
     try:
         from mir_eval.separation import bss_eval_sources
     except ImportError:
@@ -209,16 +226,16 @@ def _add_sdr(rows, reference, estimate, mixture, limit_db):
 
     for row in rows:
         row.update(sdr=float("nan"), input_sdr=float("nan"), sdr_imp=float("nan"))
-    # The SDR of a class does not depend on the other references (SIR and SAR do), so each goes
-    # alone; a filter per class against all references would cost several times as long.
+    # The SDR of a class does not depend on the other stems (SIR and SAR do). Scoring each class on
+    # its own is several times faster.
     for row in rows:
         if row["silent"]:
             continue
         true = reference[row["instrument"]].numpy()[None]
 
-        def score(signal, true=true):
+        def score(signal: torch.Tensor, true: np.ndarray = true) -> float:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # its deprecation, known above
+                warnings.simplefilter("ignore", FutureWarning)  # mir_eval's own deprecation
                 value = bss_eval_sources(true, signal.numpy()[None], compute_permutation=False)[0]
             return float(np.clip(value[0], -limit_db, limit_db))
 

@@ -2,18 +2,18 @@ r"""Transcription: note accuracy per frame, and F1 of note onsets.
 
 Conventions, and what they do to the numbers:
 
-- **Note accuracy** is `Accuracy` of ``mir_eval.multipitch``, :math:`TP / (TP + FP + FN)` over all
+- **Note accuracy** is ``Accuracy`` of ``mir_eval.multipitch``, :math:`TP / (TP + FP + FN)` over all
   frames and pitches of a track, per class, at the frame rate of the rolls (the paper's measure).
-  mir_eval matches the pitches of each frame within half a semitone; on rolls, where pitches are
-  whole semitones, that is counting cells, so it is done in one pass here and held against
-  mir_eval in the tests.
+  mir_eval matches the pitches of each frame within half a semitone. The pitches of a roll are
+  whole semitones, so cells are counted instead, in one pass; the tests compare with mir_eval.
 - **Note-onset F1** is ``mir_eval.transcription``'s: onset within 50 ms, pitch within 50 cents;
-  *with offset* also the offset within 50 ms or 20 % of the note's duration, the larger of both.
-- **A class without reference notes has no score** (mir_eval says 0.0, which would punish a right
-  answer): NaN, to be left out of means and counted. Notes found there lower no score; the audio
-  leakage of silent classes shows them.
-- **From probabilities to notes** by one threshold. At frames of 32 ms two notes of one pitch
-  with no frame between them become one, as in the roll itself: the F1 of the true roll against its
+  *with offset* also requires the offset within 50 ms or 20 % of the note's duration,
+  whichever is larger.
+- **A class without reference notes has no score** (mir_eval returns 0.0, which would penalize a
+  correct empty transcription): it is NaN, left out of means and counted. False notes in such a
+  class lower no score; the leakage of silent classes reveals them.
+- **Probabilities become notes** by one threshold. At frames of 32 ms, two notes of one pitch
+  with no frame between them merge, as in the roll itself: the F1 of the true roll against its
   own score is below 1 in music with repeated notes.
 
 The threshold and the shortest note are our choice.
@@ -22,6 +22,8 @@ The threshold and the shortest note are our choice.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -30,22 +32,25 @@ from mir_eval.util import midi_to_hz
 
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 
-#: A pitch sounds where its probability is at least this. 0.3 rather than 0.5: a net trained on
-#: rolls that are mostly empty is too careful, and 0.3 gave 0.01 to 0.05 more accuracy in trials.
+#: Lowest probability of a note that sounds. 0.3 rather than 0.5: a network trained on mostly empty
+#: rolls underestimates probabilities, and 0.3 gave 0.01 to 0.05 higher accuracy in our experiments.
 NOTE_THRESHOLD = 0.3
-#: Velocity of transcribed notes: nothing is known about it.
+#: Velocity of transcribed notes, which is unknown.
 VELOCITY = 90
 
+ArrayLike: TypeAlias = np.ndarray | torch.Tensor
 _SHORTEST_SECONDS = 1e-3
 
 
-def frame_accuracy(reference_roll, estimated_roll, threshold=NOTE_THRESHOLD):
-    r"""Share of (pitch, frame) cells found, among those that are in either roll.
+def frame_accuracy(
+    reference_roll: ArrayLike, estimated_roll: ArrayLike, threshold: float = NOTE_THRESHOLD
+) -> np.ndarray:
+    r"""Fraction of (pitch, frame) cells in both rolls among those in either roll.
 
     Args:
-        reference_roll (array or :class:`torch.Tensor`): The score; a cell counts if it is > 0.
+        reference_roll (array or :class:`torch.Tensor`): The score; a cell sounds if it is > 0.
         estimated_roll (array or :class:`torch.Tensor`): Probabilities or a binary roll.
-        threshold (float): A cell of `estimated_roll` counts if it reaches this value.
+        threshold (float): A cell of `estimated_roll` sounds if it is at least this value.
 
     Shape:
         - reference_roll, estimated_roll: :math:`(..., pitches, frames)`, for example
@@ -79,30 +84,30 @@ def frame_accuracy(reference_roll, estimated_roll, threshold=NOTE_THRESHOLD):
 
 
 def roll_to_notes(
-    probabilities,
-    hop_length,
-    sample_rate,
-    threshold=NOTE_THRESHOLD,
-    min_seconds=0.05,
-    max_gap_seconds=0.0,
-    source=0,
-):
-    r"""Notes from note probabilities: one note for each run of frames above the threshold.
+    probabilities: ArrayLike,
+    hop_length: int,
+    sample_rate: float,
+    threshold: float = NOTE_THRESHOLD,
+    min_seconds: float = 0.05,
+    max_gap_seconds: float = 0.0,
+    source: int = 0,
+) -> Notes:
+    r"""Converts note probabilities to notes: one for each run of frames above the threshold.
 
-    A run of frames :math:`a … b` came from an onset between the centres of the frames
-    :math:`a - 1` and :math:`a`, and an offset between those of :math:`b` and :math:`b + 1`; the
-    note gets the middle of both, so that times are off by half a hop at most, without bias, and
-    :func:`~asteroid_scoresup.score.piano_roll` of the notes gives the run back.
+    A run of frames :math:`a … b` has its onset between the centers of the frames :math:`a - 1` and
+    :math:`a`, and its offset between those of :math:`b` and :math:`b + 1`. The note starts and ends
+    in the middle of these intervals: times are off by half a hop at most, without bias, and
+    :func:`~asteroid_scoresup.score.piano_roll` of the notes returns the run.
 
     Args:
-        probabilities (array or :class:`torch.Tensor`): Note probabilities of one class, or of all.
+        probabilities (array or :class:`torch.Tensor`): Note probabilities of one class or of all.
         hop_length (int): Hop of the frames, in samples.
         sample_rate (float): Sample rate, in Hz.
-        threshold (float): A pitch sounds where its probability reaches this value.
+        threshold (float): A pitch sounds where its probability is at least this value.
         min_seconds (float): Shorter notes are dropped (after gaps are closed).
-        max_gap_seconds (float): Gaps within a pitch up to this length are closed; 0 keeps all, so
-            that repeated notes stay apart.
-        source (int): Class of the notes if `probabilities` is that of one class.
+        max_gap_seconds (float): Longest gap within a pitch that is closed; 0 closes none, so that
+            repeated notes stay apart.
+        source (int): Class index of the notes if `probabilities` is of one class.
 
     Shape:
         - probabilities: :math:`(88, frames)` or :math:`(n\_src, 88, frames)`
@@ -111,7 +116,7 @@ def roll_to_notes(
         Notes: sorted by onset; all velocities are 90.
 
     Raises:
-        ValueError: if there are not 88 pitches, or values lie outside [0, 1].
+        ValueError: if there are not 88 pitches, or values are outside [0, 1].
 
     Examples
         >>> roll = np.zeros((88, 6))
@@ -130,7 +135,7 @@ def roll_to_notes(
     found = found.flatten(0, -2).numpy()
     frame = hop_length / sample_rate
 
-    # Runs are the +1 and -1 in the differences of each line; row-major order keeps them paired.
+    # A run starts at a difference of +1 and ends at -1; row-major order pairs them.
     edges = np.diff(found.astype(np.int8), axis=-1, prepend=0, append=0)
     line, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
@@ -152,23 +157,29 @@ def roll_to_notes(
     return Notes.concatenate([notes])
 
 
-def note_scores(reference, estimate, names, onset_tolerance=0.05, offsets=True):
+def note_scores(
+    reference: Notes,
+    estimate: Notes,
+    names: Sequence[str],
+    onset_tolerance: float = 0.05,
+    offsets: bool = True,
+) -> list[dict]:
     r"""F1 of transcribed notes against the score, one row per class.
 
     Args:
         reference (Notes): The score.
         estimate (Notes): The transcription.
-        names (sequence of str): Names of the classes, in the order of their index.
-        onset_tolerance (float): Largest distance of two onsets that match, in seconds.
-        offsets (bool): Whether to compute ``note_f1_offset``, too: it takes as long again.
+        names (sequence of str): Names of the classes, by class index.
+        onset_tolerance (float): Largest distance between matching onsets, in seconds.
+        offsets (bool): Whether to compute ``note_f1_offset`` too, which doubles the time.
 
     Returns:
         list of dict: per class ``instrument``, ``note_f1`` (onset and pitch), ``note_f1_offset``
-        (and offset), both in [0, 1] and NaN for a class without reference notes, and the counts
+        (offset too), both in [0, 1] and NaN for a class without reference notes, and the counts
         ``n_reference`` and ``n_estimate``.
 
     Raises:
-        ValueError: if a note belongs to a class that `names` does not have.
+        ValueError: if a note belongs to a class that is not in `names`.
 
     Examples
         >>> score = Notes([0.0, 1.0], [0.5, 1.5], [40, 41], [0, 0], [90, 90])
@@ -195,10 +206,10 @@ def note_scores(reference, estimate, names, onset_tolerance=0.05, offsets=True):
     return rows
 
 
-def _probabilities(roll, threshold):
-    """The roll on the CPU, checked: logits in place of probabilities are an easy mistake."""
+def _probabilities(roll: ArrayLike, threshold: float) -> torch.Tensor:
+    """The roll on the CPU; logits instead of probabilities are rejected."""
     if not 0 < threshold <= 1:
-        raise ValueError(f"threshold must lie in (0, 1], found {threshold}.")
+        raise ValueError(f"threshold must be in (0, 1], found {threshold}.")
     roll = torch.as_tensor(roll).detach().cpu().float()
     if roll.numel() and not (roll.min() >= 0 and roll.max() <= 1):
         raise ValueError(
@@ -208,12 +219,12 @@ def _probabilities(roll, threshold):
     return roll
 
 
-def _f1(true, found, onset_tolerance, offsets):
-    """F1 without and with offsets of two non-empty-reference tables of one class."""
+def _f1(true: Notes, found: Notes, onset_tolerance: float, offsets: bool) -> tuple[float, ...]:
+    """F1 without and, if wanted, with offsets of the notes of one class; `true` is not empty."""
     if not len(found):
         return 0.0, 0.0
-    # mir_eval refuses negative times (notes cut by a window) and notes without duration. Whole
-    # seconds are added, so that its rounding to 0.1 ms is not touched.
+    # mir_eval rejects negative times (notes cut by a window) and notes without duration. Whole
+    # seconds are added, so that its rounding to 0.1 ms stays the same.
     shift = max(0.0, np.ceil(-min(true.onset.min(), found.onset.min())))
     intervals, pitches = [], []
     for notes in (true, found):

@@ -13,6 +13,7 @@ import pandas as pd
 from ladder import slug
 
 from asteroid_scoresup.data.files import atomic_path
+from asteroid_scoresup.metrics import markdown_table
 from asteroid_scoresup.models import load_package
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "separation.py"
@@ -58,19 +59,19 @@ def markdown(results):
     names = [name for name in dict.fromkeys(results.instrument) if name != "mean"]
     heads = [*(f"{name}, SI-SDRi" for name in names), "mean SI-SDR", "mean SI-SDRi"]
     heads += [title for title, _ in COLUMNS.values()]
-    lines = [f"| row | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     means = results.groupby(["row", "instrument", "metric"], sort=False).value.mean()
 
     def cell(row, instrument, metric, decimals):
         value = means.get((row, instrument, metric))
         return "" if value is None else f"{value:.{decimals}f}"
 
+    lines = []
     for row in dict.fromkeys(results.row):
         cells = [cell(row, name, "si_sdr_i", 1) for name in names]
         cells += [cell(row, "mean", metric, 1) for metric in ("si_sdr", "si_sdr_i")]
         cells += [cell(row, "mean", key, decimals) for key, (_, decimals) in COLUMNS.items()]
-        lines.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append([row, *cells])
+    return markdown_table(["row", *heads], lines) + "\n"
 
 
 def main(args):

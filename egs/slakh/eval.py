@@ -32,7 +32,7 @@ from asteroid_scoresup.metrics import (
     all_metrics,
     detail_table,
     flat_metrics,
-    summarise,
+    summarize,
     tables,
     tidy,
     write_tables,
@@ -204,7 +204,7 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
 def report(exp_dir, records, order, names):
     """Tables, metrics per track and plots; returns the summary."""
     frame = tidy(records)
-    summary = summarise(frame)
+    summary = summarize(frame)
     with atomic_path(exp_dir / "all_metrics.csv") as temporary:
         all_metrics(frame).to_csv(temporary, index=False)
     print(write_tables(exp_dir, tables(summary, order, names)))

@@ -15,6 +15,7 @@ from local import settings
 
 from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
 from asteroid_scoresup.losses import ScoreSupervisedLoss
+from asteroid_scoresup.metrics import markdown_table
 from asteroid_scoresup.models import ScoreTranscriptor, Spectrograms, TCNSeparator
 from asteroid_scoresup.score import frame_activity
 
@@ -83,9 +84,8 @@ def main(conf, args):
     folder = Path(args.exp_dir)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / "look_inside.csv")
-    lines = [["masks", *table.columns], ["---"] + ["---:"] * len(table.columns)]
-    lines += [[name, *(f"{value:.2f}" for value in row)] for name, *row in table.itertuples()]
-    markdown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    cells = [[name, *(f"{value:.2f}" for value in row)] for name, *row in table.itertuples()]
+    markdown = markdown_table(["masks", *table.columns], cells)
     (folder / "look_inside.md").write_text(markdown + "\n", encoding="utf-8")
     print(markdown)
 

@@ -15,7 +15,7 @@ from asteroid_scoresup.inference.evaluate import (
     score_separation,
     score_transcription,
 )
-from asteroid_scoresup.metrics import summarise, tidy, to_results
+from asteroid_scoresup.metrics import summarize, tidy, to_results
 from asteroid_scoresup.models import STFT, ScoreTranscriptor
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -66,7 +66,7 @@ def main(conf, args):
         for model in separators.values():
             settings.require_same(model, args, manifest)
         records += score(args, name, manifest, split, separators, transcriptor)
-    results = to_results(summarise(tidy(records)))
+    results = to_results(summarize(tidy(records)))
     with atomic_path(Path(args.exp_dir) / "scores.csv") as temporary:
         results.to_csv(temporary, index=False)
 

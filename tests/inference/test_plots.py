@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asteroid_scoresup.inference import plots
-from asteroid_scoresup.metrics.report import COLUMNS
+from asteroid_scoresup.metrics.summary import COLUMNS
 from asteroid_scoresup.score import LOWEST_PITCH, N_PITCHES
 
 pytest.importorskip("matplotlib")

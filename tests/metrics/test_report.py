@@ -14,13 +14,13 @@ from asteroid_scoresup.metrics import (
     detail_table,
     flat_metrics,
     separation_table,
-    summarise,
+    summarize,
     tables,
     tidy,
     transcription_table,
     write_tables,
 )
-from asteroid_scoresup.metrics.report import COLUMNS
+from asteroid_scoresup.metrics.summary import COLUMNS
 
 NAN = float("nan")
 NAMES = ("bass", "guitar", "piano")
@@ -52,7 +52,7 @@ def records(seed=0, shift=0.0, test_set="slakh"):
 
 @pytest.fixture
 def summary():
-    return summarise(tidy(records()))
+    return summarize(tidy(records()))
 
 
 def line(summary, **wanted):
@@ -71,8 +71,8 @@ def test_tidy_and_back():
     original = pd.DataFrame(records())
     for column in wide.columns:
         pd.testing.assert_series_equal(wide[column], original[column], check_dtype=False)
-    # all_metrics.csv can be read back and summarised again.
-    pd.testing.assert_frame_equal(summarise(tidy(wide)), summarise(frame))
+    # all_metrics.csv can be read back and summarized again.
+    pd.testing.assert_frame_equal(summarize(tidy(wide)), summarize(frame))
 
 
 def test_summary_by_hand(summary):
@@ -93,7 +93,7 @@ def test_an_outlier_moves_the_mean_and_not_the_median():
         {"row": "r", "test_set": "t", "track": i, "instrument": "bass", "si_sdr": value}
         for i, value in enumerate(values)
     ]
-    bass = line(summarise(tidy(made)), instrument="bass")
+    bass = line(summarize(tidy(made)), instrument="bass")
     assert (bass.value, bass["median"]) == (-4, 2)
 
 
@@ -130,20 +130,20 @@ def test_markdown(summary):
 
 def test_markdown_of_odd_names_and_small_losses():
     made = [{"row": "a|b", "test_set": "t", "track": 0, "instrument": "bass", "si_sdr": -0.01}]
-    text = separation_table(summarise(tidy(made))).to_markdown()
+    text = separation_table(summarize(tidy(made))).to_markdown()
     assert "a\\|b" in text and "-0.0" not in text
 
 
 def test_spread_is_over_seeds():
     frame = tidy(records(seed=1) + records(seed=2, shift=1.0) + records(seed=3, shift=2.0))
-    summary = summarise(frame)
+    summary = summarize(frame)
     table = separation_table(summary)
     np.testing.assert_allclose(table.values.loc["isolated c", [*NAMES]], [9, 2, 4])
     np.testing.assert_allclose(table.spread.loc["isolated c", [*NAMES, "mean"]], 1)
     assert " 9.0 ± 1.0 |" in table.to_markdown()
     assert table.caption.endswith("± is the standard deviation over 3 seeds.")
     fewer = frame[(frame.row != "supervised") | (frame.seed != 3)]
-    assert separation_table(summarise(fewer)).caption.endswith("over 2 to 3 seeds.")
+    assert separation_table(summarize(fewer)).caption.endswith("over 2 to 3 seeds.")
     flat = table.to_frame()
     assert flat.loc[flat.row == "isolated c", "bass std"].item() == pytest.approx(1)
     assert flat_metrics(summary, "isolated c")["bass/si_sdr"] == 9
@@ -152,7 +152,7 @@ def test_spread_is_over_seeds():
 
 def test_no_gap_without_a_supervised_row_that_is_better():
     made = [r for r in records() if r["row"] != "supervised"]
-    summary = summarise(tidy(made))
+    summary = summarize(tidy(made))
     assert "gap closed (%)" not in separation_table(summary).values
     assert "gap closed (%)" in separation_table(summary, supervised="isolated c").values
     assert "gap closed (%)" not in separation_table(summary, supervised=INPUT_MIXTURE).values
@@ -160,7 +160,7 @@ def test_no_gap_without_a_supervised_row_that_is_better():
 
 def test_rows_over_different_tracks_are_called_out():
     made = [r for r in records() if r["row"] == "isolated c" or r["track"] == "a"]
-    caption = separation_table(summarise(tidy(made))).caption
+    caption = separation_table(summarize(tidy(made))).caption
     assert caption.startswith("1 to 2 whole tracks: not the same ones in every row")
 
 
@@ -184,7 +184,7 @@ def test_a_transcriptor_alone_has_no_separation_table():
         {"row": "pre-train", "test_set": "t", "track": 0, "instrument": name, "note_f1_mixture": 1}
         for name in NAMES
     ]
-    summary = summarise(tidy(made))
+    summary = summarize(tidy(made))
     assert [table.kind for table in tables(summary)] == ["note_f1"]
     flat = flat_metrics(summary, "pre-train")
     assert (flat["note_f1_mixture"], flat["n_counted"], flat["leakage_db"]) == (1, 3, None)
@@ -226,7 +226,7 @@ def test_flat_metrics_have_asteroids_keys(summary):
 
 
 def test_test_sets_are_never_pooled(tmp_path):
-    summary = summarise(tidy(records() + records(test_set="unseen", shift=-3.0)))
+    summary = summarize(tidy(records() + records(test_set="unseen", shift=-3.0)))
     with pytest.raises(ValueError, match=r"test_set must be one of \['slakh', 'unseen'\]"):
         separation_table(summary)
     assert separation_table(summary, "unseen").values.loc["isolated c", "mean"] == 1
@@ -256,7 +256,7 @@ def test_order_of_the_lines_does_not_matter(random):
     frame = tidy(records() + records(seed=1, shift=0.7))
     shuffled = frame.iloc[random.sample(range(len(frame)), len(frame))]
     expected, found = (
-        separation_table(summarise(f), order=list(SI_SDR), instruments=NAMES)
+        separation_table(summarize(f), order=list(SI_SDR), instruments=NAMES)
         for f in (frame, shuffled)
     )
     pd.testing.assert_frame_equal(found.values, expected.values)
@@ -271,7 +271,7 @@ def test_means_are_numpys(values):
         {"row": "r", "test_set": "t", "track": i, "instrument": "bass", "si_sdr": value}
         for i, value in enumerate(values)
     ] + [{"row": "r", "test_set": "t", "track": 0, "instrument": "piano", "si_sdr": 1.0}]
-    bass = line(summarise(tidy(made)), instrument="bass")
+    bass = line(summarize(tidy(made)), instrument="bass")
     counted = [value for value in values if not np.isnan(value)]
     assert (bass.n_counted, bass.n_silent) == (len(counted), len(values) - len(counted))
     if counted:
@@ -280,22 +280,22 @@ def test_means_are_numpys(values):
     else:
         assert np.isnan(bass.value)
         # A class that never sounds leaves the mean to the others.
-        assert line(summarise(tidy(made)), instrument="mean").value == 1
+        assert line(summarize(tidy(made)), instrument="mean").value == 1
 
 
 def test_bad_tables_are_named():
     frame = tidy(records())
     with pytest.raises(ValueError, match=r"lacks the columns \['seed'\]"):
-        summarise(frame.drop(columns="seed"))
-    with pytest.raises(ValueError, match="1 scores stand twice, the first is .*'track': 'a'"):
-        summarise(pd.concat([frame, frame.iloc[:1]]))
+        summarize(frame.drop(columns="seed"))
+    with pytest.raises(ValueError, match="duplicate lines \\(1\\); the first is .*'track': 'a'"):
+        summarize(pd.concat([frame, frame.iloc[:1]]))
     with pytest.raises(ValueError, match="table of scores is empty"):
-        summarise(frame.iloc[:0])
+        summarize(frame.iloc[:0])
     with pytest.raises(ValueError, match="may be called 'mean'"):
-        summarise(frame.assign(instrument="mean").drop_duplicates(list(frame.columns[:-1])))
+        summarize(frame.assign(instrument="mean").drop_duplicates(list(frame.columns[:-1])))
     with pytest.raises(ValueError, match=r"lack \['row', 'test_set'\]"):
         tidy([{"track": 1, "instrument": "bass", "si_sdr": 1.0}])
     with pytest.raises(ValueError, match="none of the scores"):
         tidy([{"row": "r", "test_set": "t", "track": 1, "instrument": "bass", "sisdr": 1.0}])
     with pytest.raises(ValueError, match="no row 'isolated' for 'slakh', only"):
-        flat_metrics(summarise(frame), "isolated")
+        flat_metrics(summarize(frame), "isolated")

@@ -6,7 +6,7 @@ import pytest
 from asteroid_scoresup.metrics import (
     RESULT_COLUMNS,
     read_results,
-    summarise,
+    summarize,
     tables,
     tidy,
     to_results,
@@ -25,7 +25,7 @@ def summary():
         for track in (0, 1, 2)
         for name in ("bass", "piano")
     ]  # fmt: skip
-    return summarise(tidy(records))
+    return summarize(tidy(records))
 
 
 def test_results_are_tidy_and_say_what_there_is(summary):
@@ -54,5 +54,5 @@ def test_damaged_files_are_refused(summary, tmp_path):
     with pytest.raises(ValueError, match=r"r\.csv lacks the columns \['seed'\]"):
         read_results(path)
     pd.concat([results, results[:1]]).to_csv(path, index=False)
-    with pytest.raises(ValueError, match="stand twice"):
+    with pytest.raises(ValueError, match=r"r\.csv holds duplicate lines \(1\)"):
         read_results(path)

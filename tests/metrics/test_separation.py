@@ -173,9 +173,9 @@ def test_sdr_is_that_of_mir_eval(song):
     "change, message",
     [
         (lambda r, e, m: (r, {"bass": e["bass"]}, m), "the classes must be the same"),
-        (lambda r, e, m: ({}, {}, m), "no references"),
+        (lambda r, e, m: ({}, {}, m), "no stems"),
         (lambda r, e, m: (r, dict(e, bass=e["bass"][:-1]), m), "estimate of 'bass' has shape"),
-        (lambda r, e, m: (dict(r, piano=r["piano"][None]), e, m), "reference of 'piano' has shape"),
+        (lambda r, e, m: (dict(r, piano=r["piano"][None]), e, m), "stem of 'piano' has shape"),
         (lambda r, e, m: (r, dict(e, piano=e["piano"] * np.nan), m), "'piano' holds NaN"),
         (lambda r, e, m: (r, e, m[:0]), "The mixture holds no samples"),
     ],

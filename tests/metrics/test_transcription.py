@@ -73,7 +73,7 @@ def test_accuracy_is_symmetric_and_blind_to_order(seed, density):
         (np.zeros((88, 4)), np.zeros((88, 5)), {}, "has shape .88, 4., the estimated roll .88, 5."),
         (np.zeros((88, 4)), np.full((88, 4), 3.0), {}, "apply a sigmoid"),
         (np.zeros((88, 4)), np.full((88, 4), np.nan), {}, "apply a sigmoid"),
-        (np.zeros((88, 4)), np.zeros((88, 4)), {"threshold": 0}, "threshold must lie in"),
+        (np.zeros((88, 4)), np.zeros((88, 4)), {"threshold": 0}, "threshold must be in"),
         (np.zeros(88), np.zeros(88), {}, "expected twice"),
     ],
 )
