@@ -22,7 +22,7 @@ DRUMS = 128
 #: Banks of drum kits: GM2 120, XG 127 and 126 (effects); GM2's bank of melodic instruments.
 _KITS, _MELODIC = (120, 126, 127), 121
 #: System exclusive messages that are obeyed in one file: each may concern all channels.
-MAX_EXCLUSIVE = 10_000
+MAX_EXCLUSIVE = 2000
 
 
 class PlayedNote:

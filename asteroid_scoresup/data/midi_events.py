@@ -193,8 +193,8 @@ def _read_track(content, start, length, remarks):
         fits = claimed == len(content) or (claimed < len(content) and _is_chunk(content, claimed))
         return events, claimed if fits else stop
     if claimed < len(content) and not _is_chunk(content, claimed):
-        # Too small, as of writers that could not go back to fill it in.
-        following = content.find(b"MTrk", claimed)
+        # As of writers that could not go back to fill it in.
+        following = content.find(b"MTrk", start)
         end = following if following >= 0 else len(content)
         events, stop, state = _parse(content, start, end, remarks)
         if state == "end":
