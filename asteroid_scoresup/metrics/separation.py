@@ -13,6 +13,8 @@ Conventions, and what they do to the numbers:
   class plays and the mixture *is* the reference, and -80 dB for an estimate without any of the
   target: one such track decides a mean over a hundred. Beyond a ratio of 1 to 1000 the figure
   measures rounding, not separation. No figure of the paper is near (best: 11.1 dB).
+- **Silence is judged without the mean**, too: a constant offset cannot be heard, and a stem that is
+  nothing else is silent. So is its leakage measured.
 - **A silent reference has no score.** It is one more than 60 dB below the mixture
   (:data:`SILENCE_DB`; for :func:`si_sdr` alone, which knows no mixture, an RMS below
   :data:`SILENCE_RMS`). Its SI-SDR is NaN, it is left out of every mean and counted, and its
@@ -20,7 +22,8 @@ Conventions, and what they do to the numbers:
   below -80 dB (:data:`LEAKAGE_FLOOR_DB`).
 - **A silent estimate of a sounding reference** (all zeros) has an undefined SI-SDR; it gets the
   lower limit, -30 dB, and is flagged (``silent_estimate``). A model that switches a class off must
-  pay for it. Only zeros count as silence here: a quiet estimate is as good as a loud one.
+  pay for it. Only zeros, or a
+  constant, count as silence here: a quiet estimate is as good as a loud one.
 - **SDR** (BSS-eval version 3, ``mir_eval.separation``, which forgives any 512-tap filter) on
   request: mir_eval drops it in 0.9.
 
@@ -87,6 +90,7 @@ def si_sdr(estimate, reference, silence_rms=SILENCE_RMS, limit_db=LIMIT_DB):
             f"{reference.shape[-1]}: cut or pad one of them first."
         )
     shape = torch.broadcast_shapes(estimate.shape, reference.shape)
+    estimate, reference = _centered(estimate), _centered(reference)
     silent_reference = (_rms(reference) < silence_rms).expand(shape[:-1])
     silent_estimate = (_rms(estimate) < _SILENT_ESTIMATE_RMS).expand(shape[:-1])
 
@@ -154,6 +158,11 @@ def separation_scores(
                     f"{tuple(mixture.shape)}: all must be mono and equally long."
                 )
 
+    # BSS-eval alone sees the signals as they are.
+    raw = reference, estimate, mixture
+    mixture = _centered(mixture)
+    reference = {name: _centered(signal) for name, signal in reference.items()}
+    estimate = {name: _centered(signal) for name, signal in estimate.items()}
     level = float(_rms(mixture))
     threshold = max(level * 10 ** (silence_db / 20), _SILENT_ESTIMATE_RMS)
     rows = []
@@ -172,7 +181,7 @@ def separation_scores(
         }
         rows.append(row)
     if sdr:
-        _add_sdr(rows, reference, estimate, mixture, limit_db)
+        _add_sdr(rows, *raw, limit_db)
     return rows
 
 
@@ -184,6 +193,13 @@ def _signal(value, label):
     if not torch.isfinite(signal).all():
         raise ValueError(f"{label} holds NaN or infinite samples.")
     return signal
+
+
+def _centered(signal):
+    """Without its mean, to the rounding of which a constant is exactly zero."""
+    centered = signal - signal.mean(-1, keepdim=True)
+    largest = signal.abs().amax(-1, keepdim=True)
+    return centered.where(centered.abs().amax(-1, keepdim=True) > 1e-12 * largest, 0.0)
 
 
 def _rms(signal):
