@@ -7,6 +7,8 @@ import itertools
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
 
+from ..models.stft import at_least_single
+
 #: Mean power below which a stem is silent: an RMS of 1e-4, 60 dB under the nominal level.
 SILENT_POWER = 1e-8
 
@@ -39,7 +41,8 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
         - mixture: :math:`(batch, time)`
         - output: scalar
     """
-    n_src, estimates = estimates.shape[1], _single(estimates)
+    n_src = estimates.shape[1]
+    estimates, references, mixture = map(at_least_single, (estimates, references, mixture))
     sums = [
         combination
         for size in range(1, max(n_src, 2))
@@ -51,11 +54,6 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
         spectral = (magnitude(estimate) - magnitude(reference)).pow(2).mean()
         total = total + spectral + time_weight * _weighted_sdr(estimate, reference, mixture)
     return total / len(sums)
-
-
-def _single(wav):
-    """In single precision at least: under autocast a model's waveforms may have half of it."""
-    return wav.to(torch.promote_types(wav.dtype, torch.float32))
 
 
 def _weighted_sdr(estimate, reference, mixture, eps=1e-8):
@@ -83,7 +81,10 @@ def si_sdr_loss(estimates, references):
         - estimates, references: :math:`(batch, n\_src, time)`
         - output: scalar, in dB
     """
-    sounds = references.pow(2).mean(-1) > SILENT_POWER
+    # Under autocast, or with bf16-true, waveforms may come in half precision.
+    estimates, references = at_least_single(estimates), at_least_single(references)
+    # SI-SDR takes the mean off first: a stem that is a constant has nothing left.
+    sounds = references.var(-1, correction=0) > SILENT_POWER
     if not sounds.any():
         return 0.0 * estimates.sum()
-    return singlesrc_neg_sisdr(_single(estimates)[sounds], references[sounds]).mean()
+    return singlesrc_neg_sisdr(estimates[sounds], references[sounds]).mean()

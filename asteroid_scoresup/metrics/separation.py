@@ -13,6 +13,8 @@ Conventions, and what they do to the numbers:
   class plays and the mixture *is* the reference, and -80 dB for an estimate without any of the
   target: one such track dominates a mean over a hundred. Beyond a power ratio of 1000 the score
   measures rounding, not separation. The paper's scores are far below (best: 11.1 dB).
+- **Silence is judged without the mean**, too: a constant offset is inaudible, and a stem that is
+  nothing else is silent. Its leakage is measured the same way.
 - **A silent stem has no score.** A stem is silent if it is more than 60 dB below the mixture
   (:data:`SILENCE_DB`; for :func:`si_sdr` alone, which has no mixture, if its RMS is below
   :data:`SILENCE_RMS`). Its SI-SDR is NaN, it is left out of every mean and counted, and its
@@ -20,7 +22,7 @@ Conventions, and what they do to the numbers:
   below -80 dB (:data:`LEAKAGE_FLOOR_DB`).
 - **A silent estimate of a stem that sounds** (all zeros) has an undefined SI-SDR; it gets the
   lower limit, -30 dB, and is flagged (``silent_estimate``), so that a model cannot gain by muting a
-  class. Only zeros count as silence here: a quiet estimate is as good as a loud one.
+  class. Only zeros, or a constant, count as silence here: a quiet estimate is as good as a loud one.
 - **SDR** (BSS-eval version 3, ``mir_eval.separation``, which allows for any 512-tap filter) is
   optional: mir_eval removes it in 0.9.
 
@@ -94,6 +96,7 @@ def si_sdr(
             f"{reference.shape[-1]}: cut or pad one of them first."
         )
     shape = torch.broadcast_shapes(estimate.shape, reference.shape)
+    estimate, reference = _centered(estimate), _centered(reference)
     silent_reference = (_rms(reference) < silence_rms).expand(shape[:-1])
     silent_estimate = (_rms(estimate) < _SILENT_ESTIMATE_RMS).expand(shape[:-1])
 
@@ -165,6 +168,11 @@ def separation_scores(
                     f"{tuple(mixture.shape)}: all must be mono and equally long."
                 )
 
+    # BSS-eval alone sees the signals as they are.
+    raw = reference, estimate, mixture
+    mixture = _centered(mixture)
+    reference = {name: _centered(signal) for name, signal in reference.items()}
+    estimate = {name: _centered(signal) for name, signal in estimate.items()}
     level = float(_rms(mixture))
     threshold = max(level * 10 ** (silence_db / 20), _SILENT_ESTIMATE_RMS)
     rows = []
@@ -183,7 +191,7 @@ def separation_scores(
         }
         rows.append(row)
     if sdr:
-        _add_sdr(rows, reference, estimate, mixture, limit_db)
+        _add_sdr(rows, *raw, limit_db)
     return rows
 
 
@@ -195,6 +203,13 @@ def _signal(value: ArrayLike, label: str) -> torch.Tensor:
     if not torch.isfinite(signal).all():
         raise ValueError(f"{label} holds NaN or infinite samples.")
     return signal
+
+
+def _centered(signal: torch.Tensor) -> torch.Tensor:
+    """Without its mean, to the rounding of which a constant is exactly zero."""
+    centered = signal - signal.mean(-1, keepdim=True)
+    largest = signal.abs().amax(-1, keepdim=True)
+    return centered.where(centered.abs().amax(-1, keepdim=True) > 1e-12 * largest, 0.0)
 
 
 def _rms(signal: torch.Tensor) -> torch.Tensor:

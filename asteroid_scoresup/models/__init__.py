@@ -1,10 +1,11 @@
 """The networks: separator, transcriptor and activity classifier, and the STFT they share."""
 
 from .activity_classifier import ActivityClassifier
+from .loading import load_package
 from .open_unmix import OpenUnmixNet
 from .package import pack, unpack
 from .score_transcriptor import ScoreTranscriptor
-from .source_model import SourceModel, load_package
+from .source_model import SourceModel
 from .spectrogram_model import SpectrogramModel
 from .stft import NOMINAL_RMS, STFT, Spectrograms
 from .tcn_separator import TCNSeparator

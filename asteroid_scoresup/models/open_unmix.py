@@ -66,6 +66,7 @@ class OpenUnmixNet(nn.Module):
         """See the class."""
         spectrum = self.stft(wav)
         mixture = self.stft.magnitude(spectrum)
-        estimates = torch.cat([target(mixture.unsqueeze(1)) for target in self.targets], 1)
+        heard = mixture.unsqueeze(1).to(self.targets[0].input_mean.dtype)
+        estimates = torch.cat([target(heard) for target in self.targets], 1).to(mixture.dtype)
         masks = estimates / mixture.clamp(min=1e-8).unsqueeze(1)
         return self.stft.separated(spectrum, masks, wav.shape[-1])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+from .loading import load_package
 from .score_transcriptor import ScoreTranscriptor
-from .source_model import load_package
+from .source_model import SourceModel
 from .tcn_separator import TCNSeparator
+from .waveform_separator import WaveformSeparator
 
 #: Key of the transcriptor's package within that of the separator.
 TRANSCRIPTOR = "transcriptor"
@@ -14,17 +17,20 @@ TRANSCRIPTOR = "transcriptor"
 DECODING = "decoding"
 #: Key of the General MIDI programs that stand for the classes.
 PROGRAMS = "programs"
+#: Names of the settings of the decoding.
+DECODING_KEYS = {"threshold", "min_seconds", "max_gap_seconds"}
 
 
 class Unpacked(NamedTuple):
     """What a model file holds; None for what it does not.
 
     Args:
-        separator (TCNSeparator), transcriptor (ScoreTranscriptor): The models.
+        separator (TCNSeparator or WaveformSeparator): The separator.
+        transcriptor (ScoreTranscriptor): The transcriptor.
         decoding (dict), programs (dict): See :func:`pack`.
     """
 
-    separator: TCNSeparator
+    separator: TCNSeparator | WaveformSeparator
     transcriptor: ScoreTranscriptor | None
     decoding: dict | None
     programs: dict | None
@@ -78,11 +84,22 @@ def unpack(path):
         ValueError: if it is no package of a separator.
     """
     package = load_package(path)
-    separator = _restore(TCNSeparator, package, path)
+    separator = SourceModel.from_package(package, path)
+    if not isinstance(separator, (TCNSeparator, WaveformSeparator)):
+        kind = type(separator).__name__
+        raise ValueError(
+            f"{path} holds a {kind}, expected a TCNSeparator or another separator: a file of step "
+            "2 or 3 (separator/best_model.pth)."
+        )
     transcriptor = None
     if TRANSCRIPTOR in package:
-        transcriptor = _restore(ScoreTranscriptor, package[TRANSCRIPTOR], path)
-    return Unpacked(separator, transcriptor, package.get(DECODING), package.get(PROGRAMS))
+        transcriptor = _transcriptor(package, path)
+        try:
+            require_pair(separator, transcriptor)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    programs = _require_programs(package.get(PROGRAMS), path)
+    return Unpacked(separator, transcriptor, _require_decoding(package, path), programs)
 
 
 def read_transcriptor(path):
@@ -98,16 +115,51 @@ def read_transcriptor(path):
         FileNotFoundError, ValueError: as :func:`unpack`.
     """
     package = load_package(path)
-    model = _restore(ScoreTranscriptor, package.get(TRANSCRIPTOR, package), path)
-    return model, package.get(DECODING)
+    if TRANSCRIPTOR in package:
+        model = _transcriptor(package, path)
+    else:
+        model = ScoreTranscriptor.from_package(package, path)
+    return model, _require_decoding(package, path)
 
 
-def _restore(kind, package, path):
-    try:
-        return kind.from_pretrained(package)
-    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: {reason}") from None
+def _transcriptor(package, path):
+    """The transcriptor within a separator's package, which holds no further package."""
+    inner = package[TRANSCRIPTOR]
+    if isinstance(inner, dict) and TRANSCRIPTOR in inner:
+        raise ValueError(f"{path}: its transcriptor has another transcriptor packed in it.")
+    return ScoreTranscriptor.from_package(inner, f"{path} (its transcriptor)")
+
+
+def _require_decoding(package, path):
+    """The settings of the decoding: numbers per class, by name."""
+    decoding = package.get(DECODING)
+    plain = isinstance(decoding, dict) and all(
+        isinstance(values, (list, tuple)) and all(map(_is_number, values))
+        for values in decoding.values()
+    )
+    if decoding is not None and (not plain or not set(decoding) <= DECODING_KEYS):
+        raise ValueError(
+            f"{path}: its decoding is damaged: expected lists of numbers named "
+            f"{', '.join(sorted(DECODING_KEYS))}."
+        )
+    return decoding
+
+
+def _require_programs(programs, path):
+    """General MIDI programs by the name of the class."""
+    plain = isinstance(programs, dict) and all(
+        isinstance(name, str) and isinstance(program, int) and 0 <= program <= 128
+        for name, program in programs.items()
+    )
+    if programs is not None and not plain:
+        raise ValueError(
+            f"{path}: its programs are damaged: expected General MIDI programs (0 to 128) by class."
+        )
+    return programs
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def require_pair(separator, transcriptor):
@@ -116,12 +168,16 @@ def require_pair(separator, transcriptor):
     Raises:
         ValueError: if their classes, sample rates or STFTs differ.
     """
-    for what, mine, other in (
+    pairs = [
         ("the classes", separator.sources, transcriptor.sources),
         ("the sample rate", float(separator.sample_rate), float(transcriptor.sample_rate)),
-        ("n_fft", separator.stft.n_fft, transcriptor.stft.n_fft),
-        ("hop_length", separator.stft.hop_length, transcriptor.stft.hop_length),
-    ):
+    ]
+    if not isinstance(separator, WaveformSeparator):  # which gives waveforms, for any STFT
+        pairs += [
+            ("n_fft", separator.stft.n_fft, transcriptor.stft.n_fft),
+            ("hop_length", separator.stft.hop_length, transcriptor.stft.hop_length),
+        ]
+    for what, mine, other in pairs:
         if mine != other:
             raise ValueError(
                 f"Separator and transcriptor do not belong together: {what} is {mine} in the one, "

@@ -36,4 +36,4 @@ class ScoreTranscriptor(SpectrogramModel):
         :meth:`~asteroid_scoresup.models.tcn_separator.TCNSeparator.forward`."""
         scaled, _ = self.normalize(self.as_batch(wav), level)
         logits = self.outputs(self.stft.magnitude(self.stft(scaled)))
-        return logits[0] if wav.ndim == 1 else logits
+        return self.like_input(logits, wav)

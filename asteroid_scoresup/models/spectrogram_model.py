@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .source_model import SourceModel
-from .stft import STFT
+from .stft import STFT, at_least_single
 from .tcn import ChannelsLastTDConvNet
 
 
@@ -83,9 +83,9 @@ class SpectrogramModel(SourceModel):
 
         Shape:
             - magnitude: :math:`(batch, freq, frames)`
-            - output: :math:`(batch, n\_src, out\_chan, frames)`, float32
+            - output: :math:`(batch, n\_src, out\_chan, frames)`, float32 at least
         """
-        return self.trunk(self.compressed(magnitude)).float()
+        return at_least_single(self.trunk(self.compressed(magnitude)))
 
     def load_trunk(self, other):
         """Starts from the trained trunk of another network of the same shape: all but its output.

@@ -67,9 +67,19 @@ class STFT(nn.Module):
     def __init__(self, n_fft, hop_length, sample_rate):
         super().__init__()
         self.n_fft, self.hop_length, self.sample_rate = n_fft, hop_length, sample_rate
-        window = torch.hann_window(n_fft, dtype=torch.float64)
-        self.register_buffer("window", window.float(), persistent=False)
-        self.scale = 2 / float(window.sum())
+        self.register_buffer("window", _window(n_fft, torch.float32), persistent=False)
+        self.scale = 2 / max(n_fft / 2, 1)  # 2 over the sum of the window
+
+    def _apply(self, fn, recurse=True):
+        """Moves and casts as every module, but no lower than to single precision.
+
+        A window of eight bits costs a spectrum its dynamic range, and one that was cast from single
+        to double precision is no better than before.
+        """
+        super()._apply(fn, recurse)
+        dtype = torch.promote_types(self.window.dtype, torch.float32)
+        self.window = _window(self.n_fft, dtype, self.window.device)
+        return self
 
     @property
     def n_freqs(self):
@@ -85,11 +95,11 @@ class STFT(nn.Module):
 
         Shape:
             - wav: :math:`(batch, time)`; padded with zeros to one window if shorter
-            - output: :math:`(batch, freq, frames)`
+            - output: :math:`(batch, freq, frames)`, complex64; complex128 after ``double()``
         """
         # Half precision costs an STFT its dynamic range: autocast stays out.
         with torch.autocast(wav.device.type, enabled=False):
-            wav = _lengthened(wav.float(), self.n_fft)
+            wav = _lengthened(wav.to(self.window.dtype), self.n_fft)
             if wav.device.type == "cpu" and not wav.requires_grad and not recorded():
                 return self._by_parts(wav)
             return torch.stft(
@@ -101,7 +111,7 @@ class STFT(nn.Module):
         half = self.n_fft // 2
         padded = nn.functional.pad(wav.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
         frames = padded.unfold(-1, self.n_fft, self.hop_length)
-        spectrum = wav.new_empty(*frames.shape[:2], self.n_freqs, dtype=torch.complex64)
+        spectrum = wav.new_empty(*frames.shape[:2], self.n_freqs, dtype=wav.dtype.to_complex())
         for part, place in zip(frame_parts(frames, 1), frame_parts(spectrum, 1)):
             torch.fft.rfft(part * self.window, out=place)
         return spectrum.transpose(1, 2)
@@ -208,9 +218,22 @@ class STFT(nn.Module):
         return wav.unflatten(0, frames.shape[:2])
 
 
+def _window(n_fft, dtype, device=None):
+    """The Hann window; made on the processor, since not every device computes in float64."""
+    if device is None:
+        return torch.hann_window(n_fft, dtype=torch.float64).to(dtype)
+    return torch.hann_window(n_fft, dtype=torch.float64, device="cpu").to(dtype).to(device)
+
+
+def at_least_single(x):
+    """In single precision, or double where it was double."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _lengthened(wav, n_samples):
     """With zeros at its end, to so many samples at least."""
-    missing = max(n_samples - wav.shape[-1], 0)
-    if not recorded() and not missing:
+    if torch.jit.is_tracing():  # which would keep the branch that this length takes
+        return nn.functional.pad(wav, (0, max(n_samples - wav.shape[-1], 0)))
+    if wav.shape[-1] >= n_samples:
         return wav  # torch would make a copy
-    return nn.functional.pad(wav, (0, missing))
+    return nn.functional.pad(wav, (0, n_samples - wav.shape[-1]))

@@ -7,7 +7,7 @@ from asteroid.masknn import TDConvNet
 from torch import nn
 from torch.nn import functional as F
 
-from .stft import frame_parts, recorded
+from .stft import at_least_single, frame_parts, recorded
 
 _EPS = 1e-8  # of asteroid.masknn.norms
 
@@ -37,6 +37,7 @@ class ChannelsLastTDConvNet(TDConvNet):
 
     def forward(self, mixture_w):
         """See the class."""
+        mixture_w = self._cast(mixture_w)
         if self._another():
             return super().forward(mixture_w)
         return self._head(self._hidden(mixture_w))
@@ -52,12 +53,17 @@ class ChannelsLastTDConvNet(TDConvNet):
             :class:`torch.Tensor`: shape :math:`(batch, n\_src, out\_chan, frames')`; all in one
             where something is learned.
         """
+        mixture_w = self._cast(mixture_w)
         if self._another():
             yield self.forward(mixture_w)[..., frames]
             return
         hidden = self._hidden(mixture_w)[:, frames]
         for part in frame_parts(hidden, 1, *self.mask_net.parameters()):
             yield self._head(part)
+
+    def _cast(self, x):
+        """In the precision of the weights, which ``double()`` or ``bf16-true`` may have changed."""
+        return x.to(self.bottleneck[1].weight.dtype)
 
     def _another(self):
         """Whether this is a net that the layout here does not serve."""
@@ -78,7 +84,7 @@ class ChannelsLastTDConvNet(TDConvNet):
     def _head(self, hidden):
         act, conv = self.mask_net
         # Half precision knows no mask between 0.996 and 1, and gives those no gradient.
-        score = _pointwise(_activation(hidden, act), conv).float().transpose(1, 2)
+        score = at_least_single(_pointwise(_activation(hidden, act), conv)).transpose(1, 2)
         batch, n_frames = hidden.shape[:2]
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
 

@@ -74,8 +74,8 @@ class TCNSeparator(SpectrogramModel):
         scaled, gain = self.normalize(self.as_batch(wav), level)
         spectrum = self.stft(scaled)
         masks = self.masks_in_parts(self.stft.magnitude(spectrum))
-        estimates = self.stft.separated(spectrum, masks, wav.shape[-1]) / gain.unsqueeze(-1)
-        return estimates[0] if wav.ndim == 1 else estimates
+        estimates = self.stft.separated(spectrum, masks, scaled.shape[-1]) / gain.unsqueeze(-1)
+        return self.like_input(estimates, wav)
 
     def get_model_args(self):
         """Arguments to build the model again."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 
-import asteroid.models
 import torch
 
 from .open_unmix import OpenUnmixNet
-from .source_model import SourceModel
+from .source_model import SourceModel, known_model
+from .stft import at_least_single
 
 
 class WaveformSeparator(SourceModel):
@@ -46,13 +46,12 @@ class WaveformSeparator(SourceModel):
     def __init__(self, sources, model="ConvTasNet", model_args=None, sample_rate=16000):
         super().__init__(sources, sample_rate)
         self.model, self.model_args = model, copy.deepcopy(dict(model_args or {}))
-        try:
-            build = OpenUnmixNet if model == "OpenUnmix" else asteroid.models.get(model)
-        except ValueError:
+        build = OpenUnmixNet if model == "OpenUnmix" else known_model(str(model))
+        if build is None or issubclass(build, SourceModel):
             raise ValueError(
                 f"Asteroid has no model {model!r}: use ConvTasNet, another class of "
                 "asteroid.models, or OpenUnmix."
-            ) from None
+            )
         self.net = build(n_src=len(self.sources), sample_rate=sample_rate, **self.model_args)
 
     def forward(self, wav, level=None):
@@ -64,8 +63,9 @@ class WaveformSeparator(SourceModel):
                 clip is a part of. Default: the RMS of the clip.
         """
         scaled, gain = self.normalize(self.as_batch(wav), level)
-        estimates = self.net(scaled) / gain.unsqueeze(-1)
-        return estimates[0] if wav.ndim == 1 else estimates
+        precision = next(self.net.parameters()).dtype
+        estimates = at_least_single(self.net(scaled.to(precision))) / gain.unsqueeze(-1)
+        return self.like_input(estimates, wav)
 
     def in_pieces(self, wav, level, seconds=30.0):
         r"""Separates a long recording piece by piece, in the memory of one.

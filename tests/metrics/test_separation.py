@@ -188,3 +188,36 @@ def test_bad_input_is_named(song, change, message):
 def test_si_sdr_names_the_lengths():
     with pytest.raises(ValueError, match="has 4 samples, the reference 5"):
         si_sdr(np.ones(4), np.ones(5))
+
+
+@pytest.mark.parametrize("offset", [1e-6, 0.01, -0.5, 3.0])
+def test_a_silent_stem_with_a_constant_offset_is_left_out(offset):
+    """By hand: the offset is no sound, so there is no score, and the leakage is the noise's."""
+    rng = np.random.default_rng(0)
+    bass, leak = rng.standard_normal((2, 8000)) * 0.1
+    silent = np.full(8000, offset)
+    references = {"bass": bass, "piano": silent}
+    estimates = {"bass": bass + offset, "piano": 0.01 * leak + offset}
+    rows = separation_scores(references, estimates, bass + silent)
+    assert not rows[0]["silent"] and rows[0]["si_sdr"] == LIMIT_DB
+    assert rows[1]["silent"] and np.isnan(rows[1]["si_sdr"])
+    mixture = bass - bass.mean()
+    expected = 20 * np.log10(np.std(0.01 * leak) / np.sqrt(np.mean(mixture**2)))
+    assert rows[1]["leakage_db"] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(si_sdr(bass, silent))
+
+
+def test_a_constant_estimate_is_a_silent_one():
+    bass = np.random.default_rng(0).standard_normal(8000) * 0.1
+    row = separation_scores({"bass": bass}, {"bass": np.full(8000, 0.3)}, bass)[0]
+    assert row["silent_estimate"] and row["si_sdr"] == -LIMIT_DB
+
+
+def test_a_stem_of_float32_with_an_offset_is_silent():
+    """0.1 is no float32: the mean of many is not exactly the sample."""
+    row = separation_scores(
+        {"bass": np.full(99_991, 0.1, dtype=np.float32)},
+        {"bass": np.zeros(99_991, dtype=np.float32)},
+        np.random.default_rng(0).standard_normal(99_991),
+    )[0]
+    assert row["silent"]
