@@ -1,5 +1,6 @@
 """A song in, stems, MIDI and pictures out."""
 
+from .charts import plot_box, plot_training_curves, read_training_log
 from .decoding import Decoding, choose_decoding, to_midi
 from .evaluate import (
     INFORMED_ORACLE,
@@ -12,14 +13,7 @@ from .evaluate import (
     score_transcription,
 )
 from .page import write_page
-from .plots import (
-    class_colours,
-    plot_box,
-    plot_masks,
-    plot_piano_roll,
-    plot_separation,
-    plot_training_curves,
-)
+from .plots import class_colors, plot_separation
 from .separator import Separator
 from .songs import Request, process_song, process_songs
 
@@ -32,16 +26,15 @@ __all__ = [
     "Separator",
     "TestTrack",
     "choose_decoding",
-    "class_colours",
+    "class_colors",
     "fit_decoding",
     "oracle_masks",
     "plot_box",
-    "plot_masks",
-    "plot_piano_roll",
     "plot_separation",
     "plot_training_curves",
     "process_song",
     "process_songs",
+    "read_training_log",
     "score_separation",
     "score_transcription",
     "to_midi",

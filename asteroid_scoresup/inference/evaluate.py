@@ -1,15 +1,16 @@
-"""Whole test tracks through separators, oracles and transcriptors, and the scores that come out.
+"""Scores of separators, oracles and transcriptors on whole test tracks.
 
-This is the one place outside preparation that reads references without being told to train on
-them.
+Apart from preparation and training on stems, this is the only place that reads stems.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 
+from ..data import InformedShares, Manifest, PreparedTrack
 from ..data.files import read_audio
 from ..data.songs import fit_notes
 from ..losses import allowed_bins
@@ -21,9 +22,9 @@ from ..metrics import (
     note_scores,
     separation_scores,
 )
-from ..models import SourceModel, WaveformSeparator
+from ..models import STFT, ScoreTranscriptor, SourceModel, WaveformSeparator
 from ..models.level import gated_rms
-from ..score import frame_activity, piano_roll, sounding_roll
+from ..score import HarmonicTemplates, frame_activity, piano_roll, sounding_roll
 from .decoding import Decoding, choose_decoding
 
 SOFT_ORACLE = "score oracle, soft"
@@ -32,9 +33,9 @@ RATIO_ORACLE = "ideal ratio mask"
 
 
 class TestTrack:
-    """A whole track with everything that scoring needs, read once.
+    """A whole track with all that scoring needs, read once.
 
-    ``references`` is empty where a stem is missing: own songs have none.
+    ``stems`` is empty if a stem is missing: own songs have none.
 
     Args:
         manifest (Manifest): The prepared data.
@@ -43,34 +44,40 @@ class TestTrack:
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
-    def __init__(self, manifest, track):
+    def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
         paths = {name: manifest.reference_path(track, name) for name in manifest.names}
         self.track, self.names = track, manifest.names
         self.mixture = torch.from_numpy(manifest.read_mixture(track))
-        self.references = {}
+        self.stems = {}
         if all(path.is_file() for path in paths.values()):
-            self.references = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
+            self.stems = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
         self.notes = manifest.notes(track)
         # What separation of whole songs goes by; older folders have it without a gate.
         self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
 
-    def roll_size(self, stft):
-        """Arguments of the rolls at the frames of an STFT."""
+    def roll_size(self, stft: STFT) -> tuple[int, int, int, float]:
+        """Number of classes and frames, hop (samples) and sample rate (Hz): the size of a roll."""
         frames = stft.n_frames(len(self.mixture))
         return len(self.names), frames, stft.hop_length, stft.sample_rate
 
 
-def oracle_masks(song, stft, templates, shares=None, **sounding):
+def oracle_masks(
+    song: TestTrack,
+    stft: STFT,
+    templates: HarmonicTemplates,
+    shares: InformedShares | None = None,
+    **sounding: object,
+) -> dict[str, torch.Tensor]:
     r"""Masks that need no training: from the score alone, and from the stems.
 
-    The score oracles take the harmonic mask itself as separator. Bins that several classes claim
-    are split evenly (binary), by the weights of their partials (soft) or as score and mixture
-    together tell (informed); bins that no note explains go to the classes active in the frame.
+    The score oracles use the harmonic mask itself as the separator. Bins of several classes are
+    split evenly (binary), by the weights of their partials (soft), or by score-informed NMF of the
+    mixture (informed). Bins of no note go to the classes that are active in the frame.
 
     Args:
         song (TestTrack): The track.
         stft (STFT): The STFT.
-        templates (HarmonicTemplates): Draws the masks.
+        templates (HarmonicTemplates): Makes the harmonic masks.
         shares (InformedShares, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
@@ -83,39 +90,48 @@ def oracle_masks(song, stft, templates, shares=None, **sounding):
     active = frame_activity(roll).unsqueeze(2).float()
     free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(binary)
 
-    def completed(share):
-        return share.where(share.sum(1, keepdim=True) > 0, free)
+    def completed(masks: torch.Tensor) -> torch.Tensor:
+        return masks.where(masks.sum(1, keepdim=True) > 0, free)
 
     masks = {SCORE_ORACLE: binary, SOFT_ORACLE: completed(templates.soft_mask(roll))}
     if shares is not None:
         masks[INFORMED_ORACLE] = completed(shares.read(song.track).unsqueeze(0))
-    stems = stft.magnitude(stft(torch.stack(list(song.references.values()))))
-    rest = song.mixture - sum(song.references.values())
+    stems = stft.magnitude(stft(torch.stack(list(song.stems.values()))))
+    rest = song.mixture - sum(song.stems.values())
     total = stems.sum(0) + stft.magnitude(stft(rest.unsqueeze(0)))[0]
     masks[RATIO_ORACLE] = (stems / total.clamp(min=1e-8)).unsqueeze(0)
     return masks
 
 
 @torch.no_grad()
-def score_separation(song, separators, stft=None, templates=None, shares=None, **sounding):
-    r"""Scores of any separators on one track, and of the input mixture and the oracles.
+def score_separation(
+    song: TestTrack,
+    separators: Mapping[str, torch.nn.Module],
+    stft: STFT | None = None,
+    templates: HarmonicTemplates | None = None,
+    shares: InformedShares | None = None,
+    **sounding: object,
+) -> tuple[list[dict], dict[str, torch.Tensor]]:
+    r"""Scores of separators on one track, and of the input mixture and the oracles.
 
     Args:
         song (TestTrack): The track.
-        separators (dict): Name of the row → TCNSeparator, or any model from waveform
+        separators (dict): Name of the row → TCNSeparator, or any model that maps a waveform
             :math:`(time)` to :math:`(n\_src, time)`.
-        stft (STFT), templates (HarmonicTemplates), shares (InformedShares): For the oracles;
-            without templates they and the mixture are left out.
+        stft (STFT, optional): For the oracles.
+        templates (HarmonicTemplates, optional): For the oracles; without them the oracles and the
+            input mixture are left out.
+        shares (InformedShares, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
-
-    Raises:
-        ValueError: if the track has no references.
 
     Returns:
         tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
         :func:`~asteroid_scoresup.metrics.separation_scores`), and the estimates by row.
+
+    Raises:
+        ValueError: if the track has no stems.
     """
-    if not song.references:
+    if not song.stems:
         raise ValueError(f"{song.track.id} lacks stems, so its separation cannot be scored.")
     estimates = {}
     if templates is not None:
@@ -133,29 +149,34 @@ def score_separation(song, separators, stft=None, templates=None, shares=None, *
         else:
             estimates[row] = separator(mixture).cpu()
     records = []
-    for row, sources in estimates.items():
-        named = dict(zip(song.names, sources))
-        scores = separation_scores(song.references, named, song.mixture)
+    for row, separated in estimates.items():
+        named = dict(zip(song.names, separated))
+        scores = separation_scores(song.stems, named, song.mixture)
         records += [{"row": row, "track": song.track.id, **score} for score in scores]
     return records, estimates
 
 
 @torch.no_grad()
 def score_transcription(
-    song, row, transcriptor, separated=None, decoding=None, threshold=NOTE_THRESHOLD
-):
-    r"""Note accuracy and F1 of notes of a transcriptor on one track.
+    song: TestTrack,
+    row: str,
+    transcriptor: ScoreTranscriptor,
+    separated: torch.Tensor | None = None,
+    decoding: Decoding | None = None,
+    threshold: float = NOTE_THRESHOLD,
+) -> list[dict]:
+    r"""Note accuracy and note F1 of a transcriptor on one track.
 
-    It hears the mixture and, where there are any, the true stems one by one (at their level in the
-    mixture) and separated stems. On single stems only the notes of that class count.
+    The transcriptor receives the mixture and, if there are any, each true stem (at its level in the
+    mixture) and each separated stem. On a single stem only the notes of its class count.
 
     Args:
         song (TestTrack): The track.
         row (str): Name of the row.
         transcriptor (ScoreTranscriptor): The model.
         separated (:class:`torch.Tensor`, optional): Estimates, :math:`(n\_src, time)`.
-        decoding (Decoding, optional): How probabilities become notes, for the F1s.
-        threshold (float): Probability from which a cell of the roll counts, for the accuracy.
+        decoding (Decoding, optional): How probabilities become notes, for F1.
+        threshold (float): Lowest probability of a cell that sounds, for the note accuracy.
 
     Returns:
         list of dict: one record per class.
@@ -165,8 +186,8 @@ def score_transcription(
     device = next(transcriptor.parameters()).device
     truth = piano_roll(song.notes, *song.roll_size(stft))
     signals = {"mixture": song.mixture}
-    if song.references:
-        signals["isolated"] = torch.stack(list(song.references.values()))
+    if song.stems:
+        signals["isolated"] = torch.stack(list(song.stems.values()))
     if separated is not None:
         signals["separated"] = separated
     records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
@@ -184,25 +205,27 @@ def score_transcription(
     return records
 
 
-#: Songs on which :func:`fit_decoding` chooses, and seconds of each: matching notes takes time.
+#: Number of songs that :func:`fit_decoding` uses, and seconds of each: matching notes is slow.
 N_DECODED, SECONDS_DECODED = 24, 60.0
 
 
 @torch.no_grad()
-def fit_decoding(manifest, transcriptor, split="validation"):
+def fit_decoding(
+    manifest: Manifest, transcriptor: ScoreTranscriptor, split: str = "validation"
+) -> Decoding:
     """Chooses how a transcriptor's probabilities become notes, on the mixtures of a split.
 
-    It hears the beginnings (:data:`SECONDS_DECODED`) of :data:`N_DECODED` songs, evenly spaced
-    among all.
+    The transcriptor receives the first :data:`SECONDS_DECODED` seconds of :data:`N_DECODED` songs,
+    evenly spaced in the split.
 
     Args:
-        manifest (Manifest): The prepared data. No reference is opened.
+        manifest (Manifest): The prepared data. No stem is opened.
         transcriptor (ScoreTranscriptor): The model.
-        split (str): Not one that is tested on.
+        split (str): Split to use; not a test split.
 
     Returns:
-        Decoding: See :func:`~asteroid_scoresup.inference.decoding.choose_decoding`; the default
-        where there is no such split.
+        Decoding: See :func:`~asteroid_scoresup.inference.decoding.choose_decoding`; the default if
+        there is no such split.
     """
     tracks = [track for track in manifest.tracks if track.split == split]
     tracks = sorted(tracks, key=lambda track: track.id)

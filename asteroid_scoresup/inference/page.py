@@ -22,7 +22,7 @@ import numpy as np
 
 from ..data.files import atomic_path, audio_writers
 from ..score import LOWEST_PITCH
-from .plots import RANGE_DB, class_colours
+from .plots import RANGE_DB, class_colors
 from .semitones import FRAME_RATE, SemitoneSpectrum, highest_pitch, n_rows
 from .stream import Recording, chunks
 
@@ -74,7 +74,7 @@ def write_page(
         numbers (sequence of tuple, optional): Rows of a table: a label such as ``"SI-SDR (dB)"``
             and a dict from stems to numbers or texts.
         colours (dict, optional): Colours of some stems, as matplotlib names them. Default: those of
-            :func:`~asteroid_scoresup.inference.class_colours`.
+            :func:`~asteroid_scoresup.inference.class_colors`.
         progress (callable, optional): Called with the seconds done and those there are.
 
     Returns:
@@ -241,7 +241,7 @@ def _colours(classes, names, wanted, to_hex):
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise ValueError(f"colours names {unknown}, which are no stems; the stems are {names}.")
-    colours = {name: _RESIDUAL_COLOUR for name in names} | class_colours(classes)
+    colours = {name: _RESIDUAL_COLOUR for name in names} | class_colors(classes)
     for name, colour in wanted.items():
         try:
             colours[name] = to_hex(colour)

@@ -4,7 +4,6 @@ import argparse
 import copy
 from pathlib import Path
 
-import pandas as pd
 import soundfile as sf
 import torch
 import yaml
@@ -15,6 +14,12 @@ from tqdm import tqdm
 from asteroid_scoresup.data import Manifest, SlakhDataset
 from asteroid_scoresup.data.files import atomic_path, write_json
 from asteroid_scoresup.engine import save_model
+from asteroid_scoresup.inference import (
+    plot_box,
+    plot_separation,
+    plot_training_curves,
+    read_training_log,
+)
 from asteroid_scoresup.inference.evaluate import (
     INFORMED_ORACLE,
     RATIO_ORACLE,
@@ -25,7 +30,6 @@ from asteroid_scoresup.inference.evaluate import (
     score_transcription,
 )
 from asteroid_scoresup.inference.page import write_page
-from asteroid_scoresup.inference.plots import plot_box, plot_separation, plot_training_curves
 from asteroid_scoresup.metrics import (
     INPUT_MIXTURE,
     SCORE_ORACLE,
@@ -106,7 +110,7 @@ def write_example(folder, song, estimates, masks_of, stft, notes, numbers):
     sf.write(folder / "mixture.wav", song.mixture.numpy(), rate, subtype="FLOAT")
     for name, estimate in zip(song.names, estimates):
         sf.write(folder / f"{name}_estimate.wav", estimate.numpy(), rate, subtype="FLOAT")
-        sf.write(folder / f"{name}.wav", song.references[name].numpy(), rate, subtype="FLOAT")
+        sf.write(folder / f"{name}.wav", song.stems[name].numpy(), rate, subtype="FLOAT")
     seconds = min(10.0, len(song.mixture) / rate)
     start = max(len(song.mixture) / rate - seconds, 0) / 2
     frames = slice(
@@ -122,7 +126,7 @@ def write_example(folder, song, estimates, masks_of, stft, notes, numbers):
         stft.hop_length,
         masks=masks_of(song.mixture)[..., frames],
         estimates=magnitudes(estimates),
-        references=magnitudes(torch.stack(list(song.references.values()))),
+        stems=magnitudes(torch.stack(list(song.stems.values()))),
         roll=piano_roll(song.notes, *song.roll_size(stft))[..., frames],
         names=song.names,
         start=start,
@@ -177,7 +181,7 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
         for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
             song = TestTrack(manifest, track)
             made, estimates = [], {}
-            if song.references:
+            if song.stems:
                 made, estimates = score_separation(
                     song, separators, stft, templates, shares, **sounding
                 )
@@ -193,7 +197,7 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
                 merged.setdefault((record["row"], record["instrument"]), {}).update(record)
             identity = {"seed": args.seed, "test_set": split}
             records += [{**record, **identity} for record in merged.values()]
-            if number < args.n_examples and song.references:
+            if number < args.n_examples and song.stems:
                 folder = exp_dir / "examples" / split / track.id
                 notes = notes_of(song) if transcriptors else None
                 numbers = page_numbers(merged.values(), final_row)
@@ -216,13 +220,9 @@ def report(exp_dir, records, order, names):
     for split in scored:
         figure = plot_box(frame, order=order, test_set=split)
         figure.savefig(exp_dir / f"si_sdr_{split}.png")
-    logs = {}
-    for folder in sorted(path.parent for path in exp_dir.glob("*/logs")):
-        # One log for each start of the run; a run that went on repeats nothing.
-        parts = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime)
-        if parts:
-            log = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
-            logs[folder.name] = log
+    folders = sorted(path.parent for path in exp_dir.glob("*/logs"))
+    logs = {folder.name: read_training_log(folder) for folder in folders}
+    logs = {name: log for name, log in logs.items() if log is not None}
     if logs:
         plot_training_curves(logs).savefig(exp_dir / "training_curves.png")
     return summary

@@ -1,4 +1,4 @@
-"""Draws what run_tables.sh measured: rows side by side, the curve over stems, learning curves."""
+"""Plots the results of run_tables.sh: bars per row, the curve over stems, training curves."""
 
 import argparse
 import re
@@ -8,36 +8,36 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from asteroid_scoresup.inference import plot_training_curves
+from asteroid_scoresup.inference import plot_training_curves, read_training_log
 from asteroid_scoresup.inference.plots import PALETTE
 from asteroid_scoresup.metrics import read_results
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("results", help="results.csv of run_tables.sh")
-parser.add_argument("out_dir", help="folder for the pictures")
-parser.add_argument("--exp_dir", default="", help="folder of the ladder, for learning curves")
-parser.add_argument("--prefix", default="small", help="beginning of the files' names")
+parser.add_argument("out_dir", help="output folder for the plots")
+parser.add_argument("--exp_dir", default="", help="folder of the ladder, for training curves")
+parser.add_argument("--prefix", default="small", help="prefix of the file names")
 NOT_DRAWN = ("input mixture", "start of fine-tuning")
 
 
-def means(results):
+def means(results: pd.DataFrame) -> pd.DataFrame:
     """Mean SI-SDRi over classes: one column per test set and seed."""
     part = results[(results.metric == "si_sdr_imp") & (results.instrument == "mean")]
     part = part[~part.row.isin(NOT_DRAWN) & ~part.row.str.contains("% of the stems")]
     return part.pivot_table(index="row", columns=["test_set", "seed"], values="value", sort=False)
 
 
-def plot_rows(results):
-    """SI-SDRi of each row: a dot per seed, a bar to their mean, one panel per test set."""
+def plot_rows(results: pd.DataFrame) -> Figure:
+    """SI-SDRi of each row: a dot per seed and a bar for their mean, one panel per test set."""
     frame = means(results)
     sets = list(dict.fromkeys(frame.columns.get_level_values(0)))
     figure = Figure(figsize=(3 + 2.6 * len(sets), 0.6 + 0.27 * len(frame)), layout="constrained")
     axes = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
-    for axis, name, colour in zip(axes, sets, PALETTE):
+    for axis, name, color in zip(axes, sets, PALETTE):
         values = frame[name][::-1]
-        axis.barh(values.index, values.mean(axis=1), color=colour, alpha=0.35)
+        axis.barh(values.index, values.mean(axis=1), color=color, alpha=0.35)
         for seed in values.columns:
-            axis.plot(values[seed], values.index, ".", color=colour, ms=5)
+            axis.plot(values[seed], values.index, ".", color=color, ms=5)
         axis.set(title=name, xlabel="SI-SDRi (dB)")
         axis.axvline(0, color="0.3", lw=0.8)
         axis.spines[["top", "right"]].set_visible(False)
@@ -45,8 +45,8 @@ def plot_rows(results):
     return figure
 
 
-def plot_stems(results):
-    """SI-SDRi over the share of songs with stems, with and without the scores of the others."""
+def plot_stems(results: pd.DataFrame) -> Figure | None:
+    """SI-SDRi over the percentage of songs with stems, with and without other songs' scores."""
     part = results[(results.metric == "si_sdr_imp") & (results.instrument == "mean")]
     part = part[part.seed == 0]
     sets = list(dict.fromkeys(part[part.row.str.contains("% of the stems")].test_set))
@@ -56,8 +56,8 @@ def plot_stems(results):
     figure = Figure(figsize=(1 + 2.7 * len(sets), 2.9), layout="constrained")
     for axis, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets):
         own = part[part.test_set == name].set_index("row").value
-        for (kind, first), colour in zip(ends.items(), PALETTE):
-            points = [(share, own[row]) for share, row in first if row in own]
+        for (kind, first), color in zip(ends.items(), PALETTE):
+            points = [(percent, own[row]) for percent, row in first if row in own]
             for row, value in own.items():
                 match = re.fullmatch(rf"{kind}, (\d+) % of the stems", row)
                 if match:
@@ -65,7 +65,7 @@ def plot_stems(results):
             if "supervised, shares" in own:
                 points.append((100, own["supervised, shares"]))
             points.sort()
-            axis.plot(*np.array(points).reshape(-1, 2).T, "o-", color=colour, label=kind)
+            axis.plot(*np.array(points).reshape(-1, 2).T, "o-", color=color, label=kind)
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
         axis.set(title=name, xlabel="songs with stems (%)", ylabel="SI-SDRi (dB)")
@@ -75,17 +75,19 @@ def plot_stems(results):
     return figure
 
 
-def plot_curves(exp_dir):
-    """SI-SDR on validation songs over the updates, of the rows of seed 0 (for looking only)."""
+def plot_curves(exp_dir: str) -> Figure | None:
+    """SI-SDR on validation songs over the updates, of the rows of seed 0."""
     logs = {}
     for folder in sorted(Path(exp_dir).glob("seed0/*")):
-        parts = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime)
-        if parts and "stems" not in folder.name and "fine_tune" not in folder.name:
-            logs[folder.name.replace("_", " ")] = pd.concat(map(pd.read_csv, parts))
+        if "stems" in folder.name or "fine_tune" in folder.name:
+            continue
+        log = read_training_log(folder)
+        if log is not None:
+            logs[folder.name.replace("_", " ")] = log
     return plot_training_curves(logs, ["si_sdr"], columns=1) if logs else None
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     results = read_results(args.results)

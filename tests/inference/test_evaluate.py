@@ -32,7 +32,7 @@ class Perfect(torch.nn.Module):
 
     def __init__(self, song):
         super().__init__()
-        self.answer = torch.nn.Parameter(torch.stack(list(song.references.values())))
+        self.answer = torch.nn.Parameter(torch.stack(list(song.stems.values())))
 
     def forward(self, wav):
         return self.answer
@@ -65,7 +65,7 @@ def test_the_ratio_mask_is_that_of_the_formula(song):
     _, estimates = score_separation(song, {}, stft(), templates())
     window = torch.hann_window(NET["n_fft"])
     options = dict(n_fft=NET["n_fft"], hop_length=NET["hop_length"], window=window)
-    sources = torch.stack(list(song.references.values()))
+    sources = torch.stack(list(song.stems.values()))
     stems = torch.stft(sources, **options, return_complex=True)
     mixture = torch.stft(song.mixture, **options, return_complex=True)
     masked = stems.abs() / stems.abs().sum(0).clamp(min=1e-8) * mixture
@@ -99,7 +99,7 @@ class Reader(ScoreTranscriptor):
 def test_a_transcriptor_that_knows_the_score_is_right_on_every_signal(song):
     reader = Reader(song, piano_roll(song.notes, *song.roll_size(stft())))
     reader.level = song.level  # stems are heard at the mixture's level
-    separated = torch.stack(list(song.references.values()))
+    separated = torch.stack(list(song.stems.values()))
     records = score_transcription(song, "reader", reader, separated)
     for record in records:
         for signal in ("mixture", "isolated", "separated"):

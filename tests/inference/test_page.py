@@ -13,7 +13,7 @@ from page_song import NAMES, PITCHES, RATE, SECONDS, score, transcription, write
 
 from asteroid_scoresup.inference import page as page_module
 from asteroid_scoresup.inference.page import write_page
-from asteroid_scoresup.inference.plots import RANGE_DB, class_colours
+from asteroid_scoresup.inference.plots import RANGE_DB, class_colors
 from asteroid_scoresup.inference.semitones import FRAME_RATE, ROWS_PER_SEMITONE, highest_pitch
 from asteroid_scoresup.score import LOWEST_PITCH, Notes
 
@@ -90,7 +90,7 @@ def test_the_page_holds_tracks_notes_and_numbers(song, tmp_path):
     facts = read.song
     assert [track["name"] for track in facts["tracks"]] == ["mixture", *NAMES]
     assert facts["seconds"] == SECONDS and facts["nFrames"] == SECONDS * FRAME_RATE
-    expected = class_colours(NAMES) | {"guitar": "#ff0000"}
+    expected = class_colors(NAMES) | {"guitar": "#ff0000"}
     assert {t["name"]: t["colour"] for t in facts["tracks"][1:]} == expected
     assert [len(track["notes"]) for track in facts["tracks"][1:]] == [4, 4, 3]
     for track, pitches in zip(facts["tracks"][1:], PITCHES):
@@ -263,7 +263,7 @@ def test_a_residual_comes_last_and_has_neither_notes_nor_a_class_colour(song, tm
     stems = {**stems, "residual": mixture}
     page = write_page(tmp_path / "page", "A song", mixture, stems, notes=score())
     residual = Reader(page).song["tracks"][-1]
-    assert residual["notes"] == [] and residual["colour"] not in class_colours(NAMES).values()
+    assert residual["notes"] == [] and residual["colour"] not in class_colors(NAMES).values()
 
 
 def one_note(source):
