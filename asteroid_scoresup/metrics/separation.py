@@ -22,7 +22,8 @@ Conventions, and what they do to the numbers:
   below -80 dB (:data:`LEAKAGE_FLOOR_DB`).
 - **A silent estimate of a stem that sounds** (all zeros) has an undefined SI-SDR; it gets the
   lower limit, -30 dB, and is flagged (``silent_estimate``), so that a model cannot gain by muting a
-  class. Only zeros, or a constant, count as silence here: a quiet estimate is as good as a loud one.
+  class. Only zeros, or a constant, count as silence here: a quiet estimate is as good as a loud
+  one.
 - **SDR** (BSS-eval version 3, ``mir_eval.separation``, which allows for any 512-tap filter) is
   optional: mir_eval removes it in 0.9.
 

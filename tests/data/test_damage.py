@@ -1,4 +1,4 @@
-"""Damaged and hostile prepared folders and data sets, full disks, and bounds: a sentence or a cure."""
+"""Damaged and hostile prepared folders and data sets, full disks, and bounds."""
 
 import errno
 import json
@@ -212,7 +212,9 @@ DAMAGES = {
     "no settings": lambda f: change_json(f / "track.json", lambda c: c.pop("settings")),
     "NaN": lambda f: change_json(f / "track.json", lambda c: c["track"].update(rms=float("nan"))),
     "a name": lambda f: change_json(f / "track.json", lambda c: c["track"].update(id="../x")),
-    "findings": lambda f: change_json(f / "track.json", lambda c: c["track"]["facts"].update(check=5)),
+    "findings": lambda f: change_json(
+        f / "track.json", lambda c: c["track"]["facts"].update(check=5)
+    ),
     "short audio": lambda f: write_audio(f / "mixture.wav", np.zeros(10, np.float32), 16000),
     "half a file": lambda f: os.truncate(f / "references" / "bass.wav", 100),
     "no notes": lambda f: (f / "notes.csv").unlink(),
