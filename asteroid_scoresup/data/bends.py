@@ -22,9 +22,9 @@ FOLLOWED, IGNORED, UNCLEAR = "followed", "ignored", "unclear"
 
 #: Smallest bend that is asked about, in semitones.
 SMALLEST = 0.3
-#: A verdict below this confidence is none.
-SURE = 0.5
-_STEP = 0.15  # seconds between the moments that are looked at
+#: Evidence that a verdict takes: each moment gives at most 3, for a ratio of 18 dB and more.
+ENOUGH = 6.0
+_STEP = 0.1  # seconds between the moments that are looked at
 _MAX_MOMENTS = 400
 _LONGEST = 3.0  # seconds of a note: later it may be too faint
 _N_PARTIALS = 12
@@ -53,19 +53,16 @@ def judge_bends(notes, signal, sample_rate, context):
     """The verdict alone; arguments as for :func:`settle_bends`."""
     moments = _moments(notes)
     chosen = np.linspace(0, len(moments) - 1, min(len(moments), _MAX_MOMENTS)).astype(int)
-    votes = Counter()
+    evidence = []
     for place in chosen:
         row, time, bend = moments[place]
         foreign = _foreign(context, notes, row, time)
-        votes[_vote(signal, sample_rate, time, notes.pitch[row], bend, foreign)] += 1
-    del votes[None]  # moments at which nothing can be told
-    counted = sum(votes.values())
-    if not counted:
+        evidence.append(_evidence(signal, sample_rate, time, notes.pitch[row], bend, foreign))
+    total = sum(evidence)
+    # Moments that disagree take the certainty away, however many there are.
+    if abs(total) < max(ENOUGH, 0.5 * np.abs(evidence).sum()):
         return UNCLEAR
-    lead = votes[FOLLOWED] - votes[IGNORED]
-    if abs(lead) / counted * min(counted / 6, 1.0) < SURE:
-        return UNCLEAR
-    return FOLLOWED if lead > 0 else IGNORED
+    return FOLLOWED if total > 0 else IGNORED
 
 
 def _bend_at(bend, age):
@@ -90,9 +87,15 @@ def _frequency(pitch):
     return 440.0 * 2.0 ** ((np.asarray(pitch, dtype=np.float64) - 69) / 12)
 
 
+def _window(frequency):
+    """Seconds of the window in which partials of a fundamental are told apart."""
+    return 0.128 if frequency > 200 else 0.256
+
+
 def _foreign(context, notes, row, time):
     """Fundamentals of the other notes that sound around a time, bent and unbent, in Hz."""
-    near = (context.onset < time + 0.15) & (context.release > time - 0.25)
+    reach = _window(_frequency(notes.pitch[row])) / 2
+    near = (context.onset < time + reach) & (context.release > time - reach - 0.1)
     same = (context.pitch == notes.pitch[row]) & (context.onset == notes.onset[row])
     pitches = set()
     for other in np.flatnonzero(near & ~same):
@@ -104,10 +107,10 @@ def _foreign(context, notes, row, time):
     return _frequency(sorted(pitches))
 
 
-def _vote(signal, sample_rate, time, pitch, bend, foreign):
-    """What one moment says: followed, ignored, unclear, or None if it can say nothing."""
+def _evidence(signal, sample_rate, time, pitch, bend, foreign):
+    """What one moment says: 1 for each 6 dB in favor of the bend, below 0 against it, up to 3."""
     straight, bent = float(_frequency(pitch)), float(_frequency(pitch + bend))
-    n_fft = 2 ** round(np.log2((0.128 if straight > 200 else 0.256) * sample_rate))
+    n_fft = 2 ** round(np.log2(_window(straight) * sample_rate))
     first = round(time * sample_rate) - n_fft // 2
     part = np.zeros(n_fft)
     inside = np.asarray(signal[max(first, 0) : max(first + n_fft, 0)], dtype=np.float64)
@@ -116,25 +119,20 @@ def _vote(signal, sample_rate, time, pitch, bend, foreign):
     per_bin = sample_rate / n_fft
     with_bend = _free_partials(spectrum, per_bin, bent, straight, foreign)
     without = _free_partials(spectrum, per_bin, straight, bent, foreign)
-    if len(with_bend) + len(without) < 3:
-        return None
-    top = max([*with_bend, *without], default=0.0)
+    # A bend of an octave leaves nothing to compare: all its partials lie on those of the key.
+    if not with_bend or not without or len(with_bend) + len(without) < 3:
+        return 0.0
+    top = max([*with_bend, *without])
     region = spectrum[int(0.4 * straight / per_bin) : int(8 * straight / per_bin) + 1]
     if top < max(1e-5, 4 * float(np.median(region))):
-        return None
-    bent_level, straight_level = (_level(found) for found in (with_bend, without))
-    if not len(with_bend) or not len(without):
-        # As with a bend of an octave: all partials of one lie on partials of the other.
-        return UNCLEAR
-    if bent_level > 2 * straight_level:
-        return FOLLOWED
-    return IGNORED if straight_level > 2 * bent_level else UNCLEAR
+        return 0.0
+    ratio = (_level(with_bend) + 1e-9) / (_level(without) + 1e-9)
+    return float(np.clip(np.log2(ratio), -3, 3))
 
 
 def _level(amplitudes):
     """Level of a comb: root mean square of its three strongest partials."""
-    strongest = sorted(amplitudes, reverse=True)[:3]
-    return float(np.sqrt(np.mean(np.square(strongest)))) if strongest else 0.0
+    return float(np.sqrt(np.mean(np.square(sorted(amplitudes, reverse=True)[:3]))))
 
 
 def _free_partials(spectrum, per_bin, fundamental, rival, foreign):
@@ -149,6 +147,23 @@ def _free_partials(spectrum, per_bin, fundamental, rival, foreign):
     low = np.ceil((frequencies[apart] - width) / per_bin).astype(int)
     high = np.floor((frequencies[apart] + width) / per_bin).astype(int)
     return [spectrum[max(a, 0) : b + 1].max() for a, b in zip(low, high)]
+
+
+def as_sounding(notes):
+    """Notes for checks that know whole semitones only: bent ones at the pitch that sounds.
+
+    Returns:
+        Notes: Without bends. Notes whose bend moves, or lies between two semitones, are left out.
+    """
+    if notes.bend is None:
+        return notes
+    shift, steady = np.zeros(len(notes)), np.ones(len(notes), dtype=bool)
+    for row, bend in enumerate(notes.bend):
+        if bend is not None:
+            shift[row] = np.round(bend[0, 1])
+            steady[row] = np.abs(bend[:, 1] - shift[row]).max() <= SMALLEST / 2
+    moved = notes.replace(pitch=notes.pitch + shift.astype(np.int64), bend=None)
+    return moved.select(steady)
 
 
 def all_parts(parts):

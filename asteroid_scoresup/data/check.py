@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from ..score import partial_frequencies
+from .bends import as_sounding
 from .files import resample_audio
 
 #: How much of a song is listened to, in seconds, and in how many windows.
@@ -67,7 +68,7 @@ def check_song(notes, names, sample_rate, mixture, references=None):
         (how much later the audio is than the notes; None if unclear), ``offset_confidence``, and
         ``warnings`` (list of str).
     """
-    references = references or {}
+    references, notes = references or {}, as_sounding(notes)
     windows = _windows(notes, len(mixture) / sample_rate)
     findings, rises, onsets, levels = {}, [], [], {}
     for index, name in enumerate(names):

@@ -1,8 +1,8 @@
 """MIDI files into note tables: the one reader of the package.
 
-A MIDI file is read once, in preparation and before it is rendered. :mod:`.midi_events` reads its
-bytes, :mod:`.midi_channels` plays them as a synthesizer would, and here the notes of each
-instrument become a table. Conventions:
+A MIDI file is read once, in preparation and before it is rendered. ``midi_events`` reads its
+bytes, ``midi_channels`` plays them as a synthesizer would, and here the notes of each instrument
+become a table. Conventions:
 
 - All tracks are one performance: events are merged by time, and a channel has one program, whoever
   sets it. A note belongs to the program of its start. A note-off ends all notes of its pitch.

@@ -14,7 +14,7 @@ def obey_exclusive(player, tick, port, data):
 
     Args:
         player: Has ``all_of(port)``, ``numbered(port, number)`` and ``reset``, see
-            :mod:`.midi_channels`.
+            ``midi_channels``.
         tick (int): When.
         port (int): Where.
         data (bytes): The message after its first byte, F0.

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from slakh_folder import write_midi
 
+from asteroid_scoresup.data.bends import IGNORED, settle_bends
+from asteroid_scoresup.data.files import read_audio
 from asteroid_scoresup.data.midi import DRUMS, join_instruments, read_midi
 from asteroid_scoresup.data.midi_events import CUT
 
@@ -121,3 +123,13 @@ def test_real_bass(real_data):
     folder = real_data / "babyslakh_16k" / "Track00001" / "MIDI"
     (bass,), dropped, *_ = read_midi(folder / "S03.mid")
     assert bass.program == 33 and len(bass.notes) == 361 and not dropped
+
+
+def test_real_slakh_ignores_the_wheel(real_data):
+    folder = real_data / "slakh2100_flac_redux" / "train" / "Track00001"
+    (guitar,), *_ = read_midi(folder / "MIDI" / "S00.mid")
+    audio, rate = read_audio(folder / "stems" / "S00.flac")
+    heard = guitar.notes.select(guitar.notes.onset < len(audio) / rate)
+    assert heard.bend is not None
+    unbent, verdict = settle_bends(heard, audio, rate)
+    assert verdict == IGNORED and unbent.bend is None
