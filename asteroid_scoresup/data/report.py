@@ -104,8 +104,6 @@ def summary(report):
     if report["check"]:
         lines.append("Label check by the audio:")
         lines += [f"  {line}" for line in report["check"]["lines"]]
-        if report["check"]["corrected_tracks"]:
-            lines.append(f"  corrected: {_count(report['check']['corrected_tracks'], 'track')}")
         warned = warned or report["check"]["warnings"]
     lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]
     if len(warned) > MAX_WARNINGS:
