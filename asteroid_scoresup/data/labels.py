@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from .bends import describe_bends
-from .check import check_song, correct_notes, correction_of, summarize_checks
+from .check import check_song, unpitched_classes
 from .classes import DEFAULT_CLASSES, ClassMap
+from .corrections import correct_notes, correction_of, findings_after, summarize_checks
 from .files import read_audio, read_json, write_json
 from .locks import locks_prepared_folder
 from .manifest import Manifest, read_notes, write_notes
@@ -40,7 +42,8 @@ def settle_labels(manifest, correct=False):
         correct (bool): Whether to correct.
 
     Returns:
-        dict: The findings over all tracks.
+        dict: The findings over all tracks as their notes are now: what was corrected is counted in
+        ``corrected_tracks`` and told in ``lines``, and is no longer warned of.
     """
     names = manifest.names
     findings = {f"{t.split}/{t.id}": t.facts["check"] for t in manifest.tracks}
@@ -65,7 +68,23 @@ def settle_labels(manifest, correct=False):
         _update_track_file(folder, track)
         if wanted is None:
             (folder / RAW_NOTES).unlink()
-    aggregate["corrected_tracks"] = sum("corrected" in t.facts for t in manifest.tracks)
+    after = {
+        f"{t.split}/{t.id}": findings_after(t.facts["check"], t.facts.get("corrected"), names)
+        for t in manifest.tracks
+    }
+    return _with_corrections(summarize_checks(after, names), manifest.tracks)
+
+
+def _with_corrections(aggregate, tracks):
+    """Says what was corrected in a summary of the notes as they are now."""
+    done = [track.facts["corrected"] for track in tracks if "corrected" in track.facts]
+    aggregate["corrected_tracks"] = len(done)
+    late = sum(correction["offset_seconds"] != 0 for correction in done)
+    moved = Counter(pair for correction in done for pair in correction["transpose"].items())
+    what = [f"time in {late}"] if late else []
+    what += [f"{name} {shift:+d} in {count}" for (name, shift), count in sorted(moved.items())]
+    if done:
+        aggregate["lines"].append(f"corrected: {', '.join(what)} of {len(tracks)} tracks")
     return aggregate
 
 
@@ -129,12 +148,13 @@ def check_folder(
             if correct or "corrected" not in track.facts:
                 track.facts["check"] = found
                 _update_track_file(manifest.folder_to_write(track), track)
-        aggregate = (
-            settle_labels(manifest, correct=True)
-            if correct
-            else summarize_checks(findings, manifest.names)
-        )
+        if correct:
+            aggregate = settle_labels(manifest, correct=True)
+        else:
+            aggregate = summarize_checks(findings, manifest.names)
+            aggregate = _with_corrections(aggregate, manifest.tracks)
         manifest.save()
+        _update_report(folder, aggregate)
     else:
         if correct:
             raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
@@ -162,13 +182,32 @@ def check_folder(
     }
 
 
+def _update_report(folder, aggregate):
+    """Puts the findings into the folder's ``report.json``, where there is one of a preparation."""
+    path = folder / "report.json"
+    report = read_json(path) if path.is_file() else None
+    if isinstance(report, dict) and isinstance(report.get("warnings"), list):
+        old = report.get("check") or {}
+        outdated = old.get("warnings", []) if isinstance(old, dict) else []
+        kept = [warning for warning in report["warnings"] if warning not in outdated]
+        report.update(check=aggregate, warnings=[*kept, *aggregate["warnings"]])
+        write_json(path, report)
+
+
 def _check_prepared(track, manifest, as_read):
     folder = manifest.folder(track)
     notes = _notes_as_read(folder, manifest.names) if as_read else manifest.notes(track)
     paths = {name: manifest.reference_path(track, name) for name in manifest.names}
     references = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
     mixture = manifest.read_mixture(track)
-    return check_song(notes, manifest.names, manifest.sample_rate, mixture, references)
+    return check_song(
+        notes,
+        manifest.names,
+        manifest.sample_rate,
+        mixture,
+        references,
+        unpitched_classes(manifest.classes),
+    )
 
 
 def _check_source(source, settings):
@@ -177,6 +216,13 @@ def _check_source(source, settings):
         song = read_song(source, settings)
     except Exception as error:  # as in preparation
         return None, [drop_of_error(source, error)], {}
-    names = ClassMap.parse(settings.classes).names
-    found = check_song(song.notes, names, settings.sample_rate, song.mixture, song.references)
+    classes = ClassMap.parse(settings.classes)
+    found = check_song(
+        song.notes,
+        classes.names,
+        settings.sample_rate,
+        song.mixture,
+        song.references,
+        unpitched_classes(classes),
+    )
     return found, located_drops(song.facts["drops"], source.id), song.facts.get("bends", {})

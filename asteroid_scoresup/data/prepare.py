@@ -16,8 +16,9 @@ from pathlib import Path
 import soundfile as sf
 
 from ..models.level import gated_rms
-from .check import check_song, summarize_checks
+from .check import check_song, unpitched_classes
 from .classes import DEFAULT_CLASSES, ClassMap
+from .corrections import summarize_checks
 from .files import explained, read_json, write_audio, write_json
 from .identity import samples_hash, with_times_of
 from .labels import TRACK_FILE, count_notes, settle_labels
@@ -257,14 +258,20 @@ def _require_same_settings(folder, content, settings):
 
 def _prepare_track(source, out_dir, settings, check):
     """Prepares one track: (PreparedTrack, None), or (None, what was dropped and why)."""
-    names = ClassMap.parse(settings.classes).names
+    classes = ClassMap.parse(settings.classes)
+    names = classes.names
     try:
         # Before reading: what changes meanwhile is read again by the next run.
         fingerprint = source.fingerprint()
         song = read_song(source, settings)
         if check:
             song.facts["check"] = check_song(
-                song.notes, names, settings.sample_rate, song.mixture, song.references
+                song.notes,
+                names,
+                settings.sample_rate,
+                song.mixture,
+                song.references,
+                unpitched_classes(classes),
             )
     except Exception as error:  # one bad track must not end the preparation of a thousand others
         return None, drop_of_error(source, error)

@@ -106,8 +106,6 @@ def summary(report):
     if report["check"]:
         lines.append("Label check by the audio:")
         lines += [f"  {line}" for line in report["check"]["lines"]]
-        if report["check"]["corrected_tracks"]:
-            lines.append(f"  corrected: {_count(report['check']['corrected_tracks'], 'track')}")
         warned = warned or report["check"]["warnings"]
     if report.get("bends"):
         lines.append(f"By the audio, {report['bends']}.")

@@ -14,6 +14,8 @@ import numpy as np
 
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from .bends import all_parts, settle_bends
+from .check import unpitched_classes
+from .check_noise import find_defect
 from .classes import ClassMap
 from .files import read_audio, resample_audio
 from .identity import file_record, same_files
@@ -340,6 +342,7 @@ def _read_slakh(files, settings):
     classes = ClassMap.parse(settings.classes)
     label_shift = parse_label_shift(settings.label_shift, classes.names)
     whole_song = settings.mixture == "song"
+    unpitched = unpitched_classes(classes)
     try:
         track = read_slakh_track(files.path)
     except ValueError as error:
@@ -375,10 +378,15 @@ def _read_slakh(files, settings):
                 drops.append(_drop("stem", complaint, stem.name, count))
             continue
         trouble = f"known problem: {stem.problem}" if stem.problem else lack
+        defect = None
+        if not trouble and audio is not None and name not in unpitched:
+            defect = find_defect(audio, rate, notes)
+            trouble = f"found by the label check: {defect}" if defect else None
         if trouble:
             # In a submix the stem is left out. A whole song has it in the mixture: sound of a
             # class that the score does not know. Without stems nobody can say whether it sounds.
-            if whole_song and stem.problem not in NO_INSTRUMENT and not (stem_free and lack):
+            no_instrument = (defect or stem.problem) in NO_INSTRUMENT
+            if whole_song and not no_instrument and not (stem_free and lack):
                 raise Unusable(f"a class plays without labels: {trouble}", f"{name} {stem.name}")
             drops.append(_drop("stem", trouble, stem.name, count))
             if whole_song and audio is not None:

@@ -12,7 +12,7 @@ from .signals import STATUS, terminable
 VERBS = {
     "synthesize": "make a Slakh-format data set from composed songs or a folder of MIDI files",
     "prepare": "prepare Slakh folders, or own pairs of audio and MIDI, for training",
-    "check": "hold the labels of a folder against its audio: octave, offset, silent notes",
+    "check": "hold the labels of a folder against its audio: pitch, tuning, offset, silent notes",
     "separate": "separate songs into stems, with their score and a page to listen to if wanted",
     "transcribe": "write the score of songs as MIDI",
     "infer": "run asteroid-infer, Asteroid's own command, on a model of ours",

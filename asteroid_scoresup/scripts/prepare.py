@@ -48,7 +48,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--correct",
         action="store_true",
-        help="correct constant errors (offset, octave) of which the check is sure",
+        help="correct constant errors (offset, interval) of which the check is sure",
     )
     parser.add_argument(
         "--validation_share",

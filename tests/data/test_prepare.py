@@ -459,8 +459,8 @@ def write_late_low_songs(root, count=3):
 def test_constant_errors_are_corrected_when_asked(tmp_path):
     write_late_low_songs(tmp_path / "in")
     report, manifest, track = run(tmp_path)
-    assert report["check"]["octave"]["bass"]["below"] == 3
-    assert report["check"]["octave"]["bass"]["consensus"] == -12
+    assert report["check"]["pitch"]["bass"]["moved"] == {"-12": 3}
+    assert report["check"]["pitch"]["bass"]["consensus"] == -12
     assert track.facts["check"]["offset_seconds"] == pytest.approx(0.2, abs=0.01)
     assert any(re.search(r"Track00001: the audio is \d+ ms later", w) for w in report["warnings"])
     assert report["check"]["corrected_tracks"] == 0
@@ -475,7 +475,7 @@ def test_constant_errors_are_corrected_when_asked(tmp_path):
     assert track.n_notes == {"bass": int((fixed.source == 0).sum()), "guitar": 0,
                              "piano": int((fixed.source == 2).sum())}  # fmt: skip
     found = check_folder(tmp_path / "out", **QUIET)["check"]
-    assert found["octave"]["bass"]["as_labelled"] == 3 and found["offset"]["aligned"] == 3
+    assert found["pitch"]["bass"]["as_labelled"] == 3 and found["offset"]["aligned"] == 3
 
     # Doing it again changes nothing; not asking for it takes it back.
     text = (manifest.folder(track) / "notes.csv").read_text()
@@ -508,7 +508,7 @@ def test_a_prepared_folder_can_be_checked_and_corrected_later(tmp_path):
     write_late_low_songs(tmp_path / "in")
     run(tmp_path, check=False)
     report = check_folder(tmp_path / "out", **QUIET)
-    assert report["tracks"]["train/Track00002"]["bass"]["octave"] == -12
+    assert report["tracks"]["train/Track00002"]["bass"]["semitones"] == -12
     manifest = Manifest.load(tmp_path / "out")
     assert manifest.tracks[1].facts["check"] == report["tracks"]["train/Track00002"]
     for _ in range(2):
@@ -551,7 +551,7 @@ def test_commands(tmp_path, capsys):
     text = capsys.readouterr()
     assert "1 track, 4 s" in text.out and "Label check by the audio:" in text.out and not text.err
     assert call(check_script, out, "--quiet", "--jobs", 1, "--out", tmp_path / "f.json") == 0
-    assert "octave as labelled" in capsys.readouterr().out
+    assert "bass: as labelled in" in capsys.readouterr().out
     assert "train/Track00001" in json.loads((tmp_path / "f.json").read_text())["tracks"]
 
 
@@ -568,6 +568,6 @@ def test_real_slakh(real_data, tmp_path, layout, mixture):
     assert silent["where"] == [f"Track00001/S{k:02d}" for k in (2, 3, 7, 8)]
     assert reasons(report)["notes", "beyond the end of the audio"] == 103
     assert report["check"]["offset"]["aligned"] == 1
-    assert report["check"]["octave"]["guitar"]["as_labelled"] == 1
+    assert report["check"]["pitch"]["guitar"]["as_labelled"] == 1
     if layout == "slakh2100_flac_redux":
         assert reasons(report)["track", "in the split 'omitted'"] == 0
