@@ -167,8 +167,8 @@ def parse_events(content):
 def _find_header(content):
     if content[:4] == b"MThd":
         return 0
-    # RIFF wraps it; old Macintosh files have a resource header before it.
-    start = content.find(b"MThd", 0, 4096)
+    # RIFF wraps it, at any place; old Macintosh files have a resource header before it.
+    start = content.find(b"MThd", 0, None if content[:4] == b"RIFF" else 4096)
     if start < 0:
         what = f"begins with {content[:4]!r}" if content else "is empty"
         raise ValueError(f"it {what}, expected 'MThd'")

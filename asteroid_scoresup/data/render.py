@@ -198,14 +198,7 @@ def messages(
 
     At equal times notes end first, so that a repeated note is struck again, and controls come
     before the notes they shape. Controls keep their order in the file: a bend range is a
-    *sequence* of controls.
-
-    Args:
-        instrument: What plays.
-        seconds: Messages at or after this time are left out.
-
-    Returns:
-        Pairs of seconds and message.
+    *sequence* of controls. Those at or after `seconds` are left out.
     """
     channel = 9 if instrument.is_drum else 0
     program = mido.Message("program_change", channel=channel, program=instrument.program)

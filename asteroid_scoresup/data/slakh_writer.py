@@ -73,6 +73,7 @@ INST_CLASSES = (
 
 #: A MIDI file may claim to last for days; nobody wants it rendered.
 _LONGEST = 3600.0
+_HELD = 8.0  # seconds that a pedal holds the last notes
 _TAIL = 1.0  # seconds after the last note of a MIDI file, for its decay
 
 
@@ -174,7 +175,9 @@ def read_song(path, max_seconds=None):
         raise ValueError(str(error).removeprefix(f"{path} ")) from None
     if not reading.instruments:
         raise ValueError("has no notes")
-    seconds = max(float(i.notes.release.max()) for i in reading.instruments) + _TAIL
+    # A pedal may hold the last chord, but not for ever.
+    ends = [np.minimum(i.notes.release, i.notes.offset + _HELD).max() for i in reading.instruments]
+    seconds = float(max(ends)) + _TAIL
     if max_seconds is not None:
         seconds = min(seconds, max_seconds)
     if seconds > _LONGEST:

@@ -134,6 +134,7 @@ def riff(content, size=0):
     [
         riff,
         lambda content: riff(content, len(content)),
+        lambda content: riff(b"LIST" + b"x" * 9000 + content),
         lambda content: content + b"\0" * 100,
         lambda content: content + b"garbage at the end",
         lambda content: b"\0" * 128 + content,  # a resource header of old Macintosh files
