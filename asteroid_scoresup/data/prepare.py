@@ -263,7 +263,7 @@ def _prepare_track(source, out_dir, settings, check):
     try:
         # Before reading: what changes meanwhile is read again by the next run.
         fingerprint = source.fingerprint()
-        song = read_song(source, settings)
+        song = read_song(source, settings, find_defects=check)
         if check:
             song.facts["check"] = check_song(
                 song.notes,

@@ -215,12 +215,14 @@ def find_sources(
     return layout, sorted(sources, key=lambda s: (s.split, s.id)), drops
 
 
-def read_song(source, settings):
+def read_song(source, settings, find_defects=True):
     """Reads a song.
 
     Args:
         source (Source): Where it is.
         settings (Settings): How it is to be read.
+        find_defects (bool): Whether stems that are noise or a single tone are looked for, see
+            :mod:`~asteroid_scoresup.data.check_noise`.
 
     Returns:
         Song: The song.
@@ -229,8 +231,10 @@ def read_song(source, settings):
         Unusable: if nothing of it can be used.
         ValueError: on files that cannot be read.
     """
-    reader = _read_pair if isinstance(source.files, Pair) else _read_slakh
-    song = reader(source.files, settings)
+    if isinstance(source.files, Pair):
+        song = _read_pair(source.files, settings)
+    else:
+        song = _read_slakh(source.files, settings, find_defects)
     names = ClassMap.parse(settings.classes).names
     possible = (song.notes.pitch >= 0) & (song.notes.pitch <= 127)
     if not possible.all():
@@ -338,7 +342,7 @@ def _read_stem_notes(stem, source, shift, drops):
     return (notes, None) if len(notes) else (None, "MIDI without notes")
 
 
-def _read_slakh(files, settings):
+def _read_slakh(files, settings, find_defects):
     classes = ClassMap.parse(settings.classes)
     label_shift = parse_label_shift(settings.label_shift, classes.names)
     whole_song = settings.mixture == "song"
@@ -379,7 +383,7 @@ def _read_slakh(files, settings):
             continue
         trouble = f"known problem: {stem.problem}" if stem.problem else lack
         defect = None
-        if not trouble and audio is not None and name not in unpitched:
+        if find_defects and not trouble and audio is not None and name not in unpitched:
             defect = find_defect(audio, rate, notes)
             trouble = f"found by the label check: {defect}" if defect else None
         if trouble:

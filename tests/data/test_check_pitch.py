@@ -63,8 +63,8 @@ def test_no_interval_is_taken_for_another(rendered, alone, kind):
     so."""
     notes, references = rendered if kind == "rendered" else make_song(2)
     right = asked = 0
-    for semitones in (-12, -7, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 7, 12):
-        for moved in ([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]):
+    for turn, semitones in enumerate((-12, -7, -5, -3, -2, -1, 0, 1, 2, 4, 7, 12)):
+        for moved in (np.eye(3, dtype=int)[turn % 3], [1, 1, 1]):
             wanted = [semitones * m for m in moved]
             found, _ = answers(notes.transposed([-w for w in wanted]), references, alone)
             assert all(f in (w, None) for f, w in zip(found, wanted)), (semitones, moved, found)

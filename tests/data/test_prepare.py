@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -295,10 +296,10 @@ def test_unexpected_errors_do_not_end_the_run(tmp_path, monkeypatch):
         write_song(tmp_path / "in" / f"Track{number:05d}", seconds=2.0)
     real = prepare_module.read_song
 
-    def faulty(source, settings):
+    def faulty(source, settings, **options):
         if source.id == "Track00001":
             raise KeyError("surprise")
-        return real(source, settings)
+        return real(source, settings, **options)
 
     monkeypatch.setattr(prepare_module, "read_song", faulty)
     report, manifest, _ = run(tmp_path)
@@ -477,6 +478,14 @@ def test_constant_errors_are_corrected_when_asked(tmp_path):
     found = check_folder(tmp_path / "out", **QUIET)["check"]
     assert found["pitch"]["bass"]["as_labelled"] == 3 and found["offset"]["aligned"] == 3
 
+    # What was corrected is told, and not advised again; neither when it is done again.
+    for again in (report, run(tmp_path, correct=True)[0]):
+        assert again["check"]["pitch"]["bass"]["as_labelled"] == 3
+        assert again["check"]["offset"] == {**found["offset"], "median_seconds": ANY}
+        assert again["warnings"] == [] == again["check"]["warnings"]
+        assert "corrected: time in 1, bass -12 in 3 of 3 tracks" in again["check"]["lines"]
+        assert "--correct" not in summary(again)
+
     # Doing it again changes nothing; not asking for it takes it back.
     text = (manifest.folder(track) / "notes.csv").read_text()
     assert run(tmp_path, correct=True)[1].tracks == manifest.tracks
@@ -511,9 +520,19 @@ def test_a_prepared_folder_can_be_checked_and_corrected_later(tmp_path):
     assert report["tracks"]["train/Track00002"]["bass"]["semitones"] == -12
     manifest = Manifest.load(tmp_path / "out")
     assert manifest.tracks[1].facts["check"] == report["tracks"]["train/Track00002"]
+    fingerprints, before = {manifest.fingerprint()}, None
     for _ in range(2):
         report = check_folder(tmp_path / "out", correct=True, **QUIET)
         assert report["check"]["corrected_tracks"] == 3
+        assert report["check"]["warnings"] == [] and "--correct" not in summary(report)
+        written = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert written["check"] == report["check"] and written["warnings"] == []
+        assert before in (None, report), "twice is as good as once"
+        before = report
+        fingerprints.add(Manifest.load(tmp_path / "out").fingerprint())
+    assert len(fingerprints) == 2, "corrected notes are other data, once"
+    report = check_folder(tmp_path / "out", **QUIET)
+    assert report["check"]["warnings"] == [] and report["check"]["corrected_tracks"] == 3
     manifest = Manifest.load(tmp_path / "out")
     raw = read_notes(manifest.folder(manifest.tracks[1]) / "notes_as_read.csv", NAMES)
     shift = manifest.notes(manifest.tracks[1]).pitch - raw.pitch
