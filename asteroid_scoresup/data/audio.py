@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from .segments import BrokenOff, flac_streams, mapped, mpeg_streams, ogg_streams
+from .segments import BrokenOff, asf_size, flac_streams, mapped, mpeg_streams, ogg_streams
 
 #: Suffixes of what libsndfile decodes: lossless formats first.
 SNDFILE_SUFFIXES = (
@@ -28,7 +28,10 @@ SNDFILE_SUFFIXES = (
     *(".ogg", ".oga", ".opus", ".mp3", ".mp2"),
 )
 #: Suffixes of what needs ffmpeg.
-FFMPEG_SUFFIXES = (".m4a", ".m4b", ".mp4", ".aac", ".wma", ".asf", ".webm", ".mka", ".mkv")
+FFMPEG_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".aac", ".wma", ".asf", ".webm", ".mka", ".mkv"),
+    *(".ac3", ".eac3", ".dts", ".ape", ".wv", ".tta", ".mpc", ".amr"),
+)
 AUDIO_SUFFIXES = (*SNDFILE_SUFFIXES, *FFMPEG_SUFFIXES)
 #: Sample rates of files, in Hz. Beyond are mistakes, which would cost gigabytes.
 LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
@@ -42,9 +45,11 @@ _PCM = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "UL
 _UNKNOWN = ((-1, 0), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
 _SIZES = re.compile(r"^ *(data|SSND|BODY|riff|Data Size) *: (-?\d+) \(should be (\d+)\)", re.M)
 _DS64 = re.compile(r"Calculated frame count (\d+) does not match .*'ds64' chunk of (\d+)")
-_EARLY = re.compile("prematurely|partial|truncated")
+_DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_EARLY = re.compile(r"\[error\].*(prematurely|partial|truncated)")
 _DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2;aac;asf;matroska,webm;mp3;ogg;flac;wav;w64;aiff;caf;au;ac3;eac3;ape;wv"
+    "mov,mp4,m4a,3gp,3g2,mj2;aac;asf;matroska,webm;mp3;ogg;flac;wav;w64;aiff;caf;au;"
+    "ac3;eac3;dts;ape;wv;tta;mpc;mpc8;amr"
 )
 
 
@@ -139,7 +144,7 @@ class AudioFile:
                 n_samples, shape = stream.frames, (stream.samplerate, stream.channels)
         except (sf.LibsndfileError, TypeError) as error:
             return self._unknown_to_sndfile(error)
-        try:
+        with self._broken_off():
             if kind == "FLAC" and (streams := flac_streams(mapped(self.path))):
                 return [_opened(lambda s=s: _Forward(_rewound(s)), n) for s, n in streams]
             if kind == "OGG" and len(streams := ogg_streams(mapped(self.path))) > 1:
@@ -147,11 +152,6 @@ class AudioFile:
             if kind in ("MP3", "MPEG") and (streams := self._mpeg()):
                 return streams
             _check_sizes(log)
-        except BrokenOff as error:
-            raise ValueError(
-                f"{self.path} breaks off: {error}. Copy it again, or make a file of what is there "
-                f"(ffmpeg -i {self.path.name} -c:a flac rest.flac)."
-            ) from None
         if kind in _PLAIN and subtype in _PCM:
             self._frames = n_samples
             if not n_samples and self.path.stat().st_size > 4096:
@@ -160,6 +160,16 @@ class AudioFile:
                     f"file has {self.path.stat().st_size} bytes: a recording that was not finished?"
                 )
         return [(lambda: _Forward(self.path), 0 if n_samples >= 1 << 62 else n_samples, shape)]
+
+    @contextlib.contextmanager
+    def _broken_off(self):
+        try:
+            yield
+        except BrokenOff as error:
+            raise ValueError(
+                f"{self.path} breaks off: {error}. Copy it again, or make a file of what is there "
+                f"(ffmpeg -i {self.path.name} -c:a flac rest.flac)."
+            ) from None
 
     def _mpeg(self):
         streams, cut = mpeg_streams(mapped(self.path))
@@ -186,6 +196,8 @@ class AudioFile:
                 f"{self.path} cannot be read without ffmpeg, which is not installed: install it, "
                 "or convert the file to FLAC or WAV."
             ) from None
+        with self._broken_off(), open(self.path, "rb") as file:
+            _check_asf(file.read(1 << 16), self.path.stat().st_size)
         stream = _Ffmpeg(command, self.path)
         stream.close()
         return [(lambda: _Ffmpeg(command, self.path), 0, stream.shape)]
@@ -233,6 +245,11 @@ def _check_sizes(log):
             raise BrokenOff(f"its header announces {said} samples, it holds {there}")
 
 
+def _check_asf(head, size):
+    if (said := asf_size(head)) > size:
+        raise BrokenOff(f"its header says that it has {said} bytes, it has {size}")
+
+
 def _piped(data):
     """File descriptor from which the data can be read; libsndfile then reads to the end."""
     reading, writing = os.pipe()
@@ -257,9 +274,19 @@ class _Ffmpeg:
         # Only local files, only containers of audio: a playlist could name anything. "file:" keeps
         # a name such as "concat:x" or "-i" from meaning more than itself.
         self._path, self._said = path, tempfile.TemporaryFile()  # noqa: SIM115
+        self._done, self._why = 0, None
         self.process = subprocess.Popen(
             [
-                *(command, "-nostdin", "-v", "error", "-xerror", "-protocol_whitelist", "file"),
+                *(
+                    command,
+                    "-nostdin",
+                    "-nostats",
+                    "-v",
+                    "level+info",
+                    "-xerror",
+                    "-protocol_whitelist",
+                    "file",
+                ),
                 *("-format_whitelist", _DEMUXERS.replace(";", ","), "-i", f"file:{path}"),
                 *("-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"),
             ],
@@ -277,12 +304,26 @@ class _Ffmpeg:
     def read(self, size, **_):
         width = 4 * self.shape[1]
         data = self.process.stdout.read(size * width)
-        # Of a file that ends early ffmpeg only says so, and succeeds.
-        if len(data) < size * width and (self.process.wait() or _EARLY.search(self._words())):
+        self._done += len(data) // width
+        if len(data) < size * width and (self.process.wait() or self._ends_early()):
             self._fail()
         whole = len(data) // width * width
         samples = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32)
         return samples.reshape(-1, self.shape[1])
+
+    def _ends_early(self):
+        """Whether the file ends before its track does: ffmpeg only says so, and succeeds."""
+        words = self._words()
+        if _EARLY.search(words):
+            return True
+        length = _DURATION.search(words)
+        # The length of a film is not that of its sound, and an estimate is none.
+        if not length or "Estimating duration" in words or ": Video: " in words:
+            return False
+        hours, minutes, seconds = map(float, length.groups())
+        missing = 3600 * hours + 60 * minutes + seconds - self._done / self.shape[0]
+        self._why = f"{missing:.1f} s of its length are missing" if missing > 0.5 else None
+        return missing > 0.5
 
     def _words(self):
         self._said.seek(0)
@@ -291,9 +332,9 @@ class _Ffmpeg:
     def _fail(self):
         self.process.stdout.close()
         self.process.wait()
-        said = self._words().splitlines()
+        said = re.findall(r"\[(?:error|fatal)\] (.*)", self._words()) or [self._why]
         self.close()
-        reason = said[-1].replace(f"file:{self._path}: ", "") if said else "ffmpeg gives no samples"
+        reason = (said[-1] or "it gives no samples").replace(f"file:{self._path}: ", "")
         raise ValueError(f"{self._path} cannot be read as audio: {reason.rstrip('.')} (ffmpeg).")
 
     def close(self):

@@ -30,7 +30,7 @@ def downmix(audio):
 
     Returns:
         tuple: float32 array of shape :math:`(time,)`, and the share of the energy that lies in
-        opposite phase to the loudest channel. Below 0.02 the array is the plain mean.
+        opposite phase to the first loud channel. Below 0.02 the array is the plain mean.
 
     Examples
         >>> tone = np.sin(np.arange(8000, dtype=np.float32))
@@ -44,7 +44,9 @@ def downmix(audio):
     mean = audio.mean(axis=1)
     if all(np.array_equal(audio[:, 0], audio[:, i]) for i in range(1, n_channels)):
         return mean, 0.0
-    reference = int(np.argmax(np.square(audio, dtype=np.float64).sum(axis=0)))
+    energy = np.square(audio, dtype=np.float64).sum(axis=0)
+    # The first that is not much softer than the others.
+    reference = int(np.argmax(energy >= 0.5 * energy.max()))
     sums = [_opposed(part, reference) for _, _, part in _parts(audio)]
     opposed, total = (sum(values) for values in zip(*sums))
     share = opposed / total if total > 0 else 0.0

@@ -12,6 +12,9 @@ import mmap
 
 #: Bytes in which an MPEG frame must be found: pictures in a tag can be long, noise is not.
 _SEARCH = 1 << 20
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+#: Places in a tag that are tried for a frame.
+_CANDIDATES = 50
 _FLAC = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
 #: kbit/s of MPEG-1 layers I, II, III, and of MPEG-2 layers I, and II and III.
 _BITRATES = {
@@ -136,6 +139,17 @@ def ogg_streams(data):
     return [Slice(data, a, b) for a, b in zip(starts, [*starts[1:], len(data)])]
 
 
+def asf_size(head):
+    """Size in bytes that a WMA file's header says the file has; 0 where it says nothing.
+
+    Args:
+        head (bytes): The beginning of the file.
+    """
+    at = head.find(_ASF_PROPERTIES)
+    # Identity and length of the object, identity of the file; then the size.
+    return 0 if at < 0 else int.from_bytes(head[at + 40 : at + 48], "little")
+
+
 def _frame(data, at):
     """Length in bytes and kind (version, layer, rate index, mono) of the frame at a place."""
     if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
@@ -250,9 +264,27 @@ def _joined(data, frames):
 
 
 def _first(data):
+    """Place of the first frame, behind tags, but not behind what a tag only claims to be its."""
     at = 0
     while (after := _after_tag(data, at)) is not None:
+        inside = _next_frame(data, at + 10)
+        for _ in range(_CANDIDATES):  # what looks like a frame in a picture is not followed by more
+            if inside is None or inside >= after:
+                break
+            if _chain(data, inside, after):
+                return inside
+            inside = _next_frame(data, inside + 1)
         at = after
-    # A tag that lies about its length hides frames, or ends before they begin.
     found = _next_frame(data, at)
     return _next_frame(data, 0) if found is None else found
+
+
+def _chain(data, at, until):
+    """Whether one frame follows the other from a place to beyond another."""
+    kind = None
+    while at < until:
+        frame = _frame(data, at)
+        if frame is None or kind not in (None, frame[1]):
+            return at == len(data)
+        at, kind = at + frame[0], frame[1]
+    return True

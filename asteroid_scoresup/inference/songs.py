@@ -234,12 +234,15 @@ def _check(recording, path, targets, request):
                 f"{path} is the song and would be overwritten by a result of its own: choose "
                 "another --out_dir."
             )
-    channels = recording.n_channels
-    if channels > 8 and (request.file_format == "flac" or request.page):
+    channels, rate = recording.n_channels, recording.sample_rate
+    # FLAC writes rates in Hz up to 16 bits, and in tens of Hz above.
+    fits = channels <= 8 and (rate < 1 << 16 or (rate % 10 == 0 and rate < 10 << 16))
+    if not fits and (request.file_format == "flac" or request.page):
         what = "choose a WAV format" if request.file_format == "flac" else "leave out --report"
         raise ValueError(
-            f"{path} has {channels} channels, FLAC holds at most 8, and the page to listen to is "
-            f"made of FLAC files: {what}."
+            f"{path} has {channels} channels at {rate} Hz. FLAC, of which the page to listen to is "
+            "made, too, holds at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
+            f"{what}."
         )
 
 

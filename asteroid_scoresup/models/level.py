@@ -59,10 +59,8 @@ class LevelMeter:
         power = energies / counts
         # A rest of a few samples is no block: its chance peak must not set the gate.
         whole = power[counts == self._size]
-        gate = (whole if len(whole) else power).max() * 10 ** (GATE_DB / 10)
+        gate = (whole if whole.any() else power).max() * 10 ** (GATE_DB / 10)
         heard = power >= gate
-        if not heard.any():  # all that sounds is the rest
-            heard = power > 0
         return math.sqrt(energies[heard].sum() / counts[heard].sum())
 
 

@@ -1,9 +1,12 @@
 """Own songs: which audio file belongs to which MIDI file."""
 
+import numpy as np
 import pytest
 import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi
 
+from asteroid_scoresup.data import pairs as pairs_module
+from asteroid_scoresup.data.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 from asteroid_scoresup.data.pairs import find_pairs
 from asteroid_scoresup.data.songs import Settings, Unusable, find_sources, read_song
 
@@ -57,6 +60,55 @@ def test_what_has_no_partner_is_told(tmp_path):
         ("d.midi", "MIDI without audio"),
         ("d.wav", "more than one MIDI file fits"),
     ]
+
+
+@pytest.mark.parametrize("suffix", AUDIO_SUFFIXES)
+def test_every_container_makes_pairs(tmp_path, suffix, monkeypatch):
+    touch(tmp_path, f"a{suffix}", "a.mid", f"b{suffix.upper()}", "b.mid")
+    monkeypatch.setattr(pairs_module, "ffmpeg", lambda: "/usr/bin/ffmpeg")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [pair.id for pair in pairs] == ["a", "b"] and not unpaired
+    monkeypatch.setattr(pairs_module, "ffmpeg", lambda: None)
+    pairs, unpaired = find_pairs(tmp_path)
+    if suffix in FFMPEG_SUFFIXES:
+        assert not pairs and len(unpaired) == 2
+        assert all("needs ffmpeg" in reason and "install it" in reason for _, reason in unpaired)
+    else:
+        assert len(pairs) == 2 and not unpaired
+
+
+def test_names_that_are_too_long_for_a_folder_are_shortened(tmp_path):
+    names = ["x" * 240, "x" * 239 + "y"]
+    touch(tmp_path, *(f"{name}.{suffix}" for name in names for suffix in ("wav", "mid")))
+    deep = "/".join(["folder" * 10] * 5)
+    touch(tmp_path, f"{deep}/a.wav", f"{deep}/a.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert len({pair.id for pair in pairs}) == 3 and not unpaired
+    assert max(len(pair.id.encode()) for pair in pairs) <= 180
+
+
+@pytest.mark.parametrize("folder", ["Track1", "Track00001", "train/Track2"])
+def test_pairs_in_a_folder_named_like_a_track_are_pairs(tmp_path, folder):
+    touch(tmp_path, f"{folder}/song.wav", f"{folder}/song.mid")
+    layout, sources, _ = find_sources(tmp_path)
+    assert layout == "pairs" and len(sources) == 1
+
+
+def test_an_inverted_part_is_prepared_and_said(tmp_path):
+    bass, keys = melody(0, 3.0, 36), melody(1, 3.0, 72)
+    source = write_pair(tmp_path, (35, bass), (4, keys))
+    low, high = play(bass, 3.0), play(keys, 3.0)
+    settings = Settings(CLASSES, mixture="song")
+    sf.write(tmp_path / "song.wav", np.stack([low + high, low - high], 1), RATE, subtype="FLOAT")
+    song = read_song(source, settings)
+    assert "opposite phase" in song.facts["remarks"][0]
+    error = song.mixture - (low + high)[: len(song.mixture)]
+    assert np.sum(error**2) < 0.01 * np.sum((low + high) ** 2)
+    # A song of which all is inverted is no silence.
+    sf.write(tmp_path / "song.wav", np.stack([low, -low], 1), RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read_song(source, settings).mixture, low, atol=1e-4)
+    sf.write(tmp_path / "song.wav", np.stack([low, low], 1), RATE, subtype="FLOAT")
+    assert "remarks" not in read_song(source, settings).facts
 
 
 def test_a_partner_elsewhere_must_be_the_only_one(tmp_path):

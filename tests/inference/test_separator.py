@@ -3,6 +3,7 @@
 import numpy as np
 import pretty_midi
 import pytest
+import soundfile as sf
 import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
@@ -41,6 +42,104 @@ def test_stereo_stays_stereo_and_channels_do_not_mix():
     stems = Separator(Halves(NAMES, **NET)).separate(song, NET["sample_rate"])
     np.testing.assert_allclose(stems["bass"][0], 0.5 * song[0], atol=1e-4)
     assert np.abs(stems["bass"][1]).max() < 1e-6
+
+
+def trained_like(seed=0):
+    """A network that depends on what it hears, and not on chance alone."""
+    torch.manual_seed(seed)
+    return TCNSeparator(NAMES, **{**NET, "n_blocks": 3})
+
+
+def test_equal_channels_give_what_one_gives():
+    separator, song = Separator(trained_like(), transcriptor()), noise(4000)
+    alone = separator.separate(song, RATE)
+    for other in (song, -song):
+        stereo = separator.separate(np.stack([song, other]), RATE)
+        for name in NAMES:
+            np.testing.assert_array_equal(stereo[name][0], alone[name])
+            np.testing.assert_array_equal(stereo[name][1], alone[name] * np.sign(other @ song))
+    found, expected = (
+        next(separator.pieces(Recording(x, RATE), stems=False, notes=True))
+        for x in (np.stack([song, -song]), song)
+    )
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.levels, expected.levels)
+
+
+def test_an_instrument_in_opposite_phase_is_separated_as_well_as_in_phase():
+    """Masks from the energy of the channels do not see the sign of an instrument."""
+    time = np.arange(4 * RATE) / RATE
+    low = np.sin(2 * np.pi * 200 * time).astype(np.float32)
+    high = 0.5 * np.sin(2 * np.pi * 1500 * time).astype(np.float32)
+    separator = Separator(trained_like())
+    in_phase = separator.separate(np.stack([low + high, low + high]), RATE)
+    opposed = separator.separate(np.stack([low + high, low - high]), RATE)
+    for name in NAMES:
+        assert snr_db(in_phase[name][0], opposed[name][0]) > 40
+
+
+def test_a_silent_channel_changes_nothing():
+    separator, song = Separator(trained_like()), noise(4000)
+    alone = separator.separate(song, RATE)
+    stereo = separator.separate(np.stack([song, 0 * song]), RATE)
+    for name in NAMES:
+        assert snr_db(alone[name], stereo[name][0]) > 80 and not stereo[name][1].any()
+
+
+@pytest.mark.parametrize("seconds", [0.4, 60])
+def test_silence_before_a_song_does_not_change_it(seconds):
+    separator, song = Separator(trained_like(), core_seconds=5), noise(6 * RATE)
+    silence = np.zeros(int(seconds * RATE), dtype=np.float32)
+    alone = separator.separate(song, RATE)
+    late = separator.separate(np.concatenate([silence, song]), RATE)
+    for name in NAMES:  # the first samples have other surroundings
+        assert snr_db(alone[name][RATE:], late[name][len(silence) + RATE :]) > 60
+
+
+INTEGERS = {
+    "uint8": lambda x: np.round(x * 128 + 128).clip(0, 255).astype(np.uint8),
+    "int8": lambda x: np.round(x * 128).clip(-128, 127).astype(np.int8),
+    "int16": lambda x: np.round(x * 2**15).clip(-(2**15), 2**15 - 1).astype(np.int16),
+    "int32": lambda x: np.round(x.astype(float) * 2**31).astype(np.int32),
+}
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+@pytest.mark.parametrize("shape", [(4000,), (2, 4000)])
+def test_integers_have_the_full_scale_of_their_type(kind, shape):
+    song = 0.2 * noise(*shape).clip(-4, 4)
+    separator = Separator(trained_like(), transcriptor())
+    stems, expected = (separator.separate(x, RATE) for x in (INTEGERS[kind](song), song))
+    for name in NAMES:
+        assert stems[name].dtype == np.float32 and stems[name].shape == shape
+        assert snr_db(expected[name], stems[name]) > (30 if kind.endswith("8") else 70)
+    notes, true_notes = (separator.transcribe(x, RATE) for x in (INTEGERS[kind](song), song))
+    assert len(notes.instruments) == len(true_notes.instruments) == 3
+
+
+def test_integers_read_as_soundfile_writes_them(tmp_path):
+    song = 0.2 * noise(1000)
+    for subtype, kind in (("PCM_16", "int16"), ("PCM_32", "int32")):
+        sf.write(tmp_path / "song.wav", song, RATE, subtype=subtype)
+        integers, _ = sf.read(tmp_path / "song.wav", dtype=kind)
+        floats, _ = sf.read(tmp_path / "song.wav", dtype="float32")
+        np.testing.assert_array_equal(Recording(integers, RATE).samples[0], floats)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint16", "uint32", "bool", "complex64", "object"])
+def test_types_without_a_full_scale_are_refused(kind):
+    with pytest.raises(ValueError, match=f"type {kind} have no known full scale"):
+        Separator(trained_like()).separate(np.zeros(1000, dtype=kind), RATE)
+
+
+def test_floats_of_other_sizes_are_read_too():
+    separator, song = Separator(trained_like()), (0.1 * noise(2000)).astype(np.float16)
+    expected = separator.separate(song.astype(np.float32), RATE)
+    for kind in (np.float16, np.float64, np.longdouble):
+        for name, stem in separator.separate(song.astype(kind), RATE).items():
+            np.testing.assert_array_equal(stem, expected[name])
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        separator.separate(np.full(100, 1e300), RATE)
 
 
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 4001])

@@ -1,5 +1,10 @@
 """Song files in, folders out: formats, levels, names, what is kept and what goes wrong."""
 
+import json
+import resource
+import shutil
+import signal
+
 import numpy as np
 import pretty_midi
 import pytest
@@ -182,6 +187,245 @@ def test_more_channels_than_flac_holds_are_refused_at_once(separator, tmp_path):
     sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
     with pytest.raises(ValueError, match="nine.wav has 9 channels"):
         process_song(separator, tmp_path / "nine.wav", tmp_path / "o", Request(file_format="flac"))
+
+
+def test_a_page_of_more_channels_than_flac_holds_is_refused_at_once(separator, tmp_path):
+    sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
+    with pytest.raises(ValueError, match="nine.wav has 9 channels.*leave out --report"):
+        process_song(separator, tmp_path / "nine.wav", tmp_path / "o", Request(page=True))
+    assert not (tmp_path / "o").exists()
+
+
+def noise_file(path, seed, n_samples=12000, scale=0.1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = scale * np.random.default_rng(seed).standard_normal(n_samples)
+    sf.write(path, wave, RATE, format="WAV", subtype="FLOAT")
+    return path
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_songs_of_one_name_do_not_mix(separator, tmp_path):
+    """Same name, same length, one folder of results: the second song gets nothing of the first."""
+    a, b = (noise_file(tmp_path / name / "01.wav", i) for i, name in enumerate("AB"))
+    out = tmp_path / "out" / "01"
+    process_song(separator, a, out, Request())
+    before = contents(out)
+    for request in (
+        Request(),
+        Request(residual=True),
+        Request(midi=True),
+        Request(stems=False, midi=True),
+        Request(file_format="flac"),
+    ):
+        with pytest.raises(ValueError, match=r"B/01.wav: .*01 holds the results of another song"):
+            process_song(separator, b, out, request)
+        assert contents(out) == before
+    process_song(separator, a, out, Request(residual=True, midi=True))
+    made = process_song(separator, b, out, Request(overwrite=True))
+    assert len(made.written) == 3
+    # What was left of the first song is gone, too.
+    assert sorted(contents(out)) == ["bass.wav", "guitar.wav", "piano.wav", RECORD]
+    process_song(separator, b, out, Request(residual=True))
+    parts = [sf.read(path, dtype="float32")[0] for path in out.glob("*.wav")]
+    np.testing.assert_allclose(sum(parts), sf.read(b, dtype="float32")[0], atol=3e-7)
+
+
+def test_a_song_that_moved_or_got_another_name_keeps_its_results(separator, tmp_path):
+    song = noise_file(tmp_path / "a.wav", 0)
+    process_song(separator, song, tmp_path / "out", Request())
+    moved = tmp_path / "b.wav"
+    song.rename(moved)
+    assert process_song(separator, moved, tmp_path / "out", Request()).written == []
+
+
+def test_results_of_another_model_are_not_kept(separator, song, tmp_path):
+    process_song(separator, song, tmp_path / "out", Request(midi=True))
+    torch.manual_seed(1)
+    other = Separator(TCNSeparator(NAMES, **NET), separator.transcriptor, separator.decoding)
+    with pytest.raises(ValueError, match="bass.wav is there and was made with another model"):
+        process_song(other, song, tmp_path / "out", Request())
+    coarse = Separator(separator.model, separator.transcriptor, precision="bfloat16")
+    with pytest.raises(ValueError, match="was made with another precision"):
+        process_song(coarse, song, tmp_path / "out", Request(residual=True))
+    listener = Separator(separator.model, transcriptor(seed=3), separator.decoding)
+    assert process_song(listener, song, tmp_path / "out", Request()).written == []
+    with pytest.raises(ValueError, match="score.mid is there and was made with another transc"):
+        process_song(listener, song, tmp_path / "out", Request(midi=True))
+
+
+def test_folders_of_older_versions_are_known_by_their_stems(separator, tmp_path):
+    song = noise_file(tmp_path / "a.wav", 0)
+    process_song(separator, song, tmp_path / "out", Request(midi=True))
+    (tmp_path / "out" / RECORD).unlink()
+    assert len(process_song(separator, song, tmp_path / "out", Request()).kept) == 3
+    with pytest.raises(ValueError, match="score.mid is there, and no separation.json says"):
+        process_song(separator, song, tmp_path / "out", Request(stems=False, midi=True))
+    longer = noise_file(tmp_path / "b.wav", 0, 12001)
+    with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
+        process_song(separator, longer, tmp_path / "out", Request())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 1, "song": {}, "files": 3}', '{"version": 1, "song": 1}']
+)
+def test_a_damaged_record_is_no_record(separator, song, tmp_path, text):
+    process_song(separator, song, tmp_path / "out", Request())
+    (tmp_path / "out" / RECORD).write_text(text)
+    assert len(process_song(separator, song, tmp_path / "out", Request()).kept) == 3
+
+
+def test_a_record_names_no_files_outside_its_folder(separator, song, tmp_path):
+    (tmp_path / "mine.wav").write_text("mine")
+    (tmp_path / "out").mkdir()
+    names = ["../mine.wav", str(tmp_path / "mine.wav"), "..", "sub/../../mine.wav"]
+    record = {
+        "version": 1,
+        "song": {"name": "x", "size": 1, "sha256": "0"},
+        "files": dict.fromkeys(names, {}),
+    }
+    (tmp_path / "out" / RECORD).write_text(json.dumps(record))
+    process_song(separator, song, tmp_path / "out", Request(overwrite=True))
+    assert (tmp_path / "mine.wav").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_is_written_again(separator, song, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    folder = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(songs, "_write_stems", killed)
+        patch.setattr(songs.Record, "_write", lambda self: None)
+        with pytest.raises(Killed):
+            process_song(separator, song, folder, Request())
+    # Killed after the stems got their names, before the record knew it.
+    record = songs.Record.read(folder)
+    folder.mkdir(exist_ok=True)
+    for name in NAMES:
+        (folder / f"{name}.wav").write_text("of an unknown song")
+    with pytest.raises(Killed), record.writing(songs.describe_song(song), ["bass.wav"]) as done:
+        done({})
+        shutil.copy(folder / RECORD, tmp_path / "kept.json")
+        raise Killed
+    names = {f"{name}.wav": None for name in NAMES}
+    content = json.loads((tmp_path / "kept.json").read_text())
+    content["files"] = names
+    (folder / RECORD).write_text(json.dumps(content))
+    assert len(process_song(separator, song, folder, Request()).written) == 3
+
+
+@pytest.mark.parametrize("name", ["flac", "wav32f"])
+def test_a_full_disk_leaves_no_stem_that_does_not_decode(separator, song, tmp_path, name):
+    whole = process_song(separator, song, tmp_path / "whole", Request(file_format=name))
+    sizes = [path.stat().st_size for path in whole.written]
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for left_out in (1, 500, 5000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - left_out, limits[1]))
+            with pytest.raises(ValueError, match="song.flac: .*out cannot be written"):
+                process_song(separator, song, tmp_path / "out", Request(file_format=name))
+            assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    made = process_song(separator, song, tmp_path / "out", Request(file_format=name))
+    assert len(made.written) == 3
+
+
+def test_names_stay_in_the_folder_of_results(separator, tmp_path, monkeypatch):
+    for i, name in enumerate(["...wav", "....wav", ". .wav", "..  .wav", "a..wav", "a\\..\\b.wav"]):
+        noise_file(tmp_path / "songs" / name, i, 2000)
+    monkeypatch.chdir(tmp_path / "songs")
+    arguments = [f"./{path.name}" for path in sorted((tmp_path / "songs").iterdir())]
+    out = tmp_path / "results" / "inner"
+    results = dict(process_songs(separator, arguments, out, Request()))
+    assert len(results) == 6 and not any(isinstance(m, Exception) for m in results.values())
+    folders = {made.folder.resolve() for made in results.values()}
+    assert len(folders) == 6 and {folder.parent for folder in folders} == {out.resolve()}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results", "songs"]
+
+
+def test_names_that_are_too_long_fail_alone_or_are_shortened(separator, tmp_path):
+    song = noise_file(tmp_path / "song.wav", 0, 2000)
+    names = ["x" * 251, "é" * 120, "x" * 245 + "_" + "y" * 5]
+    long = [noise_file(tmp_path / f"{name}.wav", i, 2000) for i, name in enumerate(names)]
+    impossible = tmp_path / ("z" * 300 + ".wav")
+    arguments = [impossible, *long, song]
+    results = dict(process_songs(separator, arguments, tmp_path / "out", Request(midi=True)))
+    assert "too long" in str(results.pop(impossible)) and len(results) == 4
+    assert all(len(made.written) == 4 for made in results.values())
+    assert len({made.folder for made in results.values()}) == 4
+
+
+def test_whatever_one_song_meets_the_others_go_on(separator, song, tmp_path, monkeypatch):
+    sf.write(tmp_path / "odd.wav", np.zeros(1000), 500)
+    other = noise_file(tmp_path / "other.wav", 0)
+    process = songs.process_song
+
+    def fails(separator, path, *args):
+        if path == other:
+            raise ZeroDivisionError("division by zero")
+        return process(separator, path, *args)
+
+    monkeypatch.setattr(songs, "process_song", fails)
+    arguments = [tmp_path / "odd.wav", other, song]
+    results = dict(process_songs(separator, arguments, tmp_path / "out", Request(page=True)))
+    assert "odd.wav has a sample rate of 500 Hz" in str(results[tmp_path / "odd.wav"])
+    assert str(results[other]) == f"{other}: ZeroDivisionError: division by zero."
+    assert len(results[song].written) == 4
+
+
+@pytest.mark.parametrize("rate", [4000, 44101, 192001])
+def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
+    wave = 0.1 * np.random.default_rng(0).standard_normal((rate, 2))
+    sf.write(tmp_path / "song.wav", wave, rate)
+    if rate == 192001:
+        for refused in (Request(page=True), Request(file_format="flac")):
+            with pytest.raises(ValueError, match="at 192001 Hz. FLAC.* only multiples of 10 Hz"):
+                process_song(separator, tmp_path / "song.wav", tmp_path / "out", refused)
+    request = Request(residual=True, midi=True, page=rate < 1 << 16)
+    made = process_song(separator, tmp_path / "song.wav", tmp_path / "out", request)
+    assert {sf.info(path).frames for path in made.written[:4]} == {rate}
+
+
+def test_samples_above_full_scale_are_told(separator, tmp_path):
+    loud = noise_file(tmp_path / "loud.wav", 0, scale=3)
+    for name in ("wav16", "flac"):
+        made = process_song(separator, loud, tmp_path / name, Request(file_format=name))
+        (warning,) = made.warnings
+        stems = separator.separate(loud)
+        for path in made.written:
+            n_clipped = int((np.abs(stems[path.stem]) > 1).sum())
+            assert n_clipped and f"{n_clipped} in {path.name}" in warning
+            assert np.abs(sf.read(path)[0]).max() <= 1
+        peak = max(np.abs(stem).max() for stem in stems.values())
+        assert f"the peak is {peak:.3g}, " in warning and "--format wav32f" in warning
+    assert process_song(separator, loud, tmp_path / "o", Request()).warnings == []
+    soft = noise_file(tmp_path / "soft.wav", 0)
+    soft_request = Request(file_format="wav16")
+    assert process_song(separator, soft, tmp_path / "s", soft_request).warnings == []
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(), Request(stems=False, midi=True), Request(page=True)]
+)
+def test_results_that_are_no_numbers_are_not_written(separator, song, tmp_path, request_):
+    loud = noise_file(tmp_path / "loud.wav", 0, scale=1e20)
+    with pytest.raises(ValueError, match=r"loud.wav: the model gives NaN.*scale it down"):
+        process_song(separator, loud, tmp_path / "out", request_)
+    for models in ([separator.model], [separator.model, separator.transcriptor]):
+        for parameter in models[-1].parameters():
+            parameter.data.fill_(torch.nan)
+        with pytest.raises(ValueError, match=r"song.flac: the model gives NaN.*model file"):
+            process_song(separator, song, tmp_path / "out", request_)
+    assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
 
 
 def test_requests_that_make_no_sense_are_refused():
