@@ -1,6 +1,7 @@
 """The networks: separator, transcriptor and activity classifier, and the STFT they share."""
 
 from .activity_classifier import ActivityClassifier
+from .fingerprint import model_hash
 from .open_unmix import OpenUnmixNet
 from .package import pack, unpack
 from .score_transcriptor import ScoreTranscriptor
@@ -22,6 +23,7 @@ __all__ = [
     "TCNSeparator",
     "WaveformSeparator",
     "load_package",
+    "model_hash",
     "pack",
     "unpack",
 ]

@@ -282,4 +282,4 @@ def main(conf, args):
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)
