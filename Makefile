@@ -16,7 +16,7 @@ $(VENV)/.installed: setup.py
 	touch $@
 
 demo: env
-	bash egs/slakh/run.sh --python $(abspath $(BIN)/python) --preset mini --tag demo
+	bash egs/slakh/run.sh --python "$(BIN)/python" --preset mini --tag demo
 
 lint: env
 	$(BIN)/python -m ruff check .

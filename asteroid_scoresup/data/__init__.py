@@ -1,8 +1,9 @@
 """Where songs come from: Slakh tracks, own pairs, synthesized songs → prepared → Dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
-from .dataset import SegmentSampler, SlakhDataset, equalize, make_loader
+from .dataset import SlakhDataset, equalize
 from .informed import InformedShares
+from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
 
 __all__ = [

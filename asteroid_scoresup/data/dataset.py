@@ -7,12 +7,15 @@ import soundfile as sf
 import soxr
 import torch
 from scipy.fft import next_fast_len
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ..models import NOMINAL_RMS
 from ..score import Notes, piano_roll, sounding_roll, steps_of
 from ..score.defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
 from .manifest import Manifest
+
+#: What to do about a file that is not what preparation wrote.
+PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
 
 
 class SlakhDataset(Dataset):
@@ -29,8 +32,8 @@ class SlakhDataset(Dataset):
             the references under ``"sources"``.
         segment (float, optional): Seconds per item; None gives whole tracks.
         n_segments (int, optional): Items per epoch, drawn at random places (with
-            :class:`SegmentSampler`: new places in each epoch). None gives fixed segments, end to
-            end.
+            :class:`~asteroid_scoresup.data.loader.SegmentSampler`: new places in each epoch). None
+            gives fixed segments, end to end.
         n_fft (int): STFT length; decides the number of frames of the shortest clips only.
         hop_length (int): STFT hop in samples, for the rolls.
         gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
@@ -63,7 +66,8 @@ class SlakhDataset(Dataset):
 
     Raises:
         FileNotFoundError, ValueError: see :class:`~asteroid_scoresup.data.manifest.Manifest`;
-            also if stems are asked for and a track has none.
+            also if stems are asked for and a track has none, or if an audio file cannot be read or
+            has not the length that the manifest says.
     """
 
     dataset_name = "slakh-score"
@@ -128,6 +132,8 @@ class SlakhDataset(Dataset):
             self._choose_stems(stem_share)
         if targets != "score":
             self._require_references()
+        for track in self.tracks:
+            self._require_length(self.manifest.mixture_path(track), track.n_samples)
         self._notes = [self.manifest.notes(track) for track in self.tracks]
         # One for the whole split: items must fit into one batch.
         self.sounding["steps"] = max((steps_of(notes) for notes in self._notes), default=1)
@@ -168,6 +174,7 @@ class SlakhDataset(Dataset):
                         f"{path} does not exist, but targets={self.targets!r} asks for stems. "
                         "Own songs have none: train them with targets='score'."
                     )
+                self._require_length(path, track.n_samples)
 
     @property
     def names(self):
@@ -209,6 +216,24 @@ class SlakhDataset(Dataset):
         rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
         return mixture, {**targets, **rolls, "mixture": mixture}
 
+    def place(self, index):
+        """Where an item is from, in words: for messages.
+
+        Args:
+            index (int): As for ``dataset[index]``.
+
+        Returns:
+            str: For example ``"train/Track00001 at 12.3 s"``.
+        """
+        if self.n_segments is not None:
+            rng = np.random.default_rng([self.seed, index])
+            track, start = self._draw(rng)[:2]
+        elif self.n_samples is None:
+            track, start = index, 0
+        else:
+            track, start = self._fixed[index]
+        return f"{self.split}/{self.tracks[track].id} at {start / self.sample_rate:.1f} s"
+
     def _draw(self, rng):
         """A random place, on a whole frame, and a speed in semitones: every second of the split is
         as likely as another."""
@@ -237,18 +262,38 @@ class SlakhDataset(Dataset):
         rate = self.sample_rate
         return self._notes[track].within(start / rate, stop / rate, margin)
 
-    def _read(self, path, start, n_samples):
-        """A piece of a WAV file, zeros where it ends early: costs the same wherever it lies."""
-        with sf.SoundFile(path) as stream:
-            stream.seek(min(start, stream.frames))
-            audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
+    @staticmethod
+    def _require_length(path, expected, stream=None):
+        """Refuses a file with another length than that of its track, by its header."""
+        try:
+            frames = sf.info(path).frames if stream is None else stream.frames
+        except (sf.LibsndfileError, OSError) as error:
+            raise ValueError(f"{path} cannot be read as audio: {error} {PREPARE_AGAIN}") from None
+        if frames != expected:
+            raise ValueError(
+                f"{path} has {frames} samples, manifest.json says {expected}: the file was cut "
+                f"short or replaced. {PREPARE_AGAIN}"
+            )
+
+    def _read(self, path, start, n_samples, expected):
+        """A piece of a WAV file, zeros where the track is over: costs the same wherever it lies."""
+        try:
+            with sf.SoundFile(path) as stream:
+                self._require_length(path, expected, stream)
+                stream.seek(min(start, expected))
+                audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
+        except (sf.LibsndfileError, OSError) as error:
+            raise ValueError(f"{path} cannot be read as audio: {error} {PREPARE_AGAIN}") from None
+        if not np.isfinite(audio).all():
+            raise ValueError(f"{path} holds NaN or infinite samples. {PREPARE_AGAIN}")
         return torch.from_numpy(audio)
 
     def _item(self, index, start, n_samples, semitones=0, rng=None):
         track = self.tracks[index]
         speed = 2 ** (semitones / 12)
         n_played = self._n_played(n_samples, semitones)
-        signals = self._read(self.manifest.mixture_path(track), start, n_played).unsqueeze(0)
+        signals = self._read(self.manifest.mixture_path(track), start, n_played, track.n_samples)
+        signals = signals.unsqueeze(0)
         has_stems = self.with_stems is None or track.id in self.with_stems
         if self.targets != "score":
             if has_stems:
@@ -288,7 +333,7 @@ class SlakhDataset(Dataset):
 
     def _references(self, track, start, n_samples):
         paths = (self.manifest.reference_path(track, name) for name in self.names)
-        return torch.stack([self._read(path, start, n_samples) for path in paths])
+        return torch.stack([self._read(path, start, n_samples, track.n_samples) for path in paths])
 
 
 def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
@@ -340,67 +385,3 @@ def minimum_phase(gains):
     cepstrum[1:half] *= 2
     cepstrum[half + 1 :] = 0
     return np.exp(np.fft.rfft(cepstrum))
-
-
-class SegmentSampler(Sampler):
-    """Numbers the random segments of a dataset on from epoch to epoch.
-
-    Lightning calls :meth:`set_epoch` by itself, also after resuming, so epoch `n` draws the same
-    segments whether or not the run was interrupted. Processes that train together (DDP) share them
-    out in turn: two of them with batches of four see what one sees with batches of eight.
-
-    Args:
-        n_segments (int): Items per epoch.
-
-    Examples
-        >>> sampler = SegmentSampler(3)
-        >>> sampler.set_epoch(2)
-        >>> list(sampler)
-        [6, 7, 8]
-    """
-
-    def __init__(self, n_segments):
-        self.n_segments, self.epoch = n_segments, 0
-
-    def set_epoch(self, epoch):
-        """Chooses the epoch whose numbers come next."""
-        self.epoch = epoch
-
-    def __iter__(self):
-        first = self.epoch * self.n_segments
-        rank, world = _processes()
-        return iter(range(first + rank, first + len(self) * world, world))
-
-    def __len__(self):
-        return self.n_segments // _processes()[1]
-
-
-def _processes():
-    """Number of this process, and how many train together."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def make_loader(dataset, batch_size, num_workers=0):
-    """A loader for training or validation.
-
-    Args:
-        dataset (SlakhDataset): Random segments get a :class:`SegmentSampler`; all else comes in
-            order, whole tracks one by one.
-        batch_size (int): Items per batch.
-        num_workers (int): Loader processes; the batches do not depend on it.
-
-    Returns:
-        :class:`torch.utils.data.DataLoader`
-    """
-    random = dataset.n_segments is not None
-    return DataLoader(
-        dataset,
-        batch_size=batch_size if dataset.n_samples is not None else 1,
-        sampler=SegmentSampler(dataset.n_segments) if random else None,
-        num_workers=num_workers,
-        drop_last=random,
-        persistent_workers=num_workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )

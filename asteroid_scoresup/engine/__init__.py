@@ -1,17 +1,21 @@
 """What one training step does, and how a training runs."""
 
-from .callbacks import LogLossTerms, LogValidationSISDR
+from .callbacks import BatchSeed, LogLossTerms, LogValidationSISDR
 from .finetune_system import FineTuneSystem
+from .finite import StopOnNonFinite
+from .folder import claim_folder
 from .fronts import SeparatorFront, TranscriptorFront
 from .imitation import TranscriptorSystem, imitate_separation
-from .training import Clock, claim_folder, fit, save_model, warmup_cosine
+from .training import Clock, fit, save_model, warmup_cosine
 
 __all__ = [
+    "BatchSeed",
     "Clock",
     "FineTuneSystem",
     "LogLossTerms",
     "LogValidationSISDR",
     "SeparatorFront",
+    "StopOnNonFinite",
     "TranscriptorFront",
     "TranscriptorSystem",
     "claim_folder",

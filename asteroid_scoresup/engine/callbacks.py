@@ -1,4 +1,4 @@
-"""Lightning callbacks: what to look at while it trains."""
+"""Lightning callbacks: what to log in training, and the random numbers of each batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from pytorch_lightning import Callback
 
 from ..data.files import read_audio
 from ..losses.multi_domain import SILENT_POWER
+
+
+class BatchSeed(Callback):
+    """Seeds each batch by its number: a resumed run draws what it would have drawn.
+
+    Processes that train together (DDP) have batches of their own and draw numbers of their own for
+    them; the numbers of the first are those of a process alone.
+    """
+
+    def __init__(self):
+        self.seed = torch.initial_seed()
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        """Seeds torch: remixes, imitated separation, the classes that the critic receives."""
+        number = trainer.current_epoch * trainer.num_training_batches + batch_idx
+        torch.manual_seed(self.seed + number + (trainer.global_rank << 32))
 
 
 class LogLossTerms(Callback):

@@ -43,7 +43,7 @@ class FineTuneSystem(System):
         train_loader, val_loader: As for Asteroid's ``System``.
         scheduler (sequence, optional): Schedulers, stepped after every batch.
         aml (float), atl (float), truth (float): Weights :math:`\lambda`; 0 turns the term off.
-        gradient_clip (float): Largest gradient norm of each network.
+        gradient_clip (float): Largest gradient norm of each network; 0 for any.
         config (dict, optional): Saved with checkpoints.
 
     Raises:
@@ -133,7 +133,9 @@ class FineTuneSystem(System):
         for scheduler in self._schedulers():
             scheduler.step()
         self.log("loss", loss.detach(), logger=True)
-        self.log_dict({f"transcriptor_{k}": v.detach() for k, v in terms.items()})
+        named = {f"transcriptor_{k}": v.detach() for k, v in terms.items()}
+        self.log_dict(named)
+        return {"loss": loss.detach(), **named}
 
     def _schedulers(self):
         schedulers = self.lr_schedulers() or []
@@ -142,7 +144,8 @@ class FineTuneSystem(System):
     def _update(self, optimizer, network, loss):
         optimizer.zero_grad()
         self.manual_backward(loss)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_clip)
+        if self.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_clip)
         optimizer.step()
 
     def validation_step(self, batch, batch_nb):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import time
 from pathlib import Path
 
 import torch
-import yaml
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ..data.files import atomic_path, write_json
-
-logger = logging.getLogger(__name__)
+from .callbacks import BatchSeed
+from .checkpoints import AtomicCheckpointIO, MovableCheckpoint, all_finite, resume_point
+from .finite import StopOnNonFinite
 
 
 def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3, clock=None):
@@ -47,55 +45,6 @@ def warmup_cosine(optimizer, n_steps, warmup=50, hold=0.3, clock=None):
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def claim_folder(exp_dir, config, free=()):
-    """Takes an experiment folder for a configuration, or refuses one that belongs to another.
-
-    Args:
-        exp_dir (str or Path): The folder; ``conf.yml`` is written into it.
-        config (dict): Two-level configuration of the run, plain types.
-        free (sequence of str): Keys that may differ when a run goes on.
-
-    Raises:
-        ValueError: if the folder holds a run with another configuration.
-    """
-    path = Path(exp_dir) / "conf.yml"
-    flat = _flatten(config)
-    if path.is_file():
-        old = _flatten(yaml.safe_load(path.read_text()) or {})
-        changed = [
-            f"{key} ({old.get(key)!r} → {flat.get(key)!r})"
-            for key in sorted(set(old) | set(flat))
-            if old.get(key) != flat.get(key) and key.split(".")[1] not in free
-        ]
-        if changed:
-            raise ValueError(
-                f"{exp_dir} holds a run with another configuration: {', '.join(changed)}. "
-                "Choose another --tag, or delete the folder."
-            )
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False))
-
-
-def _flatten(config):
-    return {
-        f"{section}.{key}": value
-        for section, values in config.items()
-        for key, value in (values or {}).items()
-    }
-
-
-class BatchSeed(Callback):
-    """Seeds each batch by its number: a run that goes on draws what it would have drawn."""
-
-    def __init__(self):
-        self.seed = torch.initial_seed()
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        """Seeds torch for remixes, random equalisers and dropout."""
-        number = trainer.current_epoch * trainer.num_training_batches + batch_idx
-        torch.manual_seed(self.seed + number)
 
 
 class ClipGradients(Callback):
@@ -171,7 +120,11 @@ def fit(
     strategy="auto",
     clock=None,
 ):
-    """Trains a System, or goes on where a killed run stopped; loads the best weights into it.
+    """Trains a System, or resumes a killed run; loads the best weights into it.
+
+    A finished training is not trained on. A loss or weight that becomes NaN or infinite ends it,
+    see :class:`~asteroid_scoresup.engine.finite.StopOnNonFinite`. The folder may be moved between
+    two starts.
 
     Leaves behind ``checkpoints/``, ``logs/`` (one CSV per start) and ``best_k_models.json``.
 
@@ -193,13 +146,18 @@ def fit(
     Returns:
         dict: ``best_model_path``, ``best_val_loss``, ``epochs``, and minutes of training:
         ``minutes`` in all and ``best_minutes`` until the best checkpoint.
+
+    Raises:
+        FloatingPointError: if a loss or a weight becomes NaN or infinite.
+        ValueError: if a folder holds checkpoints of a System with another critic, or a finished
+            training whose best checkpoints are gone.
     """
     exp_dir = Path(exp_dir)
     if clock is not None and clock.minutes and devices * num_nodes > 1:
         raise ValueError("A training by the clock of one process cannot have several devices.")
     if precision == "auto":
         precision = "bf16-mixed" if _computes_bfloat16() else "32-true"
-    best = ModelCheckpoint(
+    best = MovableCheckpoint(
         exp_dir / "checkpoints",
         "{epoch:03d}-{val_loss:.4f}",
         monitor="val_loss",
@@ -207,39 +165,39 @@ def fit(
     )
     # Lightning's `save_last` passes over the epochs that are not among the best. This one comes
     # second, so that its file knows what the first has just chosen.
-    newest = ModelCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
+    newest = MovableCheckpoint(exp_dir / "checkpoints", "last", enable_version_counter=False)
     clock = clock or Clock()
     bar = [] if quiet else [TQDMProgressBar(refresh_rate=10)]
     clip = [ClipGradients(gradient_clip)] if gradient_clip else []
+    system.train()  # Lightning leaves modes as they are, and loaded models come in evaluation mode
+    files = AtomicCheckpointIO(system)
     trainer = Trainer(
         max_epochs=epochs,
-        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks, *clip],
+        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks, StopOnNonFinite(), *clip],
+        plugins=[files],
         logger=CSVLogger(exp_dir, name="logs"),
         default_root_dir=exp_dir,
         precision=precision,
         devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
-        use_distributed_sampler=False,  # SegmentSampler shares out by itself
+        use_distributed_sampler=False,  # every process validates on everything
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         enable_progress_bar=not quiet,
         enable_model_summary=False,
     )
-    system.train()  # Lightning leaves modes as they are, and loaded models come in evaluation mode
     trainer.fit(system, ckpt_path=resume_point(exp_dir / "checkpoints"), weights_only=True)
-    if (
-        not best.best_k_models
-    ):  # a finished run whose folder was moved: Lightning forgets its scores
+    if not best.best_k_models:
         raise ValueError(
-            f"{exp_dir} was moved after its training: nothing is left to do in it. Its models are "
-            "where they were; to train on, use another folder."
+            f"{exp_dir / 'checkpoints'} has lost the best checkpoints of a finished training. "
+            "Restore them, or delete the folder to train again."
         )
     scores = {Path(path).name: float(score) for path, score in best.best_k_models.items()}
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         write_json(exp_dir / "best_k_models.json", scores)
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    state = files.load_checkpoint(best.best_model_path)
     system.load_state_dict(state["state_dict"])
     system.cpu().eval()
     return {
@@ -259,27 +217,6 @@ def _computes_bfloat16():
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-def resume_point(folder):
-    """The newest checkpoint of a folder that can be read, or None.
-
-    A run that is killed while it writes a checkpoint leaves a broken one: the one before serves.
-
-    Args:
-        folder (str or Path): ``checkpoints/`` of an experiment.
-
-    Returns:
-        Path or None
-    """
-    for path in sorted(Path(folder).glob("*.ckpt"), key=os.path.getmtime, reverse=True):
-        try:
-            torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for many kinds of damage
-            logger.warning("%s cannot be read and is passed over: %s", path, error)
-        else:
-            return path
-    return None
-
-
 @rank_zero_only
 def save_model(model, path, **infos):
     """Writes a model package with some facts, atomically.
@@ -289,8 +226,14 @@ def save_model(model, path, **infos):
             :func:`~asteroid_scoresup.models.pack`.
         path (str or Path): File to write.
         **infos: Facts to keep beside it, plain types.
+
+    Raises:
+        ValueError: if weights are NaN or infinite.
     """
     package = dict(model) if isinstance(model, dict) else model.serialize()
     package["infos"] = {**package["infos"], **infos}
-    with atomic_path(path) as temporary:
-        torch.save(package, temporary)
+    if not all_finite(package["state_dict"].values()):
+        raise ValueError(f"{path} is not written: weights of the model are NaN or infinite.")
+    # Into a stream, or the name of the temporary file would be part of what is written.
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        torch.save(package, stream)

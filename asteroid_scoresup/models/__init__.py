@@ -1,6 +1,7 @@
 """The networks: separator, transcriptor and activity classifier, and the STFT they share."""
 
 from .activity_classifier import ActivityClassifier
+from .fingerprint import model_hash
 from .loading import load_package
 from .open_unmix import OpenUnmixNet
 from .package import pack, unpack
@@ -23,6 +24,7 @@ __all__ = [
     "TCNSeparator",
     "WaveformSeparator",
     "load_package",
+    "model_hash",
     "pack",
     "unpack",
 ]

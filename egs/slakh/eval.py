@@ -2,6 +2,8 @@
 
 import argparse
 import copy
+import hashlib
+import json
 from pathlib import Path
 
 import soundfile as sf
@@ -11,9 +13,11 @@ from asteroid.models import save_publishable
 from local import settings
 from tqdm import tqdm
 
+from asteroid_scoresup import __version__
 from asteroid_scoresup.data import Manifest, SlakhDataset
-from asteroid_scoresup.data.files import atomic_path, write_json
+from asteroid_scoresup.data.files import atomic_path, read_json, write_json
 from asteroid_scoresup.engine import save_model
+from asteroid_scoresup.engine.folder import sweep_partial_files
 from asteroid_scoresup.inference import (
     plot_box,
     plot_separation,
@@ -41,9 +45,15 @@ from asteroid_scoresup.metrics import (
     tidy,
     write_tables,
 )
-from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, model_hash, pack
 from asteroid_scoresup.score import piano_roll
 
+#: Written last: what the results beside it are of.
+DONE = "evaluation.json"
+RESULTS = (
+    "final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "training_curves.png",
+    "examples", "best_model.pth", "publish_dir/model.pth",
+)  # fmt: skip
 SLAKH_LICENSE = {
     "title": "Slakh2100",
     "title_link": "http://www.slakh.com",
@@ -251,9 +261,39 @@ def publish(exp_dir, conf, package, flat, infos):
     save_publishable(folder, {**package, **infos}, metrics=flat, train_conf=conf)
 
 
+def what_is_scored(conf, args, manifest):
+    """All that the results follow from, in one hash; places of files do not count."""
+    files = {"separator": args.separator, "transcriptor": args.transcriptor}
+    if args.finetuned:
+        for name in ("best_model.pth", "best_transcriptor.pth"):
+            files[name] = Path(args.finetuned) / name
+    main_args = {k: v for k, v in conf["main_args"].items() if k not in ("exp_dir", "finetuned")}
+    models = {name: model_hash(path) for name, path in files.items() if path}
+    free = {key: value for key, value in conf["data"].items() if key != "data_dir"}
+    facts = {**conf, "data": free, "main_args": {**main_args, **models}}
+    facts = {**facts, "fingerprint": manifest.fingerprint(), "version": __version__}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_scored(exp_dir, scored):
+    """Whether the same was scored before, and its results are there."""
+    try:
+        before = read_json(exp_dir / DONE)
+    except (OSError, ValueError):
+        return False
+    made = isinstance(before, dict) and before.get("scored") == scored
+    return made and all((exp_dir / name).exists() for name in before.get("files", ()))
+
+
 def main(conf, args):
     exp_dir = Path(args.exp_dir)
     manifest = Manifest.load(args.data_dir)
+    scored = what_is_scored(conf, args, manifest)
+    if is_scored(exp_dir, scored):
+        print(f"  done before: {exp_dir / 'tables.md'} (delete {exp_dir / DONE} to score again)")
+        return
+    sweep_partial_files(exp_dir)
+    (exp_dir / DONE).unlink(missing_ok=True)
     separators, transcriptors = load(args, manifest)
     final_row, final = list(separators.items())[-1]
     decodings = {row: fit_decoding(manifest, model) for row, model in transcriptors.items()}
@@ -279,7 +319,12 @@ def main(conf, args):
             f"{len(without_stems)} tracks have no stems, so only their transcription was scored: "
             f"{', '.join(without_stems[:5])}{' …' if len(without_stems) > 5 else ''}"
         )
+    made = ("final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "best_model.pth")
+    made = [
+        name for name in (*made, "examples", "publish_dir/model.pth") if (exp_dir / name).exists()
+    ]
+    write_json(exp_dir / DONE, {"scored": scored, "files": made})
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from local import settings
+from local.options import ADVERSARIAL
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -16,8 +17,6 @@ from asteroid_scoresup.engine import (
 )
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
-
-ADVERSARIAL = ["none", "aml", "atl", "aml+atl", "truth"]
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
@@ -33,16 +32,17 @@ parser.add_argument("--transcriptor", required=True, help="best_model.pth of ste
 def main(conf, args):
     manifest = Manifest.load(args.data_dir)
     if "aml" in args.adversarial and args.f_batch_size < len(manifest.names):
-        raise SystemExit(
+        settings.bad_option(
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
             f"{len(manifest.names)} sources from different clips."
         )
     if args.model != "tcn":
-        raise SystemExit(f"Step 3 fine-tunes our separator; --model {args.model} ends at step 2.")
+        settings.bad_option(
+            f"--model {args.model} ends at step 2: step 3 fine-tunes our separator."
+        )
     if args.devices * args.num_nodes > 1:
-        raise SystemExit("Step 3 trains two networks in turn, on one device: leave out --devices.")
+        settings.bad_option("Step 3 trains two networks in turn, on one device: omit --devices.")
     inputs = list(filter(None, [args.separator, args.transcriptor]))
-    settings.claim(conf, args, manifest, "separator", "finetune", inputs=inputs)
     transcriptor = ScoreTranscriptor.from_pretrained(args.transcriptor)
     if args.separator:
         separator = TCNSeparator.from_pretrained(args.separator)
@@ -53,6 +53,12 @@ def main(conf, args):
         settings.require_same(model, args, manifest)
     weights = settings.mixture_weights(args)
     weights["transcription"] = args.transcription_weight
+    settings.require_weights(weights)
+    folder = Path(args.exp_dir)
+    models = [folder / "best_transcriptor.pth", folder / "best_model.pth"]
+    settings.claim(conf, args, manifest, "separator", "finetune", inputs=inputs)
+    if settings.is_done(models, args.f_epochs):
+        return
     loss = ScoreSupervisedLoss(
         weights,
         separator.stft,
@@ -90,10 +96,10 @@ def main(conf, args):
         callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
         **settings.hardware(args),
     )
-    save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
-    save_model(transcriptor, Path(args.exp_dir) / "best_transcriptor.pth", training=best)
+    for model, path in zip((transcriptor, separator), models):
+        save_model(model, path, training=best)
     print(f"Fine-tuned ({args.adversarial}): validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

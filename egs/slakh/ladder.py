@@ -6,6 +6,7 @@ A row is done when its folder holds ``done.json``; whatever is missing is made. 
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 import yaml
 from local import settings
+from local.options import given_settings
 from tqdm import tqdm
 
 from asteroid_scoresup.data.files import atomic_path, read_json, write_json
@@ -127,8 +129,8 @@ def plan(args, conf, ladder):
     """All jobs, in the order in which they should be done."""
     exp_dir, train_data = Path(args.exp_dir).absolute(), Path(args.train_data).absolute()
     common = ["--preset", args.preset, "--data_dir", train_data]
-    extra = args.train_opts.split()
-    given = {k[2:]: yaml.safe_load(v) for k, v in zip(extra[::2], extra[1::2])}
+    extra = shlex.split(args.train_opts)
+    given = given_settings(extra)
     updates = conf["s_epochs"] * conf["s_steps"]
     fine = conf["f_epochs"] * conf["f_steps"]
     if fine % conf["s_steps"]:
@@ -303,8 +305,7 @@ def main(args):
     if unknown:
         raise SystemExit(f"--groups {args.groups}: local/ladder.yml has no {sorted(unknown)}.")
     conf = settings.flat(settings.read_conf(args.preset))
-    given = args.train_opts.split()
-    conf.update({k[2:]: yaml.safe_load(v) for k, v in zip(given[::2], given[1::2])})
+    conf.update(given_settings(shlex.split(args.train_opts)))
     if not args.tables_only:
         kept = read_kept(args)
         jobs = wanted(plan(args, conf, ladder), set(zip(kept.row, kept.seed)))
@@ -331,4 +332,7 @@ def main(args):
 
 
 if __name__ == "__main__":
-    main(parser.parse_args())
+    try:
+        main(parser.parse_args())
+    except ValueError as error:  # settings that cannot be, data that cannot be read
+        raise SystemExit(f"ladder.py: {error}") from None

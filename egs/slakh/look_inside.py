@@ -91,4 +91,4 @@ def main(conf, args):
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

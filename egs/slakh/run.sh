@@ -7,7 +7,7 @@
 #   bash run.sh --slakh_dir /data/my_songs             a folder of audio + MIDI pairs
 #   bash run.sh --tag mine --stage 3                   goes on with the transcriptor of exp/slakh_mine
 #
-# A stage that was killed goes on from its last checkpoint when it is run again.
+# The same command again resumes what was stopped, and does nothing that is done.
 
 # Stages: 0 synthesize, 1 prepare, 2 transcriptor, 3 separator, 4 fine-tune, 5 evaluate.
 stage=0
@@ -31,7 +31,8 @@ classes=
 # submix (sum of the classes, the paper's setting) or song (everything).
 mixture=submix
 n_jobs=
-# Further options of `asteroid-scoresup synthesize` and `prepare`, for example "--correct".
+# Further options of `asteroid-scoresup synthesize` and `prepare`, for example "--correct"; words
+# with blanks in quotes: "--soundfont '/my fonts/piano.sf2'".
 synthesize_opts=
 prepare_opts=
 # Where the experiments lie. Default: exp, beside this script.
@@ -56,21 +57,56 @@ train_opts=
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$recipe/utils/parse_options.sh"
-absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 slakh_dir=$(absolute "$slakh_dir") data_dir=$(absolute "$data_dir") midi_dir=$(absolute "$midi_dir")
 splits=$(absolute "$splits") transcriptor=$(absolute "$transcriptor") exp_root=$(absolute "$exp_root")
 case "$python" in */*) python=$(absolute "$python") ;; esac
 cd "$recipe"
-[ -z "$id" ] || export CUDA_VISIBLE_DEVICES="$id"
-case "$supervision" in score|activity|stems|semi) ;; *)
-  echo "--supervision is score, activity, stems or semi, found '$supervision'." >&2; exit 2 ;; esac
-case "$adversarial" in none|aml|atl|aml+atl|truth) ;; *)
-  echo "--adversarial is none, aml, atl, aml+atl or truth, found '$adversarial'." >&2; exit 2 ;; esac
+
+# What cannot be is said before anything is done.
+whole_number stage "$stage" 0 5
+whole_number stop_stage "$stop_stage" 0 5
+[ "$stage" -le "$stop_stage" ] \
+  || bad_option "--stage $stage is above --stop_stage $stop_stage: nothing would be done."
+whole_number seed "$seed" 0 4294967295
+[ -z "$n_jobs" ] || whole_number n_jobs "$n_jobs" 1 4096
+one_of preset "$preset" mini box small paper
+one_of mixture "$mixture" submix song
+one_of supervision "$supervision" score activity stems semi
+one_of adversarial "$adversarial" none aml atl aml+atl truth
+[ "$supervision" = score ] || [ "$adversarial" = none ] \
+  || bad_option "--adversarial $adversarial is for step 3, which --supervision $supervision has not."
+case "$id" in
+  "") ;;
+  GPU-*|MIG-*) export CUDA_VISIBLE_DEVICES="$id" ;;
+  *[!0-9,]*|,*|*,|*,,*) bad_option "--id is numbers of CUDA devices such as 0 or 0,1, found '$id'." ;;
+  *) export CUDA_VISIBLE_DEVICES="$id" ;;
+esac
+case "$tag" in
+  */*|.|..) bad_option "--tag is the name of a folder, found '$tag'." ;;
+esac
+[ ${#tag} -le 200 ] || bad_option "--tag has ${#tag} characters; use at most 200."
+command -v "$python" > /dev/null || bad_option "--python '$python' is no program that can be run."
+[ -z "$slakh_dir" ] || [ -d "$slakh_dir" ] || bad_option "--slakh_dir $slakh_dir is no folder."
+[ -z "$midi_dir" ] || [ -d "$midi_dir" ] || bad_option "--midi_dir $midi_dir is no folder."
+[ -z "$slakh_dir" ] || [ -z "$midi_dir$synthesize_opts" ] \
+  || bad_option "--midi_dir and --synthesize_opts are for stage 0, which --slakh_dir replaces."
+[ -z "$splits" ] || [ -f "$splits" ] || bad_option "--splits $splits is no file."
+[ -z "$transcriptor" ] || [ -f "$transcriptor" ] \
+  || bad_option "--transcriptor $transcriptor is no file."
+for folder in "$data_dir" "$exp_root"; do
+  [ -z "$folder" ] || [ ! -e "$folder" ] || [ -d "$folder" ] \
+    || bad_option "$folder is a file, expected a folder."
+done
 
 if [ -z "$mixture_loss" ]; then
   mixture_loss=clip+informed
   [ "$supervision" != activity ] || mixture_loss=frame
 fi
+"$python" local/options.py --preset "$preset" --given="$train_opts" \
+  --mixture_loss="$mixture_loss" --supervision "$supervision" || exit 2
+split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
+split_words synthesize_opts "$synthesize_opts"; synthesize_options=(${words[@]+"${words[@]}"})
+split_words prepare_opts "$prepare_opts"; prepare_options=(${words[@]+"${words[@]}"})
 source=$(basename "${slakh_dir:-${midi_dir:-composed}}")
 data_dir=${data_dir:-$recipe/data/${preset}_$source}
 tag=${tag:-${preset}_${source}_${supervision}_${mixture_loss}_${adversarial}_seed${seed}}
@@ -90,6 +126,29 @@ run_stage() { # number, title, what it reads, what it writes; then the command
   echo; echo "Stage $1: $2"; echo "  reads  $3"; echo "  writes $4"
   SECONDS=0
 }
+# Runs a command so that a signal to this script alone ends the command too.
+run_python() {
+  # Commands in the background ignore Ctrl-C unless they are told otherwise.
+  (trap - INT; exec "$python" "$@") &
+  child=$!
+  wait "$child" || stop_stage_with $?
+  child=
+}
+stop_stage_with() {
+  child=
+  exit "$1"
+}
+forward() { # signal, exit code
+  trap '' INT TERM
+  if [ -n "$child" ]; then
+    kill -s "$1" "$child" 2> /dev/null || true
+    wait "$child" || true
+  fi
+  exit "$2"
+}
+child=
+trap 'forward INT 130' INT
+trap 'forward TERM 143' TERM
 end_stage() { printf '  stage %s took %d min %02d s\n' "$now" $((SECONDS / 60)) $((SECONDS % 60)); }
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
@@ -100,11 +159,11 @@ if runs 0 && [ -z "$slakh_dir" ]; then
     box)   songs=(--n_train 800 --n_validation 12 --n_test 12 --n_test_unseen 12 --seconds 30) ;;
     small) songs=(--n_train 600 --n_validation 12 --n_test 16 --n_test_unseen 16 --seconds 30) ;;
     paper) songs=(--n_train 1500 --n_validation 60 --n_test 100 --n_test_unseen 50 --seconds 120) ;;
-    *) echo "--preset is mini, box, small or paper, found '$preset'." >&2; exit 2 ;;
   esac
   [ -z "$midi_dir" ] || songs=(--midi_dir "$midi_dir")
-  $python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \
-    --sample_rate 16000 ${jobs[@]+"${jobs[@]}"} $synthesize_opts
+  run_python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \
+    --sample_rate 16000 ${jobs[@]+"${jobs[@]}"} \
+    ${synthesize_options[@]+"${synthesize_options[@]}"}
   end_stage
 fi
 
@@ -114,8 +173,9 @@ if runs 1; then
   options=(--mixture "$mixture")
   [ -z "$classes" ] || options+=(--classes "$classes")
   [ -z "$splits" ] || options+=(--splits "$splits")
-  $python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
-    "${options[@]}" ${jobs[@]+"${jobs[@]}"} $prepare_opts
+  run_python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
+    "${options[@]}" ${jobs[@]+"${jobs[@]}"} \
+    ${prepare_options[@]+"${prepare_options[@]}"}
   end_stage
 fi
 
@@ -125,7 +185,8 @@ if runs 2; then
   if [ "$transcriptor" != "$exp/transcriptor/best_model.pth" ]; then
     echo "  it was given by --transcriptor: nothing to train"
   else
-    $python train_transcriptor.py --exp_dir "$exp/transcriptor" --critic "$critic" "${common[@]}" $train_opts
+    run_python train_transcriptor.py --exp_dir "$exp/transcriptor" --critic "$critic" \
+      "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   fi
   end_stage
 fi
@@ -134,8 +195,8 @@ if runs 3; then
   run_stage 3 "step 2, train the separator against the frozen transcriptor" "$transcriptor" "$exp/separator"
   need "$prepared/manifest.json" 1
   need "$transcriptor" 2
-  $python train_separator.py --exp_dir "$exp/separator" --critic "$transcriptor" \
-    --supervision "$supervision" --mixture_loss "$mixture_loss" "${common[@]}" $train_opts
+  run_python train_separator.py --exp_dir "$exp/separator" --critic "$transcriptor" \
+    --supervision "$supervision" --mixture_loss "$mixture_loss" "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   end_stage
 fi
 
@@ -143,9 +204,9 @@ if runs 4 && [ "$supervision" = score ]; then
   run_stage 4 "step 3, fine-tune both together (adversarial: $adversarial)" "$exp/separator" "$exp/finetune"
   need "$exp/separator/best_model.pth" 3
   need "$transcriptor" 2
-  $python finetune.py --exp_dir "$exp/finetune" --separator "$exp/separator/best_model.pth" \
+  run_python finetune.py --exp_dir "$exp/finetune" --separator "$exp/separator/best_model.pth" \
     --transcriptor "$transcriptor" --mixture_loss "$mixture_loss" --adversarial "$adversarial" \
-    "${common[@]}" $train_opts
+    "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   end_stage
 fi
 
@@ -165,6 +226,6 @@ if runs 5; then
     [ "$adversarial" = none ] || name="$name, $adversarial"
     models+=(--finetuned "$exp/finetune" --finetune_row "$name")
   fi
-  $python eval.py --exp_dir "$exp" "${models[@]}" "${common[@]}" $train_opts
+  run_python eval.py --exp_dir "$exp" "${models[@]}" "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   end_stage
 fi

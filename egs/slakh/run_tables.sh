@@ -34,12 +34,19 @@ train_opts=
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$recipe/utils/parse_options.sh"
-absolute() { case "$1" in ""|/*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 slakh_dir=$(absolute "$slakh_dir") results=$(absolute "$results") keep=$(absolute "$keep")
 data_dir=$(absolute "${data_dir:-$recipe/data/${preset}_tables}")
 exp_dir=$(absolute "${exp_dir:-$recipe/exp/${preset}_tables}")
 case "$python" in */*) python=$(absolute "$python") ;; esac
 cd "$recipe"
+one_of preset "$preset" mini box small paper
+one_of dry_run "$dry_run" true false
+whole_number seeds "$seeds" 1 1000
+whole_number lanes "$lanes" 0 1024
+[ -z "$n_jobs" ] || whole_number n_jobs "$n_jobs" 1 4096
+[ -z "$slakh_dir" ] || [ -d "$slakh_dir" ] || bad_option "--slakh_dir $slakh_dir is no folder."
+command -v "$python" > /dev/null || bad_option "--python '$python' is no program that can be run."
+"$python" local/options.py --preset "$preset" --given="$train_opts" || exit 2
 jobs=(); [ -z "$n_jobs" ] || jobs=(--jobs "$n_jobs")
 cli=("$python" -m asteroid_scoresup.scripts.cli)
 

@@ -72,4 +72,4 @@ def main(conf, args):
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

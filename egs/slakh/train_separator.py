@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asteroid.engine.system import System
 from local import settings
+from local.options import SUPERVISION
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -20,8 +21,6 @@ from asteroid_scoresup.engine import (
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
 
-MODELS = ["tcn", "ConvTasNet", "OpenUnmix"]
-SUPERVISION = ["score", "activity", "stems", "semi"]
 STATISTICS = 20  # batches from which Open-Unmix learns mean and scale of its input
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -32,11 +31,12 @@ parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 def main(conf, args):
     manifest = Manifest.load(args.data_dir)
-    if args.model not in MODELS:
-        raise SystemExit(f"--model {args.model} is none of {', '.join(MODELS)}.")
     if args.model == "tcn" and args.stem_loss in ("si_sdr", "multi_domain"):
-        raise SystemExit(f"--stem_loss {args.stem_loss} is for models that give waveforms.")
-    settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
+        settings.bad_option(f"--stem_loss {args.stem_loss} is for models that give waveforms.")
+    weights = {**settings.mixture_weights(args), "transcription": args.transcription_weight}
+    if args.supervision == "stems":
+        weights = settings.stem_weights(args)
+    settings.require_weights(weights)
     critic = SpectrogramModel.from_pretrained(args.critic)
     settings.require_same(critic, args, manifest)
     if isinstance(critic, ActivityClassifier) != (args.supervision == "activity"):
@@ -45,6 +45,10 @@ def main(conf, args):
             f"a {type(critic).__name__}."
         )
     separator = settings.build_separator(args, manifest, critic)
+    model = Path(args.exp_dir) / "best_model.pth"
+    settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
+    if settings.is_done([model], args.s_epochs, args.s_minutes):
+        return
     settings.compile_networks(args, separator, critic)
 
     def loss_of(weights):
@@ -57,9 +61,6 @@ def main(conf, args):
             residual=manifest.mixture == "song",
         )
 
-    weights = {**settings.mixture_weights(args), "transcription": args.transcription_weight}
-    if args.supervision == "stems":
-        weights = settings.stem_weights(args)
     loss = loss_of(weights)
     if args.supervision == "semi":
         loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
@@ -89,10 +90,10 @@ def main(conf, args):
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )
-    save_model(separator, Path(args.exp_dir) / "best_model.pth", training=best)
+    save_model(separator, model, training=best)
     kind = type(separator).__name__
     print(f"{kind} ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

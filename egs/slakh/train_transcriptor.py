@@ -22,9 +22,12 @@ parser.add_argument("--critic", default="score", choices=["score", "activity"])
 
 def main(conf, args):
     manifest = Manifest.load(args.data_dir)
-    settings.claim(conf, args, manifest, "transcriptor")
     kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
     transcriptor = kind(**settings.network(args))
+    model = Path(args.exp_dir) / "best_model.pth"
+    settings.claim(conf, args, manifest, "transcriptor")
+    if settings.is_done([model], args.t_epochs):
+        return
     settings.compile_networks(args, transcriptor)
     train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
     optimizer = settings.adam(args, transcriptor, args.t_lr)
@@ -47,9 +50,9 @@ def main(conf, args):
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )
-    save_model(transcriptor, Path(args.exp_dir) / "best_model.pth", training=best)
+    save_model(transcriptor, model, training=best)
     print(f"{kind.__name__}: validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":
-    main(*settings.parse(parser))
+    settings.run(main, parser)

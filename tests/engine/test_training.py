@@ -2,7 +2,10 @@
 
 import csv
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import soundfile as sf
@@ -91,6 +94,8 @@ CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_ar
 def test_a_folder_belongs_to_its_configuration(tmp_path):
     folder, free = tmp_path / "exp" / "run", {"s_epochs"}
     claim_folder(folder, CONF, free)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
     assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
     claim_folder(
         folder, {**CONF, "training": {"s_epochs": 9}}, free
@@ -102,6 +107,54 @@ def test_a_folder_belongs_to_its_configuration(tmp_path):
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
         claim_folder(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
+
+
+def test_a_folder_without_results_belongs_to_nobody(tmp_path):
+    claim_folder(tmp_path, {"optim": {"lr": float("nan")}})
+    (tmp_path / "logs").mkdir()
+    claim_folder(tmp_path, CONF)
+    assert yaml.safe_load((tmp_path / "conf.yml").read_text()) == CONF
+    (tmp_path / "best_model.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match="holds a run with another configuration"):
+        claim_folder(tmp_path, {**CONF, "optim": {"lr": 0.1}})
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "[1, 2]", "optim: 3", "a: [", "a: b: c", "\x00", b"\xff\xfe", None]
+)
+def test_a_damaged_configuration_is_named(tmp_path, damage):
+    claim_folder(tmp_path, CONF)
+    path = tmp_path / "conf.yml"
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
+    (tmp_path / "best_model.pth").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"conf.yml cannot be read \(.*another --tag, or delete"):
+        claim_folder(tmp_path, CONF)
+    (tmp_path / "best_model.pth").unlink()
+    claim_folder(tmp_path, CONF)  # nothing depends on it
+    assert yaml.safe_load(path.read_text()) == CONF
+
+
+def test_half_written_files_of_dead_processes_are_swept(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "checkpoints").mkdir()
+    gone = [
+        tmp_path / f".conf.{dead.pid}.part.yml",
+        tmp_path / "checkpoints" / f".epoch=000-val_loss=1.2345.{dead.pid}.part.ckpt",
+        tmp_path / "checkpoints" / f".last.{dead.pid}.part",
+    ]
+    kept = [
+        tmp_path / f".model.{os.getpid()}.part.pth",
+        tmp_path / f"mine.{dead.pid}.part.yml",
+        tmp_path / ".notes.part.yml",
+    ]
+    for path in (*gone, *kept):
+        path.write_bytes(b"half")
+    claim_folder(tmp_path, CONF)
+    assert [path for path in (*gone, *kept) if path.exists()] == kept
 
 
 # ---------------------------------------------------------------- choosing and going on

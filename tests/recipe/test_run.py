@@ -1,5 +1,6 @@
 """The recipe as its user runs it: `bash run.sh` in another process, on songs made here."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,8 +14,10 @@ import pandas as pd
 import pytest
 import torch
 
+from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.synthesize import synthesize
-from asteroid_scoresup.models import TCNSeparator, unpack
+from asteroid_scoresup.engine.checkpoints import resume_epoch
+from asteroid_scoresup.models import TCNSeparator, model_hash, unpack
 
 RUN = Path(__file__).parents[2] / "egs" / "slakh" / "run.sh"
 TINY = (
@@ -43,6 +46,14 @@ def data(tmp_path_factory):
         folder / "slakh", n_train=3, n_validation=1, n_test=1, n_test_unseen=1, seconds=5,
         sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
     )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(data, tmp_path_factory):
+    """A data folder as stage 1 leaves it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(data / "slakh", folder / "prepared", sample_rate=16000, jobs=1, progress=False)
     return folder
 
 
@@ -101,14 +112,109 @@ def test_it_prints_both_tables_and_what_each_stage_does(finished):
         assert f"Stage {stage}: " in output and f"stage {stage} took" in output
 
 
-def test_a_finished_stage_is_not_trained_again(finished, data):
+def results(exp):
+    """What an experiment found, as it stands in its files."""
+    tables = [(exp / name).read_text() for name in ("tables.md", "details.md", "all_metrics.csv")]
+    models = ["best_model.pth", "publish_dir/model.pth"]
+    models += [f"{step}/best_model.pth" for step in ("transcriptor", "separator", "finetune")]
+    return [*tables, *(model_hash(exp / name) for name in models)]
+
+
+def test_the_same_command_again_does_nothing_also_elsewhere(finished, data, tmp_path):
     exp, _ = finished
-    before = torch.load(exp / "separator" / "best_model.pth", weights_only=True)["state_dict"]
-    options = ["--data_dir", data, "--exp_root", exp.parent, "--tag", "t"]
-    status, output = run("--stage", 3, "--stop_stage", 3, *options, cwd=exp)
+    shutil.copytree(exp, tmp_path / "exp root" / "slakh_t")
+    shutil.copytree(data, tmp_path / "moved data")
+    moved = tmp_path / "exp root" / "slakh_t"
+    before = {path: path.stat().st_mtime_ns for path in moved.rglob("*.*") if path.is_file()}
+    options = ["--stage", 1, "--data_dir", "moved data", "--exp_root", "exp root", "--tag", "t"]
+    status, output = run(*options, "--adversarial", "aml+atl", cwd=tmp_path)
     assert status == 0, output
-    after = torch.load(exp / "separator" / "best_model.pth", weights_only=True)["state_dict"]
-    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert output.count("done before") == 4
+    after = {path: path.stat().st_mtime_ns for path in moved.rglob("*.*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} == {"conf.yml"}
+    assert results(moved) == results(exp)
+
+
+#: By stage: the file whose appearance is the signal to kill it.
+KILLED_AT = {
+    1: "data/prepared/*/Track*",
+    2: "slakh_t/transcriptor/conf.yml",
+    3: "slakh_t/separator/checkpoints/last.ckpt",
+    4: "slakh_t/finetune/best_transcriptor.pth",
+    5: "slakh_t/all_metrics.csv",
+}
+
+
+def test_killed_in_every_stage_it_ends_the_same(finished, data, tmp_path):
+    shutil.copytree(data / "slakh", tmp_path / "data" / "slakh")
+    options = ["--data_dir", str(tmp_path / "data"), "--exp_root", str(tmp_path), "--tag", "t"]
+    options += ["--adversarial", "aml+atl"]
+    for stage, signal_file in KILLED_AT.items():
+        process = subprocess.Popen(
+            command("--stage", str(stage), *options), cwd=tmp_path, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: list(tmp_path.glob(signal_file)), process)  # noqa: B023
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        # What the next stages start from; the stage itself is resumed.
+        if stage < 5:
+            status, output = run("--stage", stage, "--stop_stage", stage, *options, cwd=tmp_path)
+            assert status == 0, output
+    status, output = run("--stage", 1, *options, cwd=tmp_path)
+    assert status == 0, output
+    assert output.count("done before") == 3
+    assert results(tmp_path / "slakh_t") == results(finished[0])
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+def wait_for(condition, process, seconds=300):
+    """Waits until a condition holds, for as long as a process runs."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        assert process.poll() is None, f"it ended by itself, with {process.returncode}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM to run.sh alone"])
+def test_a_signal_ends_training_with_a_sentence(prepared, tmp_path, how):
+    options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(prepared)]
+    options += ["--exp_root", str(tmp_path), "--tag", "k"]
+    opts = TINY.replace("--t_epochs 1", "--t_epochs 10000")
+    opts = opts.replace("--num_workers 0", "--num_workers 1")
+    process = subprocess.Popen(
+        command(*options, opts=opts), cwd=tmp_path, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        wait_for((tmp_path / "slakh_k/transcriptor/checkpoints/last.ckpt").is_file, process)
+        if how == "Ctrl-C":  # the terminal sends it to every process
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.terminate()
+        output, _ = process.communicate(timeout=60)  # also the end of the loader's processes
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == (130 if how == "Ctrl-C" else 143)
+    epoch = resume_epoch(tmp_path / "slakh_k" / "transcriptor" / "checkpoints")
+    assert f"interrupted; the same command resumes from epoch {epoch}." in output
+    assert "Traceback" not in output
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_data_that_was_damaged_ends_training_with_a_sentence(prepared, tmp_path):
+    shutil.copytree(prepared / "prepared", tmp_path / "d" / "prepared")
+    mixture = sorted(tmp_path.glob("d/prepared/train/*/mixture.wav"))[0]
+    mixture.write_bytes(mixture.read_bytes()[:40000])
+    options = ["--stage", 2, "--data_dir", tmp_path / "d", "--exp_root", tmp_path, "--tag", "x"]
+    status, output = run(*options, cwd=tmp_path)
+    assert status == 1 and "Traceback" not in output
+    assert f"{mixture} has " in output and "manifest.json says 80000" in output
+    assert not list(tmp_path.glob("slakh_x/**/*.pth"))
 
 
 def test_other_settings_in_a_used_folder_are_refused(finished, data):
@@ -209,21 +315,158 @@ def test_a_stage_without_input_names_the_stage_that_makes_it(data, finished, tmp
     assert status == 1 and "which stage 3 makes" in output
 
 
+BAD_OPTIONS = {
+    "--stagee 3": "there is no option --stagee",
+    "--stage": "--stage needs a value",
+    "3": "expected options of the form",
+    "--": "there is no option --",
+    "--recipe /": "there is no option --recipe",
+    "--PATH=/": "there is no option --PATH",
+    "--a[$(touch${IFS}broken)]=1": "there is no option --a[",
+    "--a[`touch${IFS}broken`] 1": "there is no option --a[",
+    "--stage abc": "--stage is a whole number from 0 to 5, found 'abc'",
+    "--stage 9": "--stage is a whole number from 0 to 5",
+    "--stage -1": "--stage is a whole number",
+    "--stage 2.5": "--stage is a whole number",
+    "--stage=": "--stage is a whole number",
+    "--stop_stage 6": "--stop_stage is a whole number",
+    "--stage 4 --stop_stage 3": "--stage 4 is above --stop_stage 3",
+    "--seed -3": "--seed is a whole number",
+    "--seed 4294967296": "--seed is a whole number",
+    "--n_jobs 0": "--n_jobs is a whole number from 1",
+    "--n_jobs a[$(touch${IFS}broken)]": "--n_jobs is a whole number",
+    "--preset huge": "--preset is one of mini, box, small, paper, found 'huge'",
+    "--mixture stems": "--mixture is one of submix, song",
+    "--supervision none": "--supervision is one of score, activity, stems, semi",
+    "--adversarial gan": "--adversarial is one of none, aml, atl, aml+atl, truth",
+    "--adversarial aml --supervision stems": "--adversarial aml is for step 3",
+    "--mixture_loss clip+sharp": "'sharp' is none of clip, frame, harmonic, soft, informed",
+    "--mixture_loss clip+clip": "has a loss twice",
+    "--mixture_loss +": "is none of clip",
+    "--supervision activity --mixture_loss soft": "knows who plays when and no pitch",
+    "--id gpu0": "--id is numbers of CUDA devices",
+    "--id 0,": "--id is numbers of CUDA devices",
+    "--tag a/b": "--tag is the name of a folder",
+    "--tag ..": "--tag is the name of a folder",
+    "--python no_such_python": "'no_such_python' is no program",
+    "--slakh_dir nowhere": "nowhere is no folder",
+    "--midi_dir nowhere": "nowhere is no folder",
+    "--slakh_dir / --midi_dir /": "are for stage 0, which --slakh_dir replaces",
+    "--splits nothing.json": "nothing.json is no file",
+    "--transcriptor nothing.pth": "nothing.pth is no file",
+    "--exp_root /dev/null": "/dev/null is a file, expected a folder",
+}
+BAD_SETTINGS = {
+    "--t_lr nan": "--t_lr is a number above 0 to 10, found 'nan'",
+    "--t_lr inf": "--t_lr is a number",
+    "--t_lr 0": "--t_lr is a number above 0",
+    "--s_lr fast": "--s_lr is a number",
+    "--s_epochs 0": "--s_epochs is a whole number from 1",
+    "--s_epochs 1e3": "--s_epochs is a whole number",
+    "--t_batch_size -2": "--t_batch_size is a whole number",
+    "--segment 0": "--segment is a number above 0",
+    "--stem_share 1.5": "--stem_share is a number",
+    "--conv_kernel_size 4": "--conv_kernel_size is an odd number",
+    "--n_fft 1025": "--n_fft 1025 is odd",
+    "--n_fft 256 --hop_length 512": "--hop_length 512 is above --n_fft 256",
+    "--norm_type BN": "--norm_type is one of",
+    "--model UNet": "--model is one of tcn, ConvTasNet, OpenUnmix",
+    "--precision 8": "--precision is one of",
+    "--compile maybe": "--compile is true or false",
+    "--clip_weight -1": "--clip_weight is a number",
+    "--s_minutes nan": "--s_minutes is a number",
+    "--s_minutes 5 --devices 2": "--s_minutes goes by the clock of one process",
+    "--s_epoch 3": "there is no setting '--s_epoch' in local/conf.yml; did you mean --s_epochs",
+    "--exp_dir x": "there is no setting '--exp_dir'",
+    "s_epochs 3": "there is no setting 's_epochs'",
+    "--s_epochs": "--s_epochs needs a value",
+    "--s_epochs --quiet": "--s_epochs needs a value",
+    "--quiet=yes": "--quiet takes no value",
+    "--data_dir 'x": "is not quoted as in a shell",
+}
+
+
+def refused(options, message, cwd):
+    done = subprocess.run(
+        ["bash", str(RUN), "--python", sys.executable, "--stage", "2", *options],
+        cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+    assert not list(cwd.iterdir()) and not (RUN.parent / "broken").exists()
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS)
+def test_bad_options_are_refused_in_a_sentence(options, tmp_path):
+    refused(options.split(), BAD_OPTIONS[options], tmp_path)
+
+
+@pytest.mark.parametrize("settings", BAD_SETTINGS)
+def test_bad_settings_are_refused_before_anything_is_done(settings, tmp_path):
+    refused(["--train_opts", settings], BAD_SETTINGS[settings], tmp_path)
+
+
 @pytest.mark.parametrize(
-    "options, message",
+    "text, words",
     [
-        (["--stagee", "3"], "there is no option --stagee"),
-        (["--stage"], "needs a value"),
-        (["3"], "expected options of the form"),
-        (["--supervision", "none"], "--supervision is score, activity, stems or semi"),
-        (["--adversarial", "gan"], "--adversarial is none, aml, atl, aml+atl or truth"),
+        ("", []),
+        ("  ", []),
+        ("--a 1  --b 2", ["--a", "1", "--b", "2"]),
+        ("--a 'b c' \"d  e\" f\\ g", ["--a", "b c", "d  e", "f g"]),
+        ("--a '' -n %s * $HOME $(id)", ["--a", "", "-n", "%s", "*", "$HOME", "$(id)"]),
     ],
 )
-def test_bad_options_are_refused_in_a_sentence(options, message, tmp_path):
-    done = subprocess.run(
-        ["bash", str(RUN), *options], cwd=tmp_path, capture_output=True, text=True
+def test_options_in_one_text_are_quoted_as_in_a_shell(text, words):
+    # $0 is the script whose head has the names of the options; it is not run.
+    source = (
+        'set -eu; file=$1 text=$2; set --; . "$file"; split_words x "$text"; '
+        'printf "<%s>" ${words[@]+"${words[@]}"}'
     )
-    assert done.returncode == 2 and message in done.stderr
+    utils = RUN.parent / "utils" / "parse_options.sh"
+    done = subprocess.run(
+        ["bash", "-c", source, str(RUN), str(utils), text], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("".join(f"<{word}>" for word in words) or "<>")
+
+
+def test_blanks_in_every_path(prepared, tmp_path):
+    """Of the checkout, of Python, of the data and of the experiments."""
+    recipe = tmp_path / "check out" / "egs" / "slakh"
+    shutil.copytree(RUN.parent, recipe, ignore=shutil.ignore_patterns("data", "exp", "results"))
+    python = tmp_path / "py dir" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    shutil.copytree(prepared / "prepared", tmp_path / "my data" / "prepared")
+    done = subprocess.run(
+        ["bash", recipe / "run.sh", "--python", "py dir/python", "--data_dir", "my data", "--stage",
+         "2", "--stop_stage", "2", "--exp_root", "my exp", "--tag", "a tag", "--train_opts", TINY],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "my exp" / "slakh_a tag" / "transcriptor" / "best_model.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("conf.yml", "a: [", "conf.yml cannot be read"),
+        ("conf.yml", "3", "conf.yml is damaged: expected sections"),
+        ("presets.yml", "- mini", "presets.yml is damaged"),
+        ("presets.yml", "mini: {s_epoch: 3}\nbox: {}", "mini changes 's_epoch', no such setting"),
+        ("presets.yml", "mini: {s_lr: .nan}", "s_lr is a number above 0 to 10, found nan"),
+        ("presets.yml", "mini: {n_fft: 1024.5}", "n_fft is a whole number"),
+    ],
+)
+def test_damaged_files_of_settings_are_named(tmp_path, name, content, message):
+    shutil.copytree(RUN.parent, tmp_path / "r", ignore=shutil.ignore_patterns("data", "exp"))
+    (tmp_path / "r" / "local" / name).write_text(content)
+    done = subprocess.run(
+        ["bash", tmp_path / "r" / "run.sh", "--python", sys.executable, "--stage", "2"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_killed_run_goes_on(data, finished, tmp_path):

@@ -1,22 +1,27 @@
 """Reads the recipe's settings and builds from them what every step needs."""
 
 import argparse
-import hashlib
 import logging
+import sys
 import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-import yaml
-from asteroid.utils import parse_args_as_dict, prepare_parser_from_dict
+from asteroid.utils import parse_args_as_dict
 
 from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
 from asteroid_scoresup.engine import claim_folder
+from asteroid_scoresup.engine.checkpoints import resume_epoch
+from asteroid_scoresup.engine.folder import hash_inputs, is_finished
+from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
 from asteroid_scoresup.models import SourceModel, TCNSeparator, WaveformSeparator
 from asteroid_scoresup.score import HarmonicTemplates
 
-HERE = Path(__file__).parent
+from . import options
+from .options import flat, presets, read_conf
+
+__all__ = ["flat", "presets", "read_conf"]
 # Settings that change how a result is computed, and not the result.
 FREE = ("num_workers", "precision", "strategy", "compile")
 STEM_LOSSES = {
@@ -34,38 +39,38 @@ MIXTURE_LOSSES = {
 }
 
 
-def presets():
-    """What each preset changes, by its name."""
-    return yaml.safe_load((HERE / "presets.yml").read_text())
-
-
-def read_conf(preset):
-    """conf.yml by section, as the preset changes it."""
-    conf = yaml.safe_load((HERE / "conf.yml").read_text())
-    for key, value in (presets().get(preset) or {}).items():
-        section = next(name for name, values in conf.items() if key in values)
-        conf[section][key] = value
-    return conf
-
-
-def flat(conf):
-    """Settings without their sections."""
-    return {key: value for section in conf.values() for key, value in section.items()}
-
-
 def parse(parser):
-    """Settings of a run: conf.yml, then the preset, then the flags."""
-    parser.add_argument("--exp_dir", required=True, help="folder of this step")
-    parser.add_argument("--preset", default="mini", choices=sorted(presets()))
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument("--preset", default="mini")
-    conf = read_conf(chosen.parse_known_args()[0].preset)
-    conf, args = parse_args_as_dict(
-        prepare_parser_from_dict(conf, parser=parser), return_plain_args=True
-    )
-    # Asteroid's parser adds a group for positional arguments; we have none.
-    conf = {name: values for name, values in conf.items() if values}
+    """Settings of a run: conf.yml, then the preset, then the flags.
+
+    A setting that cannot be ends the script with one sentence and exit code 2.
+    """
+    # Names must be whole: a setting that is cut short is a slip as often as not.
+    parser.allow_abbrev = False
+    parser.error = bad_option
+    try:
+        parser.add_argument("--exp_dir", required=True, help="folder of this step")
+        parser.add_argument("--preset", default="mini", choices=sorted(presets()))
+        parser.add_argument("--quiet", action="store_true", help="no progress bars")
+        chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        chosen.error = bad_option
+        chosen.add_argument("--preset", default="mini")
+        conf = read_conf(chosen.parse_known_args()[0].preset)
+        for section, values in conf.items():
+            group = parser.add_argument_group(section)
+            for key, value in values.items():  # as text, which is read by the rules below
+                group.add_argument(f"--{key}", default=str(value), help=str(options.RULES[key]))
+        conf, args = parse_args_as_dict(parser, return_plain_args=True)
+        # Asteroid's parser adds a group for positional arguments; we have none.
+        conf = {name: values for name, values in conf.items() if values}
+        for values in conf.values():
+            for key in set(values) & set(options.RULES):
+                values[key] = options.checked(key, values[key])
+                setattr(args, key, values[key])
+        options.check_together(vars(args))
+        if hasattr(args, "mixture_loss"):
+            options.check_mixture_loss(args.mixture_loss, getattr(args, "supervision", ""))
+    except options.BadOption as error:
+        bad_option(error)
     for key in ("help", "quiet"):
         conf["main_args"].pop(key, None)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -73,6 +78,29 @@ def parse(parser):
     torch.set_float32_matmul_precision("high")
     pl.seed_everything(args.seed, workers=True, verbose=False)
     return conf, args
+
+
+def bad_option(message):
+    """Ends a script whose options cannot be, with one sentence."""
+    print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def run(main, parser):
+    """Runs a script: what is wrong, and what was interrupted, is said in one sentence."""
+    folder = []
+
+    def sentence():
+        if not folder:
+            return "interrupted; nothing was begun."
+        epoch = resume_epoch(folder[0] / "checkpoints")
+        place = f"resumes from epoch {epoch}" if epoch else "starts this stage again"
+        return f"interrupted; the same command {place}."
+
+    with ends_in_a_sentence(Path(sys.argv[0]).name, sentence):
+        conf, args = parse(parser)
+        folder.append(Path(args.exp_dir))
+        main(conf, args)
 
 
 def claim(conf, args, manifest, *sections, inputs=()):
@@ -87,11 +115,19 @@ def claim(conf, args, manifest, *sections, inputs=()):
     chosen["main_args"] = {
         **conf["main_args"],
         "data_fingerprint": manifest.fingerprint(),
-        "inputs": ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in inputs),
+        "inputs": hash_inputs(args.exp_dir, inputs),
     }
     free = {"data_dir", "exp_dir", "critic", "separator", *FREE}
     free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
     claim_folder(args.exp_dir, chosen, free)
+
+
+def is_done(models, epochs, minutes=0.0):
+    """Whether a step has written its models already; says so."""
+    done = is_finished(models, epochs, minutes)
+    if done:
+        print(f"  done before: {', '.join(map(str, models))}")
+    return done
 
 
 def require_same(model, args, manifest):
@@ -133,29 +169,21 @@ def build_separator(args, manifest, critic=None):
 
 def mixture_weights(args):
     """Loss weights of the chosen mixture losses, from ``--mixture_loss clip+harmonic``."""
-    weights = {}
-    for name in filter(None, args.mixture_loss.split("+")):
-        if name not in MIXTURE_LOSSES:
-            raise SystemExit(
-                f"--mixture_loss {args.mixture_loss}: {name!r} is none of "
-                f"{', '.join(MIXTURE_LOSSES)} (join them with +)."
-            )
-        term, key = MIXTURE_LOSSES[name]
-        if getattr(args, "supervision", "") == "activity" and name not in ("clip", "frame"):
-            raise SystemExit(
-                f"--mixture_loss {args.mixture_loss}: the weak baseline knows who plays when and "
-                "no pitch; use clip or frame."
-            )
-        weights[term] = getattr(args, key)
+    chosen = (MIXTURE_LOSSES[name] for name in args.mixture_loss.split("+"))
+    return {term: getattr(args, key) for term, key in chosen}
+
+
+def require_weights(weights):
+    """Refuses a loss of which nothing is left."""
+    if not any(weights.values()):
+        bad_option(f"the weights of all losses are 0 ({', '.join(weights)}): nothing is learned.")
     return weights
 
 
 def stem_weights(args):
     """Loss weights of the chosen distance to stems; shares weigh as those of the informed loss."""
-    if args.stem_loss not in STEM_LOSSES:
-        raise SystemExit(f"--stem_loss {args.stem_loss} is none of {', '.join(STEM_LOSSES)}.")
     term, weight = STEM_LOSSES[args.stem_loss]
-    return {term: weight or args.informed_weight}
+    return {term: args.informed_weight if weight is None else weight}
 
 
 def hardware(args):
