@@ -74,10 +74,9 @@ class SemiSupervisedLoss(nn.Module):
                 "The batch has neither targets['roll'] nor targets['has_stems']: make the dataset "
                 "with targets='score' or targets='both'."
             )
-        nobody = targets.get("roll", targets.get("has_stems")).new_zeros(
-            len(targets["roll"]), dtype=torch.bool
-        )
-        has_stems = targets.get("has_stems", nobody)
+        has_stems = targets.get("has_stems")
+        if has_stems is None:
+            has_stems = targets["roll"].new_zeros(len(targets["roll"]), dtype=torch.bool)
         self.last_terms, total = {}, 0.0
         if not has_stems.all():
             part = self.score_loss(*_select(est_targets, targets, ~has_stems))

@@ -1,4 +1,4 @@
-"""``python -m asteroid_scoresup.scripts.cli``: the command, where no console script is installed."""
+"""``python -m asteroid_scoresup.scripts.cli``: the command, without its console script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files that are damaged or made to do harm: a sentence that names the file, and nothing run."""
+"""Model files that are damaged or made to do harm: a sentence with the file, and nothing run."""
 
 import io
 import pickle

@@ -1,9 +1,8 @@
-"""The diff on docs/other_recipes.rst: it fits Asteroid's recipe line by line, and what it makes of a
-recipe separates.
+"""The diff on docs/other_recipes.rst: it fits Asteroid's recipe line by line, and separates.
 
 Asteroid's recipes are not in its package. ``librimix_convtasnet_lines.txt`` knows the recipe
-``egs/librimix/ConvTasNet`` of Asteroid's master branch by a hash of each line: that says whether the
-hunks apply there. What is run here is a script of our own that has the hunks' lines in the same
+``egs/librimix/ConvTasNet`` of Asteroid's master branch by a hash of each line: that says whether
+the hunks apply there. What is run here is a script of our own that has the hunks' lines in the same
 order and, between them, the least that a recipe needs.
 """
 
