@@ -9,7 +9,7 @@ version = next(
     if line.startswith("__version__")
 )
 
-RECIPE = ["pandas>=2", "openunmix>=1.3"]
+RECIPE = ["openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
 TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
 
@@ -21,6 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
+    py_modules=["asteroid_scoresup_cli"],
     package_data={
         "asteroid_scoresup.inference": ["page_assets/*"],
         "asteroid_scoresup": ["pretrained/*"],
@@ -43,12 +44,15 @@ setup(
         "scipy",
         "PyYAML",
         "matplotlib",
+        "pandas>=2",
+        "mido>=1.2",
+        "Pillow>=9",
         "tqdm",
         "joblib>=1.5",
         "filelock>=3.12",
     ],
     extras_require={"recipe": RECIPE, "tests": TESTS, "docs": DOCS},
-    entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup.scripts.cli:main"]},
+    entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup_cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",

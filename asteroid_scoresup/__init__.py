@@ -4,6 +4,8 @@ Importing the package registers its models with Asteroid, so that
 ``asteroid.models.BaseModel.from_pretrained`` and Asteroid's command line know them.
 """
 
+import sys
+
 __version__ = "0.1.0"
 
 
@@ -36,5 +38,12 @@ def _register_models():
             asteroid.models.register_model(model)
 
 
-_check_torch_pair()
-_register_models()
+def register():
+    """Makes the models known to Asteroid. Importing the package calls it, and again is no error."""
+    _check_torch_pair()
+    _register_models()
+
+
+# While the command line reads its arguments nothing needs torch; it registers before it runs.
+if not getattr(sys.modules.get("asteroid_scoresup_cli"), "reading_arguments", False):
+    register()

@@ -100,7 +100,7 @@ def test_code_for_other_recipes_runs_as_printed(tmp_path):
     loss = system.common_step((mixture, targets), 0)
     loss.backward()
     assert torch.isfinite(loss)
-    assert any(p.grad is not None and p.grad.any() for p in system.model.encoder.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in system.model.masker.parameters())
     mixture, targets = scope["train"][0]
     estimates = system.model(mixture[None])
     batch = {name: value[None] for name, value in targets.items()}

@@ -1,8 +1,5 @@
 """Other models of Asteroid with our loss and our dataset: nothing of theirs is changed."""
 
-import textwrap
-from pathlib import Path
-
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -24,7 +21,6 @@ from tiny import (
 )
 
 from asteroid_scoresup.data import SlakhDataset
-from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 
 WEIGHTS = {"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}
@@ -109,27 +105,6 @@ def test_eight_sources_of_which_some_never_play(manifest):
     value.backward()
     assert torch.isfinite(value)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-
-
-def test_the_changes_of_a_recipe_are_few_and_work(manifest, tmp_path):
-    """The lines that docs/other_recipes.rst puts into librimix/ConvTasNet/train.py."""
-    text = (Path(__file__).parents[1] / "docs" / "other_recipes.rst").read_text()
-    diff = text.split(".. code-block:: diff")[1].split("The segments are then")[0].splitlines()
-    lines = [line[3:] for line in diff]
-    blocks = "\n".join(line[:1] or " " for line in lines).split("\n ")
-    changed = sum(max(block.count("-"), block.count("+")) for block in blocks)
-    assert 10 < changed <= 15
-    new = [line[1:] for line in lines if line[:1] in ("+", " ")]
-    save_model(transcriptor(), tmp_path / "critic.pth")
-    data = {"train_dir": manifest.root, "valid_dir": manifest.root, "segment": 1.024}
-    scope = {"conf": {"data": {**data, "transcriptor": tmp_path / "critic.pth"}}}
-    exec(textwrap.dedent("\n".join(x for x in new if x[:1] != " ")), scope)
-    exec(textwrap.dedent("\n".join(x for x in new if x[:1] == " ")), scope)
-    assert len(scope["train_set"]) > len(scope["val_set"]) > 0
-    # The documentation's data have the usual STFT, these have a small one.
-    item = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)[0]
-    mixture, targets = torch.utils.data.default_collate([item])
-    scope["loss_func"](MODELS["ConvTasNet"](3)(mixture), targets).backward()
 
 
 def test_a_residual_source_has_no_score(manifest):

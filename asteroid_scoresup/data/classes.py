@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
 #: GM programs (from 0) and Slakh `inst_class` names of the three classes of the paper.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
+
+#: Most classes, and most characters of their list: more are a mistake, and would cost memory.
+MOST_CLASSES, MOST_CHARACTERS = 129, 20_000
+
+
+def _program(digits, name):
+    """A General MIDI program, bounded before a range of them is made."""
+    program = int(digits) if len(digits) < 10 else math.inf
+    if program > 128:
+        raise ValueError(
+            f"Class {name!r} names program {digits[:20]}; General MIDI programs are 0 to 127 here, "
+            "and 128 stands for drums."
+        )
+    return program
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,11 @@ class ClassMap:
         Raises:
             ValueError: if the text is not of that form.
         """
+        if len(text) > MOST_CHARACTERS:
+            raise ValueError(
+                f"The list of classes has {len(text)} characters, expected at most "
+                f"{MOST_CHARACTERS}, for example 'bass=32-39;piano=0-7'."
+            )
         classes = []
         for part in filter(None, (part.strip() for part in text.split(";"))):
             name, equals, items = part.partition("=")
@@ -100,12 +120,14 @@ class ClassMap:
             for item in items:
                 span = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
                 if span:
-                    low, high = int(span[1]), int(span[2] or span[1])
+                    low, high = _program(span[1], name), _program(span[2] or span[1], name)
                     if high < low:
                         raise ValueError(f"The range {item!r} of class {name!r} is empty.")
                     programs.update(range(low, high + 1))
                 else:
                     inst_classes.add(item)
+            if len(classes) == MOST_CLASSES:
+                raise ValueError(f"There are more than {MOST_CLASSES} classes.")
             classes.append(SourceClass(name.strip(), frozenset(programs), frozenset(inst_classes)))
         return cls(classes)
 

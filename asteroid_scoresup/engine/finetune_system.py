@@ -17,6 +17,7 @@ from ..losses import (
     transcription_loss,
     truthful_loss,
 )
+from ..losses.belonging import require_dataset
 from ..models import Spectrograms
 from .fronts import SeparatorFront
 
@@ -47,7 +48,8 @@ class FineTuneSystem(System):
         config (dict, optional): Saved with checkpoints.
 
     Raises:
-        ValueError: if the critic of `loss_func` is another network.
+        ValueError: if the critic of `loss_func` is another network, `truth` has no templates, or
+            the data have other classes or another rate than the networks.
     """
 
     def __init__(
@@ -71,6 +73,13 @@ class FineTuneSystem(System):
         )  # fmt: skip
         if loss_func.critic is not None and loss_func.critic is not transcriptor:
             raise ValueError("The critic of loss_func must be the transcriptor that is fine-tuned.")
+        if truth and loss_func.templates is None:
+            raise ValueError(
+                "truth looks for the notes' partials: give loss_func templates (HarmonicTemplates)."
+            )
+        for loader in (train_loader, val_loader):
+            if hasattr(getattr(loader, "dataset", None), "names"):
+                require_dataset(loader.dataset, separator.stft, transcriptor, loss_func.weights)
         self.automatic_optimization = False
         self.transcriptor = transcriptor
         self.aml, self.atl, self.truth = aml, atl, truth

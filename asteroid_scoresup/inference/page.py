@@ -205,8 +205,8 @@ class _Painter:
             from PIL import Image
         except ImportError:
             raise ImportError(
-                "The page needs matplotlib, which the recipe's extra brings: "
-                "pip install 'asteroid-scoresup[recipe]' or pip install matplotlib."
+                "The page needs matplotlib and Pillow, and one of them is missing: "
+                "pip install matplotlib Pillow."
             ) from None
         self.to_hex, self._image = to_hex, Image
         # Black ink of growing density, which the page turns into white where it is dark. The curve

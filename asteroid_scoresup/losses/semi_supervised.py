@@ -69,8 +69,14 @@ class SemiSupervisedLoss(nn.Module):
                 "Semi-supervised batches need targets['has_stems'] and targets['sources']: make "
                 "the dataset with targets='both' and a stem_share."
             )
-        nobody = targets["roll"].new_zeros(len(targets["roll"]), dtype=torch.bool)
-        has_stems = targets.get("has_stems", nobody)
+        if "has_stems" not in targets and "roll" not in targets:
+            raise ValueError(
+                "The batch has neither targets['roll'] nor targets['has_stems']: make the dataset "
+                "with targets='score' or targets='both'."
+            )
+        has_stems = targets.get("has_stems")
+        if has_stems is None:
+            has_stems = targets["roll"].new_zeros(len(targets["roll"]), dtype=torch.bool)
         self.last_terms, total = {}, 0.0
         if not has_stems.all():
             part = self.score_loss(*_select(est_targets, targets, ~has_stems))

@@ -91,5 +91,14 @@ class TranscriptionLoss(nn.Module):
     """
 
     def forward(self, est_targets, targets):
-        """Logits and the dataset's targets → scalar."""
+        """Logits and the dataset's targets → scalar.
+
+        Raises:
+            ValueError: if the batch has no roll.
+        """
+        if not isinstance(targets, dict) or "roll" not in targets:
+            raise ValueError(
+                "The transcription loss needs targets['roll']: make the dataset with "
+                "targets='score' or targets='both'."
+            )
         return transcription_loss(est_targets, critic_roll(targets["roll"], est_targets.shape[-2]))

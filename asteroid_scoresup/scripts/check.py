@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from ..data.files import write_json
-from ..data.labels import check_folder
-from ..data.report import summary
 from .prepare import add_reading_arguments
 
 
@@ -29,6 +26,10 @@ def run(args):
     Returns:
         int: Exit status: 0, also where the check warns.
     """
+    from ..data.files import write_json
+    from ..data.labels import check_folder
+    from ..data.report import summary
+
     report = check_folder(
         args.folder,
         args.classes,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tqdm import tqdm
-
-from ..inference.separator import PRECISIONS, Separator
-from ..inference.songs import FORMATS, Request, process_songs
+# inference.separator.PRECISIONS and inference.songs.FORMATS, whose import would make --help wait.
+PRECISIONS = ("float32", "bfloat16")
+FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
 
 def add_arguments(parser):
@@ -49,6 +48,8 @@ def run(args):
     Returns:
         int: 0, or 1 if any song failed.
     """
+    from ..inference.songs import Request
+
     request = Request(
         residual=args.residual,
         midi=args.midi,
@@ -70,6 +71,9 @@ def process_all(args, request, verb):
     Returns:
         int: 0, or 1 if any song failed.
     """
+    from ..inference.separator import Separator
+    from ..inference.songs import process_songs
+
     separator = Separator.from_pretrained(
         args.model, args.transcriptor, args.device, precision=args.precision
     )
@@ -100,6 +104,8 @@ class _Bar:
         self.quiet, self.bar = quiet, None
 
     def __call__(self, name, done, total):
+        from tqdm import tqdm
+
         if self.bar is None:
             form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
             self.bar = tqdm(desc=name, total=total, disable=self.quiet, bar_format=form)

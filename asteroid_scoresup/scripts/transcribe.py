@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..inference.songs import Request
 from .separate import add_song_arguments, process_all
 
 
@@ -17,5 +16,7 @@ def run(args):
     Returns:
         int: 0, or 1 if any song failed.
     """
+    from ..inference.songs import Request
+
     request = Request(stems=False, midi=True, overwrite=args.overwrite)
     return process_all(args, request, "transcribe")

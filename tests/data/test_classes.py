@@ -44,6 +44,10 @@ def test_the_inst_class_decides_where_a_class_names_any():
         ("a=1-5;b=5", "5 belongs to both 'a' and 'b'"),
         ("a=Bass;b=bass", "'bass' belongs to both"),
         ("a=1;a=2", "stands twice"),
+        ("bass=0-300000000", "names program 300000000"),
+        ("bass=999999999999999999999", "names program 99999999999999999999"),
+        ("bass=" + "0," * 20_000, "has 40005 characters"),
+        (";".join(f"c{i}=Name{i}" for i in range(200)), "more than 129 classes"),
     ],
 )
 def test_bad_texts_say_what_is_wrong(text, message):

@@ -222,7 +222,7 @@ def test_workers_end_with_the_command(tmp_path, number):
         process.kill()
     if number != signal.SIGKILL:
         assert status == 128 + number
-        assert "interrupted; run it again to go on." in message and "Traceback" not in message
+        assert "interrupted; run it again to resume." in message and "Traceback" not in message
     report = prepare(tmp_path / "in", out, jobs=1, progress=False)
     assert report["tracks"] == 25 and report["kept_from_earlier_run"] > 0
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]

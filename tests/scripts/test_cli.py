@@ -73,5 +73,98 @@ def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, st
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(synthesize, "run", lambda args: os.kill(os.getpid(), number))
     assert main(["synthesize", "out"]) == status
-    assert capsys.readouterr().err == "asteroid-scoresup: interrupted; run it again to go on.\n"
+    assert capsys.readouterr().err == "asteroid-scoresup: interrupted; run it again to resume.\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_infer_takes_its_options_in_any_order(tmp_path):
+    save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
+    song, model = tmp_path / "song.wav", str(tmp_path / "model.pth")
+    sf.write(song, 0.1 * np.random.default_rng(0).standard_normal(4000), NET["sample_rate"])
+    files = ["--files", str(song)]
+    for number, order in enumerate(
+        [
+            ["--device", "cpu", model, *files],
+            [model, "-d", "cpu", *files],
+            [*files, "--device", "cpu", model],
+            [model, *files, "-w", "1000", "--device=cpu"],
+        ]
+    ):
+        out = tmp_path / str(number)
+        out.mkdir()
+        assert main(["infer", *order, "--output-dir", str(out)]) == 0
+        assert len(list(out.glob("song_est*.wav"))) == len(NAMES)
+
+
+def test_infer_runs_a_model_of_asteroids(tmp_path):
+    import torch
+    from asteroid.models import ConvTasNet
+
+    net = ConvTasNet(
+        2,
+        n_filters=16,
+        n_blocks=1,
+        n_repeats=1,
+        bn_chan=8,
+        hid_chan=8,
+        skip_chan=8,
+        sample_rate=4000,
+    )
+    torch.save(net.serialize(), tmp_path / "conv.pth")
+    sf.write(tmp_path / "song.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 4000), 4000)
+    song, model = str(tmp_path / "song.wav"), str(tmp_path / "conv.pth")
+    assert main(["infer", model, "--files", song, "--device", "cpu"]) == 0
+    assert len(list(tmp_path.glob("song_est*.wav"))) == 2
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """`transcribe` with a fault of the program in it."""
+    from asteroid_scoresup.scripts import transcribe
+
+    def run(args):
+        raise ZeroDivisionError("a fault\nof two lines")
+
+    monkeypatch.setattr(transcribe, "run", run)
+
+
+def test_a_fault_of_the_program_is_a_sentence_too(broken, capsys):
+    assert main(["transcribe", "song.wav"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("asteroid-scoresup transcribe: ZeroDivisionError: a fault of two lines.")
+    assert "--traceback" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--traceback", "transcribe", "song.wav"],
+        ["transcribe", "song.wav", "--traceback"],
+        ["transcribe", "--debug", "song.wav"],
+    ],
+)
+def test_the_traceback_is_shown_where_it_is_wanted(argv, broken, capsys):
+    assert main(argv) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
+def test_so_is_it_by_the_environment(value, shown, broken, capsys, monkeypatch):
+    monkeypatch.setenv("ASTEROID_SCORESUP_TRACEBACK", value)
+    assert main(["transcribe", "song.wav"]) == 1
+    assert ("Traceback" in capsys.readouterr().err) is shown
+
+
+def test_bad_input_has_a_traceback_on_request_only(tmp_path, capsys):
+    argv = ["separate", "song.wav", "--model", str(tmp_path / "none.pth")]
+    assert main(argv) == 1 and "Traceback" not in capsys.readouterr().err
+    assert main([*argv, "--traceback"]) == 1 and "Traceback" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    import asteroid_scoresup
+
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == f"asteroid-scoresup {asteroid_scoresup.__version__}"

@@ -1,0 +1,126 @@
+"""What the package imports, it declares; what the command does not need, it does not import."""
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import asteroid_scoresup
+from asteroid_scoresup.scripts import prepare, separate
+from asteroid_scoresup_cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+#: Imported only where a feature asks for it, with a sentence where it is missing.
+OPTIONAL = {"openunmix", "tinysoundfont"}
+
+
+def declared():
+    """Distributions that setup.py requires, and those of its extras, by their lower-case names."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    call = next(
+        node.value for node in tree.body
+        if isinstance(node, ast.Expr) and getattr(node.value.func, "id", "") == "setup"
+    )  # fmt: skip
+    lists = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("RECIPE",)
+    }
+    required = next(k.value for k in call.keywords if k.arg == "install_requires")
+    split = "<>=!~[; "
+
+    def name(text):
+        for sign in split:
+            text = text.partition(sign)[0]
+        return text.lower().replace("_", "-")
+
+    return (
+        {name(text) for text in ast.literal_eval(required)},
+        {name(text) for text in lists["RECIPE"]},
+    )
+
+
+def imported(folder):
+    """Top-level modules that the files below import: name → files."""
+    found = {}
+    for path in [*folder.rglob("*.py")] if folder.is_dir() else [folder]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(path.name)
+    own = {"asteroid_scoresup", "asteroid_scoresup_cli", "__future__"}
+    return {k: v for k, v in found.items() if k not in own | set(sys.stdlib_module_names)}
+
+
+def distributions(module):
+    """Names of the distributions that bring a module."""
+    names = packages_distributions().get(module, [module])
+    return {name.lower().replace("_", "-") for name in names}
+
+
+def test_all_that_the_package_imports_is_declared():
+    required, _ = declared()
+    for folder in (ROOT / "asteroid_scoresup", ROOT / "asteroid_scoresup_cli.py"):
+        for module, files in imported(folder).items():
+            if module not in OPTIONAL:
+                assert distributions(module) & required, (module, files)
+
+
+def test_all_that_the_recipe_imports_is_declared():
+    required, recipe = declared()
+    local = {path.stem for path in (ROOT / "egs").rglob("*.py")} | {"local"}
+    for module, files in imported(ROOT / "egs").items():
+        if module not in OPTIONAL | local:
+            assert distributions(module) & (required | recipe), (module, files)
+
+
+def run(*arguments, module="asteroid_scoresup_cli"):
+    code = (
+        "import sys; sys.argv = sys.argv[:1] + sys.argv[1:]\n"
+        f"from {module} import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "print('HEAVY', *({'torch', 'asteroid', 'numpy', 'soundfile'} & set(sys.modules)))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([v, "--help"] for v in VERBS)])
+def test_help_and_version_wait_for_no_torch(arguments):
+    printed = run(*arguments)
+    assert printed.splitlines()[-1] == "HEAVY"
+    expected = asteroid_scoresup.__version__ if arguments == ["--version"] else "usage:"
+    assert expected in printed
+
+
+def test_models_are_registered_where_the_package_is_imported_first():
+    code = (
+        "import asteroid_scoresup, asteroid.models\n"
+        "assert asteroid.models.get('TCNSeparator')\n"
+        "import asteroid_scoresup_cli"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_commands_choices_are_the_librarys():
+    """They are written twice so that help does not wait; here they are compared."""
+    from asteroid_scoresup.data.classes import DEFAULT_CLASSES
+    from asteroid_scoresup.data.songs import MIXTURES
+    from asteroid_scoresup.inference.separator import PRECISIONS
+    from asteroid_scoresup.inference.songs import FORMATS
+
+    assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
+    assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)
