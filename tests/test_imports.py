@@ -10,7 +10,7 @@ import pytest
 
 import asteroid_scoresup
 from asteroid_scoresup.scripts import prepare, separate
-from asteroid_scoresup_cli import VERBS
+from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
 #: Imported only where a feature asks for it, with a sentence where it is missing.

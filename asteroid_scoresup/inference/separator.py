@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..models import unpack
+from ..models import WaveformSeparator, unpack
 from ..models.level import LevelMeter
 from ..models.package import read_transcriptor, require_pair
 from .collector import NoteCollector
 from .decoding import Decoding, pitch_levels
 from .provenance import model_hash
 from .stream import Recording, chunks, resampled
+from .waveform_piece import waveform_piece
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
@@ -57,7 +58,7 @@ class Separator:
     with as much context as the network can hear: the result is that of the whole.
 
     Args:
-        model (TCNSeparator): The trained network.
+        model (TCNSeparator or WaveformSeparator): The trained network.
         transcriptor (ScoreTranscriptor, optional): For :meth:`transcribe`.
         decoding (Decoding, optional): How its probabilities become notes.
         programs (dict, optional): General MIDI program that stands for each class, by name.
@@ -105,6 +106,8 @@ class Separator:
         self.transcriptor = None
         if transcriptor is not None:
             require_pair(model, transcriptor)
+            if isinstance(model, WaveformSeparator):
+                model.stft = transcriptor.stft  # it has none of its own
             self.transcriptor = transcriptor.to(self.device).eval()
         self.decoding = decoding or Decoding.default(model.n_src)
         self.programs = programs or {}
@@ -112,7 +115,7 @@ class Separator:
         if core_seconds is None:
             core_seconds = max(CORE_SECONDS, CORE_CONTEXTS * self.context / model.sample_rate)
         models = [model] + ([transcriptor] if transcriptor is not None else [])
-        if any(m.trunk.norm_type != "cLN" for m in models):
+        if not all(m.is_local for m in models):
             core_seconds = 1e6  # such a norm hears the whole recording, so it comes in one piece
         self.core = max(int(core_seconds * model.sample_rate) // hop, 1) * hop
 
@@ -311,6 +314,14 @@ class Separator:
 
     def _piece(self, wav, level, chunk, frames, stems, notes):
         model, stft = self.model, self.model.stft
+        if isinstance(model, WaveformSeparator):
+            core = slice(chunk.start, chunk.start + chunk.length)
+            with self._half():
+                return Piece(
+                    *waveform_piece(
+                        model, self.transcriptor, wav, level, core, frames, stems, notes
+                    )
+                )
         _, gain = model.normalize(wav[:1, :1], level)
         spectrum = stft(wav)  # of every channel
         mixture = _magnitude(stft, spectrum).mul_(gain)

@@ -65,6 +65,11 @@ class SpectrogramModel(SourceModel):
         )
 
     @property
+    def is_local(self):
+        """Whether a frame depends on the receptive field alone, so that pieces give the whole."""
+        return self.trunk.norm_type == "cLN"
+
+    @property
     def receptive_field(self):
         """Frames on each side that can change a frame's output."""
         return sum(

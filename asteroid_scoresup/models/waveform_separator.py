@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 
 from .open_unmix import OpenUnmixNet
 from .source_model import SourceModel, known_model
-from .stft import at_least_single
+from .stft import STFT, at_least_single
+
+#: Seconds before and after a piece of a long recording that the model gets with it.
+CONTEXT_SECONDS = 2.0
 
 
 class WaveformSeparator(SourceModel):
@@ -52,7 +56,17 @@ class WaveformSeparator(SourceModel):
                 f"Asteroid has no model {model!r}: use ConvTasNet, another class of "
                 "asteroid.models, or OpenUnmix."
             )
+        # The frames by which recordings are cut and transcribed; nothing of it is saved.
+        self.stft = STFT(2048, 512, sample_rate)
         self.net = build(n_src=len(self.sources), sample_rate=sample_rate, **self.model_args)
+
+    #: Whether what a frame depends on is bounded; here it is taken to be.
+    is_local = True
+
+    @property
+    def receptive_field(self):
+        """Frames on each side of a piece that the model gets with it."""
+        return math.ceil(CONTEXT_SECONDS * self.sample_rate / self.stft.hop_length)
 
     def forward(self, wav, level=None):
         r"""Separates waveforms; the estimates are at the level of the mixture.

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from asteroid_scoresup_cli import VERBS, main
+try:
+    from asteroid_scoresup_cli import VERBS, main
+except ModuleNotFoundError:  # an editable installation that was made before the module was there
+    sys.path.append(str(Path(__file__).parents[2]))
+    from asteroid_scoresup_cli import VERBS, main
 
 __all__ = ["VERBS", "main"]
 
