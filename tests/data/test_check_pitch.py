@@ -108,7 +108,7 @@ def test_other_timbres_are_as_labelled(harmonics, amplitude):
         notes = notes.replace(pitch=notes.pitch - semitones)
         found = check_song(notes, NAMES, RATE, audio, {"guitar": audio})
         assert found["guitar"]["semitones"] in (semitones, None)
-        if len(harmonics) > 2:
+        if harmonics[0] == 1 and len(harmonics) > 2:
             assert found["guitar"]["semitones"] == semitones
 
 
