@@ -12,7 +12,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from .slakh import AUDIO_SUFFIXES, MIDI_SUFFIXES
+from .audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, ffmpeg
+from .files import short_name
+from .slakh import MIDI_SUFFIXES
 from .splits import split_of_folder
 
 
@@ -39,7 +41,8 @@ def _identify(root, path):
     kept = [part for part, name in zip(parts, [*splits, None]) if name is None]
     # Names become folders and columns of tables: no spaces, no leading dots.
     name = re.sub(r"[^\w.-]+", "_", "__".join(kept)).lstrip(".") or "song"
-    return name, split
+    # Temporary files put some letters round it.
+    return short_name(name), split
 
 
 def find_pairs(root):
@@ -77,6 +80,11 @@ def find_pairs(root):
                 rivals = [other for other in files if _identify(root, other)[1] == split]
                 if len({other.parent for other in rivals}) == 1:
                     candidates = [p for p in midi[stem] if _identify(root, p)[1] == split]
+            if len(candidates) == 1 and path.suffix.lower() in FFMPEG_SUFFIXES and not ffmpeg():
+                taken.add(candidates[0])
+                reason = "needs ffmpeg, which is not installed: install it, or convert to FLAC"
+                unpaired.append((str(path.relative_to(root)), reason))
+                continue
             if len(candidates) != 1:
                 reason = "audio without MIDI" if not candidates else "more than one MIDI file fits"
                 unpaired.append((str(path.relative_to(root)), reason))

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import soundfile as sf
 
+from ..models.level import gated_rms
 from .check import check_song, summarize_checks
 from .classes import DEFAULT_CLASSES, ClassMap
 from .files import explained, read_json, write_audio, write_json
@@ -282,7 +282,7 @@ def _write_track(song, names, source, out_dir, settings):
             id=source.id,
             split=source.split,
             n_samples=len(song.mixture),
-            rms=float(np.sqrt(np.mean(song.mixture.astype(np.float64) ** 2))),
+            rms=gated_rms(song.mixture, settings.sample_rate),
             n_notes=count_notes(song.notes, names),
             references=list(song.references),
             facts=song.facts,

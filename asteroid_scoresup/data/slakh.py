@@ -14,11 +14,11 @@ from pathlib import Path
 
 import yaml
 
+from .audio import AUDIO_SUFFIXES
 from .splits import OMITTED, SPLIT_NAMES, split_of_folder
 
 #: What the metadata of our own synthesized songs carry.
 GENERATOR = "asteroid_scoresup"
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".aiff", ".aif", ".mp3")
 MIDI_SUFFIXES = (".mid", ".midi")
 
 #: Stems of Slakh2100 that are not what their metadata say. Collected by the users of Slakh (the
@@ -120,8 +120,22 @@ class SlakhTrack:
 
 
 def _is_track(path):
-    named = re.fullmatch(r"Track\d+", path.name) is not None
-    return path.is_dir() and (named or (path / "metadata.yaml").is_file())
+    if not path.is_dir():
+        return False
+    if (path / "metadata.yaml").is_file():
+        return True
+    # A name alone is no proof: somebody's own pairs can lie in a folder "Track1". A track of Slakh
+    # that lost its metadata still has folders of its own.
+    if re.fullmatch(r"Track\d+", path.name) is None:
+        return False
+    return (path / "stems").is_dir() or (path / "MIDI").is_dir() or not _has_pairs(path)
+
+
+def _has_pairs(folder):
+    """Whether audio and MIDI of one name lie in a folder."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    audio = {p.stem.lower() for p in files if p.suffix.lower() in AUDIO_SUFFIXES}
+    return any(p.stem.lower() in audio for p in files if p.suffix.lower() in MIDI_SUFFIXES)
 
 
 def find_slakh_tracks(root):
@@ -155,11 +169,17 @@ def _as_program(value):
 
 
 def _find(folder, name, suffixes):
+    """The file of a name with the first of the suffixes, whose case does not count."""
     for suffix in suffixes:
         path = folder / f"{name}{suffix}"
         if path.is_file():
             return path
-    return None
+    if not folder.is_dir():
+        return None
+    named = [path for path in sorted(folder.iterdir()) if path.stem == name and path.is_file()]
+    order = [suffix.lower() for suffix in suffixes]
+    named = [path for path in named if path.suffix.lower() in order]
+    return min(named, key=lambda path: order.index(path.suffix.lower()), default=None)
 
 
 def _names_on_disk(folder, suffixes):

@@ -418,8 +418,11 @@ def _read_pair(pair, settings):
         notes = join_instruments([instrument], index)
         tables.append(notes.replace(pitch=notes.pitch + shifts[name]))
         programs[name].append(instrument.program)
-    mixture, _ = read_audio(pair.audio, settings.sample_rate)
+    remarks = []
+    mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
     facts = {"generated": False, "programs": dict(programs), "drops": drops}
+    if remarks:
+        facts["remarks"] = remarks
     facts["label_shift"] = {name: [shifts[name]] for name in programs}
     if others:
         facts["other_programs"] = sorted(others)

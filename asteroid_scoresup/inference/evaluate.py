@@ -21,7 +21,8 @@ from ..metrics import (
     note_scores,
     separation_scores,
 )
-from ..models import WaveformSeparator
+from ..models import SourceModel, WaveformSeparator
+from ..models.level import gated_rms
 from ..score import frame_activity, piano_roll, sounding_roll
 from .decoding import Decoding, choose_decoding
 
@@ -50,6 +51,8 @@ class TestTrack:
         if all(path.is_file() for path in paths.values()):
             self.references = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
         self.notes = manifest.notes(track)
+        # What separation of whole songs goes by; older folders have it without a gate.
+        self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
 
     def roll_size(self, stft):
         """Arguments of the rolls at the frames of an STFT."""
@@ -124,8 +127,9 @@ def score_separation(song, separators, stft=None, templates=None, shares=None, *
         device = next(separator.parameters()).device
         mixture = song.mixture.to(device)
         if isinstance(separator, WaveformSeparator):
-            level = float(mixture.pow(2).mean().sqrt())
-            estimates[row] = separator.in_pieces(mixture, level).cpu()
+            estimates[row] = separator.in_pieces(mixture, song.level).cpu()
+        elif isinstance(separator, SourceModel):
+            estimates[row] = separator(mixture, level=song.level).cpu()
         else:
             estimates[row] = separator(mixture).cpu()
     records = []
@@ -160,7 +164,6 @@ def score_transcription(
     decoding = decoding or Decoding.default(len(names))
     device = next(transcriptor.parameters()).device
     truth = piano_roll(song.notes, *song.roll_size(stft))
-    level = float(song.mixture.pow(2).mean().sqrt())
     signals = {"mixture": song.mixture}
     if song.references:
         signals["isolated"] = torch.stack(list(song.references.values()))
@@ -168,7 +171,7 @@ def score_transcription(
         signals["separated"] = separated
     records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
     for signal, wav in signals.items():
-        found = transcriptor(wav.to(device), level=level).sigmoid().cpu()
+        found = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
         if wav.ndim == 2:
             found = torch.stack([found[i, i] for i in range(len(names))])
         accuracy = frame_accuracy(truth, found, threshold)

@@ -19,9 +19,8 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import soundfile as sf
 
-from ..data.files import atomic_path
+from ..data.files import atomic_path, audio_writers
 from ..score import LOWEST_PITCH
 from .plots import RANGE_DB, class_colours
 from .semitones import FRAME_RATE, SemitoneSpectrum, highest_pitch, n_rows
@@ -58,10 +57,11 @@ def write_page(
 ):
     """Writes a page on which a song and its stems can be heard and seen together.
 
-    Spectrograms show the mean of the channels, with levels in dB below the loudest point of the
-    mixture; masks show the magnitude of a stem divided by the mixture's, fainter where the mixture
-    is soft. The audio keeps its rate and channels; samples beyond full scale are clipped and
-    nothing is rescaled, so that stems compare. If writing breaks off, there is no ``index.html``.
+    Spectrograms show the channels together (the root of their mean square), with levels in dB
+    below the loudest point of the mixture; masks show the magnitude of a stem divided by the
+    mixture's, fainter where the mixture is soft. The audio keeps its rate and channels; samples
+    beyond full scale are clipped and nothing is rescaled, so that stems compare. If writing breaks
+    off, there is no ``index.html``.
 
     Args:
         folder (str or Path): Where to write; made if it does not exist.
@@ -89,6 +89,7 @@ def write_page(
         >>> from tempfile import TemporaryDirectory
         >>> from asteroid_scoresup.score import Notes
         >>> tone = 0.3 * np.sin(2 * np.pi * 220 / 8000 * np.arange(8000))
+        >>> import soundfile as sf
         >>> with TemporaryDirectory() as folder:
         ...     sf.write(f"{folder}/bass.wav", tone, 8000)
         ...     page = write_page(
@@ -181,12 +182,17 @@ class _Track:
         spectrum = SemitoneSpectrum(rate, highest)
         margin, core = spectrum.margin, TILE_SECONDS * rate
         for chunk in chunks(self.recording.blocks(), core, margin):
-            mono = chunk.samples.mean(0)
             n_frames = math.ceil(chunk.length * FRAME_RATE / rate)
             n_needed = 2 * margin + math.ceil(n_frames * rate / FRAME_RATE)
-            mono = np.pad(mono, (margin - chunk.start, 0))
-            mono = np.pad(mono, (0, max(n_needed - len(mono), 0)))
-            yield spectrum(mono, n_frames)
+            # Equal channels are one. Others are shown by their energy: a mean would hide what is
+            # in opposite phase.
+            one = all(np.array_equal(chunk.samples[0], other) for other in chunk.samples[1:])
+            squares = 0
+            for samples in chunk.samples[: 1 if one else None]:
+                samples = np.pad(samples, (margin - chunk.start, 0))
+                samples = np.pad(samples, (0, max(n_needed - len(samples), 0)))
+                squares = squares + np.square(spectrum(samples, n_frames))
+            yield np.sqrt(squares / (1 if one else len(chunk.samples)))
 
 
 class _Painter:
@@ -299,14 +305,10 @@ def _copy(track):
     recording = track.recording
     rate, done = recording.sample_rate, 0
     outline = np.zeros(0, dtype=np.float32)
-    with (
-        atomic_path(track.folder / track.audio) as temporary,
-        sf.SoundFile(
-            temporary, "w", rate, recording.n_channels, format="FLAC", subtype="PCM_16"
-        ) as copy,
-    ):
+    shape = (rate, recording.n_channels, "PCM_16", "FLAC")
+    with audio_writers([track.folder / track.audio], *shape) as (write,):
         for block in recording.blocks():
-            copy.write(np.clip(block, -1, 1))
+            write(np.clip(block, -1, 1))
             frame = np.arange(done, done + len(block)) * FRAME_RATE // rate
             starts = np.nonzero(np.diff(frame, prepend=-1))[0]
             outline = np.pad(outline, (0, frame[-1] + 1 - len(outline)))

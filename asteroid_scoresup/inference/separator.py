@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 
 from ..models import unpack
+from ..models.level import LevelMeter
 from ..models.package import read_transcriptor, require_pair
-from ..score import Notes
-from .decoding import Decoding, pitch_levels, to_midi, with_velocities
+from .collector import NoteCollector
+from .decoding import Decoding, pitch_levels
+from .provenance import model_hash
 from .stream import Recording, chunks, resampled
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
@@ -23,6 +26,8 @@ CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 PRECISIONS = ("float32", "bfloat16")
 #: Names that no class can have: files of a song have them.
 TAKEN = ("mixture", "residual", "score", "page")
+#: Levels above are no audio: numbers of 32 bits overflow on the way through a model.
+_LOUD = 1e6
 #: The model file that is used where none is named.
 BOXED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
 
@@ -45,7 +50,8 @@ class Piece(NamedTuple):
 class Separator:
     """Separates and transcribes recordings of any length, rate and number of channels.
 
-    The masks come from the mean of the channels and are applied to each of them, so stems of a
+    The masks come from the energy of the channels together (the root of their mean square, bin by
+    bin, so that opposite phases do not cancel) and are applied to each of them, so stems of a
     stereo song stay stereo. Levels are the mixture's; nothing is rescaled. The model hears up to
     half its sample rate; what lies above is in no stem. Recordings are worked through in pieces
     with as much context as the network can hear: the result is that of the whole.
@@ -140,12 +146,29 @@ class Separator:
         """list of str: names of the stems, in order."""
         return self.model.sources
 
+    def identity(self, notes=False):
+        """What decides what this separator makes of a song, as plain values.
+
+        Args:
+            notes (bool): Whether of its notes; else of its stems.
+
+        Returns:
+            dict: hashes of the models, and the other settings.
+        """
+        facts = {"model": model_hash(self.model), "precision": self.precision}
+        if notes and self.transcriptor is not None:
+            settings = [self.decoding.plain(), self.programs]
+            facts["transcriptor"] = model_hash(self.transcriptor)
+            facts["decoding"] = json.loads(json.dumps(settings, default=float))
+        return facts
+
     def separate(self, audio, sample_rate=None, progress=None):
         r"""Separates one recording, in memory.
 
         Args:
-            audio (array, str or Path): Shape :math:`(time)` or :math:`(channels, time)`; or a
-                file, which gives :math:`(channels, time)`.
+            audio (array, str or Path): Shape :math:`(time)` or :math:`(channels, time)`, floats or
+                integers (see :class:`~asteroid_scoresup.inference.stream.Recording`); or a file,
+                which gives :math:`(channels, time)`.
             sample_rate (int, optional): Rate of an array, in Hz.
             progress (callable, optional): Called with the seconds done and those there are.
 
@@ -153,7 +176,8 @@ class Separator:
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples.
+            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples, or if the
+                model makes such of it.
         """
         recording = Recording(audio, sample_rate)
         stems = np.concatenate(list(self.stem_blocks(recording, progress)))
@@ -238,7 +262,9 @@ class Separator:
             wav = torch.from_numpy(np.ascontiguousarray(chunk.samples)).to(self.device)
             first = chunk.start // hop
             last = None if chunk.last else (chunk.start + chunk.length) // hop
-            yield self._piece(wav, level, chunk, slice(first, last), stems, notes)
+            piece = self._piece(wav, level, chunk, slice(first, last), stems, notes)
+            self._require_finite(piece, recording, done / rate, level)
+            yield piece
             done += chunk.length
             if progress is not None:
                 # Rounding at two rates can make the end differ by a sample or two.
@@ -260,12 +286,23 @@ class Separator:
         return resampled(recording.blocks(), recording.sample_rate, rate, recording.n_channels)
 
     def _level(self, recording):
-        """RMS of the mean of the channels, over the whole recording."""
-        energy, count = 0.0, 0
+        """The level of the whole recording; see :class:`LevelMeter`."""
+        meter = LevelMeter(self.model.sample_rate)
         for block in self._heard(recording):
-            energy += float(np.square(block.mean(1), dtype=np.float64).sum())
-            count += len(block)
-        return math.sqrt(energy / max(count, 1))
+            meter.add(block)
+        return meter.level
+
+    def _require_finite(self, piece, recording, start, level):
+        for values in (piece.stems, piece.levels):
+            if values is not None and not np.isfinite(values).all():
+                if level > _LOUD:
+                    why = f"its level is {level:.3g} where 1 is full scale: scale it down"
+                else:
+                    why = "the model file is damaged, or its training failed"
+                raise ValueError(
+                    f"{recording.name}: the model gives NaN or infinite values from {start:.1f} s "
+                    f"on; {why}."
+                )
 
     def _half(self):
         if self.precision == "float32":
@@ -276,8 +313,7 @@ class Separator:
         model, stft = self.model, self.model.stft
         _, gain = model.normalize(wav[:1, :1], level)
         spectrum = stft(wav)  # of every channel
-        mid = spectrum.mean(0, keepdim=True) if len(spectrum) > 1 else spectrum
-        mixture = stft.magnitude(mid).mul_(gain)
+        mixture = _magnitude(stft, spectrum).mul_(gain)
         n_frames = mixture.shape[-1]
         # Frames that sound in the core of the piece; the others are only heard.
         reach = math.ceil(stft.n_fft / 2 / stft.hop_length)
@@ -310,46 +346,20 @@ class Separator:
                 logits = self.transcriptor.outputs(mixture)[0, ..., frames]
         if not notes:
             return Piece(sounds, None, None)
+        if not bool(logits.isfinite().all()):
+            levels = [torch.full_like(part, torch.nan) for part in levels]
         # Notes of long songs are kept until the end, so in few bytes.
         probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
         levels = torch.cat(levels, -1)[0, ..., first - wanted.start : last - wanted.start]
         return Piece(sounds, probabilities, levels.cpu().numpy())
 
 
-class NoteCollector:
-    """Gathers the pieces of a recording and makes its score of them.
-
-    It keeps some 90 MB an hour.
-
-    Args:
-        separator (Separator): Whose pieces they are.
-    """
-
-    def __init__(self, separator):
-        self.separator, self.pieces = separator, []
-
-    def add(self, piece):
-        """Takes the next :class:`Piece`."""
-        self.pieces.append((piece.probabilities, piece.levels))
-
-    def notes(self):
-        """Notes: the score with velocities."""
-        stft, decoding = self.separator.model.stft, self.separator.decoding
-        clock = (stft.hop_length, stft.sample_rate)
-        tables = [Notes.empty()]
-        for source in range(len(self.separator.names) if self.pieces else 0):
-            probabilities, levels = (
-                np.concatenate([part[source] for part in parts], axis=-1)
-                for parts in zip(*self.pieces)
-            )
-            probabilities = probabilities.astype(np.float32) / 255
-            notes = decoding.class_notes(probabilities, source, *clock)
-            tables.append(with_velocities(notes, levels, *clock))
-        return Notes.concatenate(tables)
-
-    def midi(self):
-        """pretty_midi.PrettyMIDI: the score."""
-        return to_midi(self.notes(), self.separator.names, self.separator.programs)
+def _magnitude(stft, spectrum):
+    """Root mean square over the channels: equal channels give what one of them gives."""
+    if len(spectrum) == 1:
+        return stft.magnitude(spectrum)
+    squares = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+    return squares.mean(0, keepdim=True).sqrt_().mul_(stft.scale)
 
 
 def _device(name):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from ..data.files import atomic_path
+from ..data.files import atomic_path, audio_writers
+from .collector import NoteCollector
+from .naming import find_songs
 from .page import write_page
-from .separator import NoteCollector
+from .provenance import RECORD, Record, describe_song
 from .stream import Recording
 
 RESIDUAL = "residual"
@@ -30,10 +32,6 @@ FORMATS = {
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 #: Sizes in a WAV header have 32 bits.
 _LARGEST_WAV = 4_000_000_000
-#: Suffixes of the files that are taken from a folder.
-SUFFIXES = frozenset(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".au")
-)
 
 
 @dataclass(frozen=True)
@@ -74,48 +72,13 @@ class Made:
         folder (Path): Where its files are.
         written (list of Path): Files written by this call.
         kept (list of Path): Files that were there before and were left alone.
+        warnings (list of str): What the user should know of them.
     """
 
     folder: Path
     written: list = field(default_factory=list)
     kept: list = field(default_factory=list)
-
-
-def find_songs(arguments, out_dir=None):
-    """The audio files that a command line names.
-
-    Args:
-        arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
-            depth for :data:`SUFFIXES`.
-        out_dir (str or Path, optional): Folder of the results; what lies in it is no song.
-
-    Returns:
-        list of tuple: path of each song and its name, unique among them: the file's name without
-        suffix, with as much of suffix and folder as tells it from the others. A folder without
-        songs stands in the list itself, to be reported.
-    """
-    paths = []
-    results = None if out_dir is None else Path(out_dir).resolve()
-    for argument in map(Path, arguments):
-        if not argument.is_dir():
-            paths.append(argument)
-            continue
-        inside = sorted(p for p in argument.rglob("*") if p.suffix.lower() in SUFFIXES)
-        inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
-        inside = [p for p in inside if results is None or results not in p.resolve().parents]
-        paths += inside or [argument]
-    paths = list(dict.fromkeys(paths))
-    names = [path.stem for path in paths]
-    for longer in (lambda p: p.name, lambda p: f"{p.parent.name}_{p.name}"):
-        # Not all file systems tell capitals from small letters.
-        counts = Counter(name.casefold() for name in names)
-        names = [longer(p) if counts[n.casefold()] > 1 else n for p, n in zip(paths, names)]
-    seen = Counter()
-    for i, name in enumerate(names):
-        seen[name.casefold()] += 1
-        if seen[name.casefold()] > 1:
-            names[i] = f"{name}_{seen[name.casefold()]}"
-    return list(zip(paths, names))
+    warnings: list = field(default_factory=list)
 
 
 def process_songs(separator, arguments, out_dir, request, progress=None):
@@ -138,9 +101,11 @@ def process_songs(separator, arguments, out_dir, request, progress=None):
             yield path, process_song(separator, path, Path(out_dir) / name, request, told)
         except ValueError as error:
             yield path, error
-        except (RuntimeError, MemoryError, OSError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            yield path, ValueError(f"{path}: {reason}")
+        except Exception as error:  # whatever one song meets, the others go on
+            reason = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]
+            kind = "" if isinstance(error, (RuntimeError, OSError)) else type(error).__name__
+            told = ": ".join(part for part in (str(path), kind, reason) if part)
+            yield path, ValueError(f"{told.rstrip('.')}.")
 
 
 def process_song(separator, path, folder, request, progress=None):
@@ -169,42 +134,96 @@ def process_song(separator, path, folder, request, progress=None):
     wanted = list(audio.values())
     wanted += [score] if request.midi else []
     wanted += [page] if request.page else []
+    song, record = describe_song(path), Record.read(made.folder)
+    of_stems, of_notes = separator.identity(), separator.identity(notes=True)
+    made_by = {t: of_notes if t in (score, page) else of_stems for t in wanted}
     for target in wanted:
-        exists = target.exists() and not request.overwrite
-        (made.kept if exists else made.written).append(target)
-    if not made.written:
+        kept = target.exists() and not request.overwrite
+        kept = kept and not record.unfinished(_name_in(made.folder, target))
+        (made.kept if kept else made.written).append(target)
+    if not request.overwrite:
+        _require_same_song(path, song, record, made, made_by)
+    if record.found and not made.written:
         return made
 
     recording = Recording(path)
+    made.warnings += recording.remarks
     _check(recording, path, wanted, request)
-    todo = {name: target for name, target in audio.items() if target in made.written}
-    listens = request.midi or (request.page and separator.transcriptor is not None)
-    collected = NoteCollector(separator) if listens else None
+    if not record.found:  # an older version wrote the folder: its stems tell the song
+        for target in made.kept:
+            _check_kept(target, Recording(target), recording)
+    if not made.written:
+        return made
+    stale = [] if record.is_of(song) else list(record.files)
     try:
-        if todo:
-            kept = {name: audio[name] for name in separator.names if audio.get(name) in made.kept}
-            _write_stems(separator, recording, todo, kept, request, collected, progress)
-        elif collected is not None:
-            pieces = separator.pieces(recording, stems=False, notes=True, progress=progress)
-            for piece in pieces:
-                collected.add(piece)
-        if score in made.written:
-            with atomic_path(score) as temporary:
-                collected.midi().write(str(temporary))
-        if page in made.written:
-            write_page(
-                page.parent,
-                path.name,
-                path,
-                audio,
-                notes=None if collected is None else collected.notes(),
-            )
+        with record.writing(song, [_name_in(made.folder, t) for t in made.written]) as done:
+            for target in _write(separator, recording, audio, made, request, progress):
+                done({_name_in(made.folder, target): made_by[target]})
+        _remove(made.folder, [name for name in stale if name not in record.files])
     except (sf.LibsndfileError, OSError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise ValueError(
             f"{path}: {made.folder} cannot be written: {reason}{_space_left(made.folder)}."
         ) from None
     return made
+
+
+def _write(separator, recording, audio, made, request, progress):
+    """Writes what is to be written, and yields each file when it is there."""
+    score, page = made.folder / SCORE, made.folder / PAGE / "index.html"
+    todo = {name: target for name, target in audio.items() if target in made.written}
+    listens = request.midi or (request.page and separator.transcriptor is not None)
+    collected = NoteCollector(separator) if listens else None
+    if todo:
+        kept = {name: audio[name] for name in separator.names if audio.get(name) in made.kept}
+        clips = _write_stems(separator, recording, todo, kept, request, collected, progress)
+        made.warnings += clips
+        yield from todo.values()
+    elif collected is not None:
+        pieces = separator.pieces(recording, stems=False, notes=True, progress=progress)
+        for piece in pieces:
+            collected.add(piece)
+    if score in made.written:
+        with atomic_path(score) as temporary:
+            collected.midi().write(str(temporary))
+        yield score
+    if page in made.written:
+        notes = None if collected is None else collected.notes()
+        write_page(page.parent, recording.path.name, recording.path, audio, notes=notes)
+        yield page
+
+
+def _name_in(folder, target):
+    return target.relative_to(folder).as_posix()
+
+
+def _require_same_song(path, song, record, made, made_by):
+    """Refuses to add to the results of another song, or to keep those of another model."""
+    advice = "Use --overwrite or another --out_dir."
+    if record.found and not record.is_of(song):
+        raise ValueError(
+            f"{path}: {made.folder} holds the results of another song "
+            f"({record.song.get('name')}). {advice}"
+        )
+    for target in made.kept:
+        if record.found:
+            complaint = record.complaint(_name_in(made.folder, target), made_by[target])
+            if complaint:
+                raise ValueError(f"{path}: {target} is there and {complaint}. {advice}")
+        elif target.suffix not in (".wav", ".flac"):
+            raise ValueError(
+                f"{path}: {target} is there, and no {RECORD} says which song it is of. {advice}"
+            )
+
+
+def _remove(folder, names):
+    """Removes results of the song that was here before; only names that a result can have."""
+    for name in names:
+        path = folder / name
+        if name == f"{PAGE}/index.html" and not (folder / PAGE).is_symlink():
+            shutil.rmtree(folder / PAGE, ignore_errors=True)
+        elif name == SCORE or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(wav|flac)", name):
+            path.unlink(missing_ok=True)
 
 
 def _check(recording, path, targets, request):
@@ -215,11 +234,12 @@ def _check(recording, path, targets, request):
                 f"{path} is the song and would be overwritten by a result of its own: choose "
                 "another --out_dir."
             )
-    channels, rate = recording.n_channels, recording.sample_rate
-    if request.file_format == "flac" and (channels > 8 or rate > 655350):
+    channels = recording.n_channels
+    if channels > 8 and (request.file_format == "flac" or request.page):
+        what = "choose a WAV format" if request.file_format == "flac" else "leave out --report"
         raise ValueError(
-            f"{path} has {channels} channels at {rate} Hz, FLAC holds at most 8 at 655350 Hz: "
-            "choose a WAV format."
+            f"{path} has {channels} channels, FLAC holds at most 8, and the page to listen to is "
+            f"made of FLAC files: {what}."
         )
 
 
@@ -242,24 +262,47 @@ def _write_stems(separator, recording, targets, kept, request, collected, progre
         for name, path in kept.items():
             readers[name] = _Reader(Recording(path))
             _check_kept(path, readers[name].recording, recording)
-    with ExitStack() as renames, ExitStack() as streams:
-        files = {}
-        for name, target in targets.items():
-            temporary = renames.enter_context(atomic_path(target))
-            shape = (recording.sample_rate, recording.n_channels)
-            stream = sf.SoundFile(temporary, "w", *shape, format=container, subtype=subtype)
-            files[name] = streams.enter_context(stream)
+    shape = (recording.sample_rate, recording.n_channels)
+    clips = _Clips(subtype)
+    with audio_writers(targets.values(), *shape, subtype, container) as writers:
+        files = dict(zip(targets, writers))
         for block in separator.stem_blocks(recording, progress, listen):
-            for source, name in enumerate(separator.names):
-                if name in files:
-                    files[name].write(block[:, source])
+            signals = {name: block[:, source] for source, name in enumerate(separator.names)}
             if RESIDUAL in files:
-                n_samples, total = len(block), 0
-                for source, name in enumerate(separator.names):
-                    old = readers.get(name)
-                    total = total + (block[:, source] if old is None else old.read(n_samples))
-                files[RESIDUAL].write(mixture.read(n_samples) - total)
-        streams.close()  # what was buffered is on the disk, or fails, before anything is renamed
+                n_samples = len(block)
+                total = sum(
+                    readers[name].read(n_samples) if name in readers else signal
+                    for name, signal in signals.items()
+                )
+                signals[RESIDUAL] = mixture.read(n_samples) - total
+            for name, write in files.items():
+                clips.count(targets[name].name, signals[name])
+                write(signals[name])
+    return clips.warnings()
+
+
+class _Clips:
+    """Counts the samples that a format of fixed-point numbers cannot hold."""
+
+    def __init__(self, subtype):
+        self.counts, self.peak = Counter(), 0.0
+        self.clips = subtype != "FLOAT"
+
+    def count(self, name, samples):
+        """Counts in a block of a file."""
+        if self.clips and len(samples) and (peak := float(np.abs(samples).max())) > 1:
+            self.counts[name] += int((np.abs(samples) > 1).sum())
+            self.peak = max(self.peak, peak)
+
+    def warnings(self):
+        """list of str: one sentence, or none."""
+        if not self.counts:
+            return []
+        counts = ", ".join(f"{count} in {name}" for name, count in self.counts.items())
+        return [
+            f"samples above full scale are clipped ({counts}; the peak is {self.peak:.3g}, "
+            f"{20 * np.log10(self.peak):+.1f} dB): use --format wav32f, or a softer song"
+        ]
 
 
 def _check_kept(path, old, recording):

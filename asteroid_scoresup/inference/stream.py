@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile as sf
 import soxr
 
-#: Samples that are read at a time.
-BLOCK = 1 << 18
-#: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
-QUALITY = "VHQ"
-#: soundfile's names of formats whose headers only estimate how long they are.
-_ESTIMATED = ("MP3", "MPEG")
+from ..data.audio import BLOCK, HIGHEST_RATE, LOWEST_RATE, AudioFile
+from ..data.files import RESAMPLER
+
 #: With more rows than this, and than columns, an array is taken to lie on its side.
 _MOST_CHANNELS = 64
 
@@ -28,13 +24,18 @@ class Recording:
     r"""A recording that can be read in blocks, as often as wanted.
 
     Args:
-        audio (str, Path or array): A file that soundfile reads, or samples of shape
-            :math:`(time)` or :math:`(channels, time)`.
+        audio (str, Path or array): A file, see :class:`~asteroid_scoresup.data.audio.AudioFile`,
+            or samples of shape :math:`(time)` or :math:`(channels, time)`: floats, whose full
+            scale is ±1, or integers (uint8 with 128 as zero, int8, int16, int32), whose full
+            scale is that of their type.
         sample_rate (int, optional): Rate of an array, in Hz.
+
+    Attributes:
+        remarks (list of str): What is odd about a file and did not prevent its use.
 
     Raises:
         ValueError: if a file cannot be read as audio, there are no samples, or an array comes
-            without a rate.
+            without a rate or is of another type.
 
     Examples
         >>> recording = Recording(np.zeros((2, 1000), dtype="float32"), 8000)
@@ -43,25 +44,25 @@ class Recording:
     """
 
     def __init__(self, audio, sample_rate=None):
-        self.path, self.samples = None, None
+        self.path, self.samples, self.remarks = None, None, []
         if isinstance(audio, (str, Path)):
             self.path, self.name = Path(audio), str(audio)
             if self.path.is_dir():
                 raise ValueError(f"{self.path} is a folder without audio files.")
-            try:
-                info = sf.info(self.path)
-            except (sf.LibsndfileError, OSError, TypeError) as error:
-                raise ValueError(_unreadable(self.path, error)) from None
-            self.n_channels, self.n_samples = info.channels, info.frames
-            self.sample_rate = info.samplerate
-            if info.format in _ESTIMATED:
-                self.n_samples = sum(map(len, self._file_blocks(BLOCK)))
+            self._file = AudioFile(self.path)
+            self.n_channels, self.n_samples = self._file.n_channels, self._file.count()
+            self.sample_rate, self.remarks = self._file.sample_rate, self._file.remarks
         else:
             if sample_rate is None or not sample_rate >= 1:
                 raise ValueError(
                     f"An array of samples needs its sample_rate in Hz, found {sample_rate}."
                 )
-            samples = np.asarray(audio, dtype=np.float32)
+            if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+                raise ValueError(
+                    f"The sample_rate of an array is {sample_rate} Hz, expected {LOWEST_RATE} to "
+                    f"{HIGHEST_RATE}."
+                )
+            samples = _as_floats(np.asarray(audio))
             if samples.ndim not in (1, 2):
                 raise ValueError(
                     f"Expected samples of shape (time) or (channels, time), found {samples.shape}."
@@ -93,7 +94,7 @@ class Recording:
             ValueError: if the file breaks off, or holds NaN or infinite samples.
         """
         done = 0
-        for block in self._file_blocks(size) if self.path else self._array_blocks(size):
+        for block in self._file.blocks(size) if self.path else self._array_blocks(size):
             if not np.isfinite(block).all():
                 where = done + int(np.argmin(np.isfinite(block).all(1)))
                 raise ValueError(
@@ -112,19 +113,22 @@ class Recording:
         for start in range(0, self.n_samples, size):
             yield self.samples[:, start : start + size].T
 
-    def _file_blocks(self, size):
-        try:
-            with sf.SoundFile(self.path) as stream:
-                while len(block := stream.read(size, dtype="float32", always_2d=True)):
-                    yield block
-        except (sf.LibsndfileError, OSError) as error:
-            raise ValueError(_unreadable(self.path, error)) from None
 
-
-def _unreadable(path, error):
-    if not path.exists():
-        return f"{path}: no such file."
-    return f"{path} cannot be read as audio: {error}"
+def _as_floats(samples):
+    """float32 with full scale ±1, from any type that has a full scale."""
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # infinity is told as such, with its place
+            return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i" and samples.dtype.itemsize <= 4:
+        # In double precision: float32 would round 32 bits before they are scaled.
+        full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
+        return (samples / full_scale).astype(np.float32)
+    raise ValueError(
+        f"Samples of type {samples.dtype} have no known full scale: expected floats within ±1, "
+        "uint8, int8, int16 or int32."
+    )
 
 
 def resampled(blocks, rate, new_rate, n_channels):
@@ -146,7 +150,7 @@ def resampled(blocks, rate, new_rate, n_channels):
     if rate == new_rate:
         yield from blocks
         return
-    stream = soxr.ResampleStream(rate, new_rate, n_channels, dtype="float32", quality=QUALITY)
+    stream = soxr.ResampleStream(rate, new_rate, n_channels, dtype="float32", quality=RESAMPLER)
     for block in blocks:
         yield stream.resample_chunk(np.ascontiguousarray(block))
     yield stream.resample_chunk(np.zeros((0, n_channels), dtype=np.float32), last=True)

@@ -40,7 +40,7 @@ def add_song_arguments(parser):
         help="bfloat16: faster where the processor or GPU computes it (default: float32)",
     )
     add("--overwrite", action="store_true", help="write files anew that exist")
-    add("--quiet", action="store_true", help="no progress bar, nothing but errors")
+    add("--quiet", action="store_true", help="no progress bar, nothing but warnings and errors")
 
 
 def run(args):
@@ -79,12 +79,15 @@ def process_all(args, request, verb):
             "transcriptor/best_model.pth)."
         )
     failed, bar = 0, _Bar(args.quiet)
-    for _, made in process_songs(separator, args.songs, args.out_dir, request, bar):
+    for path, made in process_songs(separator, args.songs, args.out_dir, request, bar):
         bar.close()
         if isinstance(made, ValueError):
             failed += 1
             print(f"asteroid-scoresup {verb}: {made}", file=sys.stderr)
-        elif not args.quiet:
+            continue
+        for warning in made.warnings:
+            print(f"asteroid-scoresup {verb}: warning: {path}: {warning}.", file=sys.stderr)
+        if not args.quiet:
             kept = f" ({len(made.kept)} kept; --overwrite replaces them)" if made.kept else ""
             print(f"{made.folder}: {len(made.written)} written{kept}")
     return 1 if failed else 0

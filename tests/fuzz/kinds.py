@@ -1,6 +1,7 @@
 """The kinds of damage: each makes a case's files and gives the command that must answer."""
 
-from fuzz.damage import damage_bytes, damage_json, damage_text
+import torch
+from fuzz.damage import damage_bytes, damage_json, damage_text, damage_value
 from fuzz.material import AUDIO, RATE, SYNTHESIS, copy_to
 
 _COMMON = ["--jobs", "1", "--quiet"]
@@ -101,9 +102,20 @@ def soundfont(rng, root, folder):
 
 
 def model(rng, root, folder):
-    """A model file."""
+    """A model file: its bytes, or what it says about its network and its classes."""
     path = copy_to(root, str(rng.choice(["separator.pth", "transcriptor.pth"])), folder)
-    _damage(path, damage_bytes, rng)
+    if rng.random() < 0.4:
+        _damage(path, damage_bytes, rng)
+    else:
+        package = torch.load(path, weights_only=True)
+        key = str(rng.choice([*package, "model_args", "model_args"]))
+        if key == "state_dict":
+            weights = package[key]
+            name = list(weights)[int(rng.integers(len(weights)))]
+            weights[name] = weights[name].flatten()[: int(rng.integers(1, 9))] * float("nan")
+        else:
+            package[key] = damage_value(rng, package[key])
+        torch.save(package, path)
     song = root / "pair" / "song.wav"
     if path.stem == "separator":
         return ["separate", song, "--model", path, "--out_dir", folder / "out", "--quiet"]

@@ -81,8 +81,10 @@ def _be_the_case(command, output, memory):
     """The fork: the command, and nothing after it."""
     code = _FAULT
     try:
+        import faulthandler
         import resource
 
+        faulthandler.disable()  # of pytest: it would write into its terminal
         os.setsid()
         # A second net, far above the bound: a case must not take the machine's memory.
         pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -8,7 +8,9 @@ import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
 from asteroid_scoresup.inference import Decoding, Request, Separator, process_song, songs
-from asteroid_scoresup.inference.songs import FORMATS, find_songs, process_songs
+from asteroid_scoresup.inference.naming import find_songs
+from asteroid_scoresup.inference.provenance import RECORD
+from asteroid_scoresup.inference.songs import FORMATS, process_songs
 from asteroid_scoresup.models import TCNSeparator
 
 
@@ -53,7 +55,7 @@ def test_every_format_is_what_it_says(separator, song, tmp_path, name):
 def test_midi_only_writes_no_stems(separator, song, tmp_path):
     request = Request(stems=False, midi=True)
     made = process_song(separator, song, tmp_path / "out", request)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["score.mid"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"score.mid", RECORD}
     midi = pretty_midi.PrettyMIDI(str(made.written[0]))
     assert [part.name for part in midi.instruments] == list(NAMES)
     notes = [note for part in midi.instruments for note in part.notes]
@@ -161,7 +163,7 @@ def test_a_residual_fits_the_stems_that_were_kept(separator, song, tmp_path):
     process_song(separator, song, tmp_path / "out", Request(file_format="wav16"))
     process_song(separator, song, tmp_path / "out", Request(residual=True))
     heard, _ = sf.read(song, dtype="float32")
-    parts = [sf.read(path, dtype="float32")[0] for path in (tmp_path / "out").iterdir()]
+    parts = [sf.read(path, dtype="float32")[0] for path in (tmp_path / "out").glob("*.wav")]
     np.testing.assert_allclose(sum(parts), heard, atol=3e-7)
     sf.write(tmp_path / "out" / "bass.wav", np.zeros(100), 11025)
     (tmp_path / "out" / "residual.wav").unlink()
