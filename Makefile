@@ -1,9 +1,12 @@
 # make demo: a trained, evaluated separator from a bare machine. make test: the tests.
+# make fuzz: seeded damage to every kind of file; CASES=2000 SEED=7 for more, or for others.
 PYTHON ?= python3
 VENV ?= .venv
+CASES ?= 500
+SEED ?= 0
 BIN := $(VENV)/bin
 
-.PHONY: env demo test lint docs clean
+.PHONY: env demo test lint fuzz docs clean
 
 env: $(VENV)/.installed
 
@@ -24,6 +27,9 @@ lint: env
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+fuzz: env
+	$(BIN)/python tests/fuzz --cases $(CASES) --seed $(SEED)
 
 docs: env
 	$(BIN)/python -m sphinx -W -b html docs docs/_build/html

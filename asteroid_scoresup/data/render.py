@@ -267,7 +267,8 @@ def _play_fluidsynth(
         if done.returncode != 0 or not os.path.isfile(audio):
             said = done.stdout.decode(errors="replace").strip().splitlines()
             raise OSError(
-                f"fluidsynth failed with {soundfont}: {said[-1] if said else 'no message'}."
+                f"fluidsynth failed with {soundfont} (exit status {done.returncode}): "
+                f"{said[-1] if said else 'no message'}."
             )
         try:
             stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)

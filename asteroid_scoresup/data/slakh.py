@@ -208,7 +208,14 @@ def read_slakh_track(folder):
             raise ValueError(
                 f"{path} is longer than {LARGEST_METADATA} bytes; metadata of 42 stems are 20,000."
             )
-        metadata = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        # PyYAML takes minutes for what is nested some ten thousand times.
+        if (
+            max(map(len, text.splitlines()), default=0) > 4096
+            or len(re.findall(r"[\[{]", text)) > 999
+        ):
+            raise ValueError(f"{path} is not YAML of ours: its lines are too long, or nested.")
+        metadata = yaml.safe_load(text)
     except FileNotFoundError:
         raise ValueError(f"{folder} has no metadata.yaml.") from None
     except RecursionError:

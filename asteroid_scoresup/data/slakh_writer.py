@@ -26,14 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import pretty_midi
-import soundfile
 import torch
 import yaml
 from torchaudio.functional import loudness
 
 from .colour import colour
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
-from .files import WriteError, explained
+from .files import explained, write_audio
 from .leftovers import unfinished
 from .midi import read_midi
 from .midi_writer import write_midi
@@ -244,10 +243,10 @@ def _write_track(partial, target, job, song, stems, mixture, overall, soundfont)
     entries = {}
     for index, (part, stem) in enumerate(zip(song.instruments, stems)):
         name = f"S{index:02d}"
-        _write_flac(partial / "stems" / f"{name}.flac", stem, job.sample_rate)
+        write_audio(partial / "stems" / f"{name}.flac", stem, job.sample_rate, "PCM_16")
         write_midi(partial / "MIDI" / f"{name}.mid", song, [part])
         entries[name] = _describe(part, soundfont, measure_loudness(stem, job.sample_rate))
-    _write_flac(partial / "mix.flac", mixture, job.sample_rate)
+    write_audio(partial / "mix.flac", mixture, job.sample_rate, "PCM_16")
     write_midi(partial / "all_src.mid", song, song.instruments)
     identity = hashlib.md5(f"{job.seed} {job.split} {job.number}".encode()).hexdigest()
     metadata = {
@@ -309,17 +308,3 @@ def _describe(part, soundfont, level):
     if math.isfinite(level):  # of the stem as it is written, with all gains
         entry["integrated_loudness"] = round(level, 4)
     return entry
-
-
-def _write_flac(path, audio, sample_rate):
-    """Writes a FLAC file and reads it back: libsndfile does not tell of a disk that is full."""
-    with explained(path):
-        soundfile.write(path, audio, sample_rate, format="FLAC", subtype="PCM_16")
-        written, rate = soundfile.read(path, dtype="float32")
-    # 16 bits: half a step of rounding, a whole one at full scale.
-    exact = rate == sample_rate and written.shape == audio.shape
-    if not exact or (len(audio) and np.abs(written - audio).max() > 1.01 / 32768):
-        raise WriteError(
-            f"{path} cannot be written: it does not hold what was written to it. Is the disk full? "
-            "Make room or choose another folder, and run it again: what is finished is kept."
-        )

@@ -1,0 +1,14 @@
+"""Hands damaged files to the command line and counts the answers: ``python tests/fuzz --help``."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from fuzz.runner import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

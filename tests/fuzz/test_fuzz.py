@@ -1,0 +1,50 @@
+"""The fuzz command: a small run of it, what it makes of wrong answers, and that cases repeat."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from fuzz import runner
+from fuzz.damage import damage_bytes, damage_json, damage_text
+from fuzz.kinds import KINDS
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux")
+
+
+def test_every_answer_is_a_result_or_a_sentence(capsys):
+    answers, wrong = runner.fuzz(list(KINDS), 44, seed=0)
+    assert not wrong
+    assert sum(sum(counts.values()) for counts in answers.values()) == 44
+    print(runner.table(answers))
+    assert capsys.readouterr().out.splitlines()[0].split() == [
+        *("kind", "cases", *runner.FINE, *runner.WRONG)
+    ]
+
+
+ANSWERS = {
+    "result": "print('done'); return 0",
+    "sentence": "print('no such file', file=sys.stderr); return 1",
+    "SILENCE": "return 1",
+    "TRACEBACK": "raise KeyError('x')",
+    "CRASH": "os.kill(os.getpid(), 11)",
+    "HANG": "import time; time.sleep(60)",
+    "MEMORY": "print(len(b'x' * 150_000_000)); return 0",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_answers_are_told_apart(tmp_path, monkeypatch, answer):
+    scope = {"os": os, "sys": sys}
+    exec(f"def main(argv):\n    {ANSWERS[answer]}", scope)
+    monkeypatch.setattr("asteroid_scoresup.scripts.cli.main", scope["main"])
+    timeout = 0.5 if answer == "HANG" else 60
+    assert runner.run_case([], tmp_path / "out.txt", timeout, memory=80) == answer
+
+
+@pytest.mark.parametrize("damage", [damage_bytes, damage_text, damage_json])
+def test_damage_repeats_and_differs(damage):
+    content = b'{"a": [1, 2.5, "three"], "b": {"c": null}}' * (1 if damage is damage_json else 20)
+    made = [damage(np.random.default_rng(seed), content) for seed in range(30)]
+    assert made == [damage(np.random.default_rng(seed), content) for seed in range(30)]
+    assert len(set(made)) > 15
