@@ -32,7 +32,7 @@ import torch
 import yaml
 from torchaudio.functional import loudness
 
-from .colour import colour
+from .colour import random_channel
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
 from .render import render_instrument, soundfont_presets
 from .slakh import GENERATOR
@@ -261,7 +261,7 @@ def _render(song, seconds, soundfont, job, variety=None):
     stems = []
     for part in song.instruments:
         stem = render_varied(part, *how, variety, job.invented, job.varispeed)
-        stems.append(colour(stem, job.sample_rate, job.colour_db, variety))
+        stems.append(random_channel(stem, job.sample_rate, job.colour_db, variety))
     return stems
 
 
