@@ -1,7 +1,7 @@
-"""The same instrument never sounds the same twice: amplifiers, pedals, microphones, mixing desks.
+"""Random recording channels for training stems: amplifiers, pedals, microphones, mixing consoles.
 
-A SoundFont has one recording of each instrument; a network that learns from it alone learns the
-recording. Training stems are therefore coloured, each song's in its own way, test stems never.
+A SoundFont has one recording of each instrument; a network that is trained on it alone learns that
+recording. Every training stem therefore passes a random channel; test stems do not.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ import torch
 from .dataset import equalize
 
 
-def colour(stem, sample_rate, spread_db, rng):
-    r"""Sends a stem through a random channel: drive, tremolo, equaliser (our choice).
+def random_channel(
+    stem: np.ndarray, sample_rate: int, spread_db: float, rng: np.random.Generator
+) -> np.ndarray:
+    r"""Sends a stem through a random channel: drive, tremolo, equalizer (our choice).
 
     Args:
         stem (array): Shape :math:`(time,)`.
-        sample_rate (int): Its rate, in Hz.
-        spread_db (float): Standard deviation of the equaliser's bands, in dB; 0 changes nothing.
-        rng (numpy.random.Generator): Source of the channel.
+        sample_rate (int): Sample rate, in Hz.
+        spread_db (float): Standard deviation of the equalizer's bands, in dB; with 0 the stem is
+            returned unchanged.
+        rng (numpy.random.Generator): Random generator.
 
     Returns:
-        array: float32, shape :math:`(time,)`, aligned with `stem` to the sample.
+        :class:`numpy.ndarray`: float32, shape :math:`(time,)`, aligned with `stem` to the sample.
 
     Examples
         >>> stem = np.sin(np.arange(8000) / 20).astype(np.float32)
-        >>> np.array_equal(colour(stem, 8000, 0.0, np.random.default_rng(0)), stem)
+        >>> np.array_equal(random_channel(stem, 8000, 0.0, np.random.default_rng(0)), stem)
         True
     """
     peak = float(np.abs(stem).max(initial=0))
     if not spread_db or not peak:
         return np.asarray(stem, dtype=np.float32)
     wave = stem / peak
-    if rng.random() < 0.35:  # an amplifier that saturates softly
+    if rng.random() < 0.35:  # an amplifier with soft saturation
         drive = rng.uniform(1, 5)
         wave = np.tanh(drive * wave) / np.tanh(drive)
     if rng.random() < 0.15:

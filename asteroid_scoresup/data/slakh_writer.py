@@ -30,7 +30,7 @@ import torch
 import yaml
 from torchaudio.functional import loudness
 
-from .colour import colour
+from .colour import random_channel
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
 from .files import explained, write_audio
 from .leftovers import unfinished
@@ -275,7 +275,7 @@ def _render(song, seconds, soundfont, job, variety=None):
     stems = []
     for part in song.instruments:
         stem = render_varied(part, *how, variety, job.invented, job.varispeed)
-        stems.append(colour(stem, job.sample_rate, job.colour_db, variety))
+        stems.append(random_channel(stem, job.sample_rate, job.colour_db, variety))
     return stems
 
 

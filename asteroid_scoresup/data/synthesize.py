@@ -92,7 +92,7 @@ def synthesize(
         max_seconds (float, optional): Longer MIDI files are cut there.
         level_spread (float): Standard deviation of a stem's random gain, in dB.
         colour_db (float): How much composed training stems are coloured, see
-            :func:`~asteroid_scoresup.data.colour.colour`; 0 for not at all.
+            :func:`~asteroid_scoresup.data.colour.random_channel`; 0 for not at all.
         invented (float): Share of the composed training stems that invented instruments play, see
             :mod:`~asteroid_scoresup.data.timbre`.
         varispeed (float): How far the tape of the other training stems may be off its speed, in

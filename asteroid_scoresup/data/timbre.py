@@ -1,27 +1,28 @@
-r"""Invented instruments: tones of random timbre, after how strings and tines sound.
+r"""Synthetic instruments: random timbres modeled on strings and tines.
 
-A SoundFont has one recording of a piano; the world has many pianos. Where training knows few
-recordings a separator learns those recordings. Invented instruments spread out what training
-hears (domain randomisation): every one draws its own strings, hammers or plectra, body, pickup
-and decay, from ranges as wide as its class is in General MIDI. They need not sound beautiful, but
-they must sound like *some* piano, guitar or bass that a stranger might bring along. Among the kinds
-are electric pianos and harpsichords, families that the unseen test programs have members of.
+A SoundFont has one recording of a piano; the world has many pianos. A separator that is trained on
+a few recordings learns those recordings. Synthetic instruments widen the training distribution
+(domain randomization): each has random strings, hammers or plectra, body, pickup and decay, from
+ranges as wide as its class in General MIDI. They need not sound beautiful, but each must sound like
+*some* piano, guitar or bass. The kinds include electric pianos and harpsichords, to which some of
+the unseen test programs belong.
 
-A tone is a sum of decaying partials:
+A note is a sum of decaying partials:
 
 .. math:: s(t) = \sum_k a_k e^{-t / \tau_k} \sin(2 \pi f_k t + \varphi_k),
     \qquad f_k = k f_0 \sqrt{1 + B k^2}
 
-with :math:`a_k` falling as :math:`k^{-\alpha}`, combed by the place :math:`\beta` where the string
-is struck or plucked and where it is picked up (:math:`|\sin \pi k \beta|`), and coloured by a body
-whose response is fixed in Hz; :math:`\tau_k` falls with pitch and with `k`; then a short noise of
-the attack (Fletcher and Rossing, *The Physics of Musical Instruments*, chapters 9, 10 and 12; the
-ranges are our choice).
+where :math:`a_k` falls as :math:`k^{-\alpha}`, with a comb filter :math:`|\sin \pi k \beta|` for
+the position :math:`\beta` at which the string is struck or plucked, another for the pickup, and the
+response of a body that is fixed in Hz; :math:`\tau_k` falls with pitch and with `k`. A short noise
+burst is added at the attack (Fletcher and Rossing, *The Physics of Musical Instruments*, chapters
+9, 10 and 12; the ranges are our choice).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from pretty_midi import note_number_to_hz
@@ -29,47 +30,50 @@ from pretty_midi import note_number_to_hz
 from .composer.palette import PITCH_RANGES
 from .soundfont import Preset, Tone
 
-_SPACING = 5  # semitones between sampled tones
+_SPACING = 5  # semitones between samples
 _BODY_HZ = np.geomspace(60, 10000, 14)
 _N_PARTIALS = 48
-_QUIET = 1e-3  # a tone ends 60 dB under its peak
+_QUIET = 1e-3  # a sample ends 60 dB below its peak
 _LONGEST = 3.5  # seconds
+
+Range: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Ranges from which an instrument of one kind is drawn; pairs are lowest and highest value.
+    """Ranges of the random parameters of one kind of instrument; pairs are (lowest, highest).
 
     Args:
-        slope: Exponent :math:`\\alpha` by which partials fall.
-        place: Where the string is struck or plucked, :math:`\\beta`.
+        slope: Exponent :math:`\\alpha` of the decrease of partials.
+        place: Position at which the string is struck or plucked, :math:`\\beta`.
         decay: Decay time :math:`\\tau_1` of the lowest partial at 110 Hz, in seconds.
         damping: How much faster higher partials decay.
         stiffness: :math:`\\log_{10} B` at 110 Hz.
         attack: Rise time, in seconds.
-        noise: Level of the attack's noise, in dB under the tone.
-        release: Seconds to silence after a note's end.
-        strings: Strings a tone may have, detuned against each other.
-        tine: Chance of a bell-like, inharmonic strike, as of an electric piano.
-        drive: Chance that each tone is saturated.
-        octave: Chance of a second choir an octave higher, as of a harpsichord or a 12-string.
+        noise: Level of the attack noise, in dB relative to the note.
+        release: Release time, in seconds.
+        strings: Possible numbers of strings per note, detuned against each other.
+        tine: Probability of a bell-like inharmonic partial at the attack, as in an electric piano.
+        drive: Probability that notes are saturated.
+        octave: Probability of a second set of strings an octave higher, as in a harpsichord or a
+            12-string guitar.
     """
 
-    slope: tuple = (0.8, 2.0)
-    place: tuple = (0.08, 0.3)
-    decay: tuple = (0.4, 2.5)
-    damping: tuple = (0.05, 0.4)
-    stiffness: tuple = (-5.0, -3.5)
-    attack: tuple = (0.0005, 0.006)
-    noise: tuple = (-45, -20)
-    release: tuple = (0.08, 0.5)
-    strings: tuple = (1,)
+    slope: Range = (0.8, 2.0)
+    place: Range = (0.08, 0.3)
+    decay: Range = (0.4, 2.5)
+    damping: Range = (0.05, 0.4)
+    stiffness: Range = (-5.0, -3.5)
+    attack: Range = (0.0005, 0.006)
+    noise: Range = (-45, -20)
+    release: Range = (0.08, 0.5)
+    strings: tuple[int, ...] = (1,)
     tine: float = 0.0
     drive: float = 0.0
     octave: float = 0.0
 
 
-#: The kinds of each class, all equally likely.
+#: Kinds of instruments of each class, all equally likely.
 KINDS = {
     "piano": (
         Kind(slope=(1.0, 2.0), place=(0.08, 0.16), decay=(0.8, 4), strings=(1, 2, 3)),
@@ -98,23 +102,25 @@ KINDS = {
 }
 
 
-def invent_instrument(kind, program, sample_rate, rng):
-    """Draws an instrument.
+def synthetic_instrument(
+    kind: str, program: int, sample_rate: int, rng: np.random.Generator
+) -> Preset:
+    """Draws a random instrument of one class.
 
     Args:
         kind (str): ``bass``, ``guitar`` or ``piano``.
-        program (int): General MIDI program under which it can be played.
-        sample_rate (int): Rate of its tones, in Hz.
-        rng (numpy.random.Generator): Source of chance.
+        program (int): General MIDI program of the preset.
+        sample_rate (int): Sample rate, in Hz.
+        rng (numpy.random.Generator): Random generator.
 
     Returns:
-        Preset: The instrument, sampled every five semitones over the range that the composer uses.
+        Preset: The instrument, with a sample every five semitones over the range of the composer.
 
     Raises:
         KeyError: if there is no such class.
 
     Examples
-        >>> guitar = invent_instrument("guitar", 25, 16000, np.random.default_rng(0))
+        >>> guitar = synthetic_instrument("guitar", 25, 16000, np.random.default_rng(0))
         >>> [tone.pitch for tone in guitar.tones][:3]
         [40, 45, 50]
     """
@@ -124,16 +130,16 @@ def invent_instrument(kind, program, sample_rate, rng):
     for pitch in range(low, high + _SPACING, _SPACING):
         samples = _tone(voice, float(note_number_to_hz(pitch)), sample_rate, rng)
         tones.append(Tone(pitch, samples, sample_rate))
-    # Levels between tones are part of the instrument; the loudest one fills the range.
+    # The relative levels of the samples are part of the instrument; only the loudest is normalized.
     peak = max(float(np.abs(tone.samples).max()) for tone in tones)
     tones = [Tone(t.pitch, t.samples * (0.9 / peak), t.sample_rate) for t in tones]
-    return Preset(program, f"invented {kind}", tuple(tones), voice["release"])
+    return Preset(program, f"synthetic {kind}", tuple(tones), voice["release"])
 
 
-def _draw_voice(kind, rng):
-    """What all tones of an instrument share."""
+def _draw_voice(kind: Kind, rng: np.random.Generator) -> dict:
+    """Random parameters that all notes of an instrument share."""
 
-    def draw(pair, log=False):
+    def draw(pair: Range, log: bool = False) -> float:
         low, high = pair
         return float(np.exp(rng.uniform(np.log(low), np.log(high))) if log else rng.uniform(*pair))
 
@@ -151,19 +157,21 @@ def _draw_voice(kind, rng):
         "release": draw(kind.release, log=True),
         "strings": int(rng.choice(kind.strings)),
         "detune": rng.uniform(0.2, 2.5) / 1200,  # octaves
-        "aftersound": rng.uniform(0, 0.4),  # share that decays four times as slowly
+        "aftersound": rng.uniform(
+            0, 0.4
+        ),  # relative level of a part that decays four times as slowly
         "body": rng.normal(0, 5, len(_BODY_HZ)),  # dB
         "tine": rng.uniform(0.1, 0.8) if rng.random() < kind.tine else 0.0,
         "tine_ratio": rng.uniform(3.5, 15),
         "tine_decay": rng.uniform(0.03, 0.4),
         "drive": rng.uniform(1, 6) if rng.random() < kind.drive else 0.0,
         "octave": rng.uniform(0.3, 0.9) if rng.random() < kind.octave else 0.0,
-        "roughness": rng.uniform(0.5, 3),  # dB by which partials differ from tone to tone
+        "roughness": rng.uniform(0.5, 3),  # dB by which partials vary from note to note
     }
 
 
-def _tone(voice, f0, sample_rate, rng):
-    """One tone as float32 samples."""
+def _tone(voice: dict, f0: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """One note as float32 samples."""
     octaves = np.log2(f0 / 110)
     b = 10 ** (voice["stiffness"] + 0.6 * octaves)
     k = np.arange(1, _N_PARTIALS + 1)
@@ -196,14 +204,14 @@ def _tone(voice, f0, sample_rate, rng):
     time = np.arange(int(seconds * sample_rate), dtype=np.float32) / np.float32(sample_rate)
     samples = np.zeros(len(time), dtype=np.float32)
     for f, a, t in zip(frequency, amplitude, tau):
-        # A partial is added for as long as it is heard.
-        heard = time[: max(int(-np.log(_QUIET) * slowest * t * sample_rate), 1)]
-        envelope = np.exp(heard * np.float32(-1 / t))
+        # Only the audible part of a partial is computed.
+        audible = time[: max(int(-np.log(_QUIET) * slowest * t * sample_rate), 1)]
+        envelope = np.exp(audible * np.float32(-1 / t))
         if voice["aftersound"]:
-            envelope += np.float32(voice["aftersound"]) * (np.exp(heard * np.float32(-0.25 / t)))
+            envelope += np.float32(voice["aftersound"]) * (np.exp(audible * np.float32(-0.25 / t)))
         phase = np.float32(rng.uniform(0, 2 * np.pi))
-        samples[: len(heard)] += (
-            np.float32(a) * envelope * np.sin(np.float32(2 * np.pi * f) * heard + phase)
+        samples[: len(audible)] += (
+            np.float32(a) * envelope * np.sin(np.float32(2 * np.pi * f) * audible + phase)
         )
     peak = float(np.abs(samples).max()) or 1.0
     noise = rng.standard_normal(len(time)).astype(np.float32) * np.exp(-time / voice["noise_decay"])

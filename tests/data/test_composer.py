@@ -194,7 +194,7 @@ def test_rhythms_are_sorted_and_stay_in_their_section(meter, kind):
 
 @pytest.mark.parametrize("meter", METERS, ids=lambda meter: meter.name)
 @pytest.mark.parametrize("kind", PATTERNS)
-def test_every_pattern_plays_in_every_metre(kind, meter):
+def test_every_pattern_plays_in_every_meter(kind, meter):
     low, high = PITCH_RANGES[kind]
     for pattern in PATTERNS[kind]:
         for seed in range(3):

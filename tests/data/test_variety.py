@@ -1,4 +1,4 @@
-"""Invented instruments, tapes at other speeds: other sounds, the same notes at the same times."""
+"""Synthetic instruments and varispeed: other timbres, the same notes at the same times."""
 
 import numpy as np
 import pretty_midi
@@ -8,7 +8,7 @@ import soundfile as sf
 from asteroid_scoresup.data.composer.palette import PITCH_RANGES
 from asteroid_scoresup.data.render import default_soundfont, render_instrument
 from asteroid_scoresup.data.synthesize import synthesize
-from asteroid_scoresup.data.timbre import KINDS, invent_instrument
+from asteroid_scoresup.data.timbre import KINDS, synthetic_instrument
 from asteroid_scoresup.data.variety import render_at_speed, render_varied
 
 RATE = 16000
@@ -75,7 +75,7 @@ def test_speed_zero_is_the_plain_rendering():
 @pytest.mark.parametrize(
     "kind, program, base", [("piano", 0, 60), ("guitar", 25, 52), ("bass", 33, 36)]
 )
-def test_invented_instruments_play_the_notes_they_are_given(kind, program, base):
+def test_synthetic_instruments_play_the_given_notes(kind, program, base):
     pitches = [base, base + 4, base + 7, base + 12]
     shares = []
     for seed in range(8):
@@ -92,11 +92,11 @@ def test_invented_instruments_play_the_notes_they_are_given(kind, program, base)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_invented_instrument_is_another_one_and_can_be_repeated(kind):
+def test_synthetic_instruments_differ_and_are_repeatable(kind):
     spectra = []
     for seed in range(6):
-        preset = invent_instrument(kind, 0, RATE, np.random.default_rng(seed))
-        again = invent_instrument(kind, 0, RATE, np.random.default_rng(seed))
+        preset = synthetic_instrument(kind, 0, RATE, np.random.default_rng(seed))
+        again = synthetic_instrument(kind, 0, RATE, np.random.default_rng(seed))
         low, high = PITCH_RANGES[kind]
         assert preset.tones[0].pitch == low and preset.tones[-1].pitch >= high
         for one, other in zip(preset.tones, again.tones):

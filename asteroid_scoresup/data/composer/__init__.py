@@ -1,23 +1,22 @@
-"""A small composer: endless songs for bass, guitar and piano, to train on when no data is at hand.
+"""Random songs for bass, guitar and piano: training data without limit when there is none at hand.
 
-It does not aim at good music but at the *statistics* of band recordings that make separation hard
-or easy: three instruments that sound together most of the time, guitar and piano in one register
-striking the same chord tones on the same beats, bass fills that rise into the guitar's register,
-two guitars or two keyboards at once, songs that change texture from section to section.
+The goal is not good music but the *statistics* of band recordings that make separation hard or
+easy: three instruments that play together most of the time, guitar and piano in one register with
+the same chord tones on the same beats, bass fills that rise into the guitar's register, two guitars
+or two keyboards at once, songs that change texture from section to section.
 
-A generator with few patterns teaches its patterns. So hardly anything here is a fixed pattern:
-harmony (loops, functional grammar, blues, jazz, modal, chromatic...), rhythm (nine ways of drawing
-a rhythm, on any metre), pitch (scales, voicings that move by small steps, fretted guitar chords)
-and articulation are drawn independently, for each instrument of each section of each song.
+A network would memorize the patterns of a generator that has only a few. Almost everything is
+therefore random: harmony (loops, functional grammar, blues, jazz, modal, chromatic...), rhythm
+(nine methods, in any meter), pitch (scales, voicings with smooth voice leading, fretted guitar
+chords) and articulation are drawn independently, for each instrument of each section of each song.
 
-A song is made in these steps: a plan (metre, tempo, key, form) → for every kind of section its
-chords and who plays which pattern → tones in beats → notes in seconds, humanised. All random
-numbers come from the generator that is handed in: the same state gives the same song.
+A song is composed in these steps: a plan (meter, tempo, key, form) → for every kind of section, its
+chords and a pattern for each player → notes in beats → notes in seconds, humanized. All random
+numbers come from the given generator: the same state gives the same song.
 
-The files, from the ground up: what may be played (`palette`, `meter`, `chords`, `progressions`),
-what all players share (`chance`, `section`, `harmony`, `rhythm`, `melody`, `voicings`,
-`fretboard`), the players (`bass`, `guitar`, `piano`, `drums`, `band`), and the song (`plan`,
-`performance`, `song`).
+The modules, bottom up: the material (`palette`, `meter`, `chords`, `progressions`), what all
+players share (`chance`, `section`, `harmony`, `rhythm`, `melody`, `voicings`, `fretboard`), the
+players (`bass`, `guitar`, `piano`, `drums`, `band`), and the song (`plan`, `performance`, `song`).
 """
 
 from .band import PATTERNS

@@ -1,45 +1,46 @@
-"""The band: who plays, on which program, with which habits."""
+"""The band: its players, with their programs and playing styles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import pretty_midi
+from numpy.random import Generator
 
 from .bass import BASS
 from .guitar import GUITAR
 from .melody import draw_melody
-from .palette import OTHER_PROGRAMS
+from .palette import OTHER_PROGRAMS, Palette
 from .piano import PIANO, piano_hymn
 
 PATTERNS = {"bass": BASS, "guitar": GUITAR, "piano": PIANO}
-"""What each class can play: functions `(rng, part)` that return tones, with their weights."""
+"""Patterns of each class, functions `(rng, part)` that return notes, with their weights."""
 
 OTHER = {draw_melody: 2.0, piano_hymn: 1.0}
-"""The same for players that belong to no class: they sing a tune, or hold chords."""
+"""Patterns of players outside the classes: a melody, or sustained chords."""
 
 
 @dataclass
 class Player:
-    """One instrument of the band and the habits of its player."""
+    """One instrument of the band, and the style of its player."""
 
     kind: str
     instrument: pretty_midi.Instrument
-    centre: float
+    center: float  # MIDI note number around which to play
     velocity: float
-    spread: float  # of the velocities
-    lag: float  # seconds behind the beat, or ahead of it
-    taste: dict = field(default_factory=dict)  # weights of the patterns
+    velocity_std: float
+    delay: float  # seconds behind the beat; negative: ahead of it
+    preferences: dict = field(default_factory=dict)  # weights of the patterns
 
 
-def draw_band(rng, palette, drums, others=0):
-    """The players, bass first; in a good part of the songs there are two of a kind.
+def draw_band(rng: Generator, palette: Palette, drums: bool, others: int = 0) -> list[Player]:
+    """Draws the players, bass first; some songs have two guitars or two pianos.
 
     Args:
-        rng (numpy.random.Generator): Source of chance.
-        palette (Palette): Programs of the classes.
-        drums (bool): Whether there is a drummer.
-        others (int): How many players that belong to no class there are at most.
+        rng (numpy.random.Generator): Random generator.
+        palette (Palette): Available programs of the classes.
+        drums (bool): Whether to add a drummer.
+        others (int): Largest number of players outside the classes.
 
     Returns:
         list of Player
@@ -58,18 +59,18 @@ def draw_band(rng, palette, drums, others=0):
             name = kind if index == 0 else f"{kind} {index + 1}"
             instrument = pretty_midi.Instrument(program=int(program), name=name)
             low, high = {"bass": (34, 41), "guitar": (48, 64), "piano": (55, 72)}[kind]
-            # A player likes few patterns and knows them all.
-            liking = rng.gamma(0.7, size=len(PATTERNS[kind])) + 0.08
-            taste = {p: w * k for (p, w), k in zip(PATTERNS[kind].items(), liking)}
+            # A player prefers a few patterns, but knows all of them.
+            preference = rng.gamma(0.7, size=len(PATTERNS[kind])) + 0.08
+            preferences = {p: w * k for (p, w), k in zip(PATTERNS[kind].items(), preference)}
             band.append(
                 Player(
                     kind=kind,
                     instrument=instrument,
-                    centre=float(rng.uniform(low, high)),
+                    center=float(rng.uniform(low, high)),
                     velocity=float(rng.uniform(60, 105)),
-                    spread=float(rng.uniform(2, 14)),
-                    lag=float(rng.normal(0, 0.006)),
-                    taste=taste,
+                    velocity_std=float(rng.uniform(2, 14)),
+                    delay=float(rng.normal(0, 0.006)),
+                    preferences=preferences,
                 )
             )
     if drums:
@@ -79,7 +80,7 @@ def draw_band(rng, palette, drums, others=0):
         instrument = pretty_midi.Instrument(
             int(rng.choice(OTHER_PROGRAMS)), name=f"other {index + 1}"
         )
-        velocity, spread = float(rng.uniform(60, 105)), float(rng.uniform(2, 14))
-        centre, lag = float(rng.uniform(58, 76)), float(rng.normal(0, 0.006))
-        band.append(Player("other", instrument, centre, velocity, spread, lag, dict(OTHER)))
+        velocity, velocity_std = float(rng.uniform(60, 105)), float(rng.uniform(2, 14))
+        center, delay = float(rng.uniform(58, 76)), float(rng.normal(0, 0.006))
+        band.append(Player("other", instrument, center, velocity, velocity_std, delay, dict(OTHER)))
     return band

@@ -1,4 +1,4 @@
-"""Chords: their qualities, and Roman numerals read as chords."""
+"""Chords: their qualities, and a parser of Roman numerals."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 
 class Chord(NamedTuple):
-    """A chord: pitch classes of its root and of its bass note, semitones above the root."""
+    """A chord: pitch class of the root, semitones above the root, pitch class of the bass note."""
 
     root: int
     intervals: tuple[int, ...]
     bass: int
 
     @property
-    def tones(self):
+    def tones(self) -> tuple[int, ...]:
         """Pitch classes, in the order of the intervals."""
         return tuple((self.root + step) % 12 for step in self.intervals)
 
-    def moved(self, semitones):
+    def transposed(self, semitones: int) -> Chord:
         """The same chord, transposed."""
         return Chord((self.root + semitones) % 12, self.intervals, (self.bass + semitones) % 12)
 
@@ -54,19 +54,19 @@ QUALITIES = {
 _NUMERALS = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
 
 
-def parse_numeral(text, tonic):
-    """A chord from a Roman numeral such as ``bVII``, ``iim7b5``, ``V7#9`` or ``V/3``.
+def parse_numeral(text: str, tonic: int) -> Chord:
+    """Parses a Roman numeral such as ``bVII``, ``iim7b5``, ``V7#9`` or ``V/3``.
 
     Args:
-        text (str): Accidental, numeral (lower case: minor), quality, and after ``/`` the bass as a
-            chord degree (3, 5) or ``b7`` (a minor seventh above the root).
+        text (str): Accidental, numeral (lower case: minor), quality, and after ``/`` the bass: the
+            third (3) or fifth (5) of the chord, or ``b7`` (a minor seventh above the root).
         tonic (int): Pitch class of the tonic.
 
     Returns:
         Chord: The chord.
 
     Raises:
-        ValueError: If the text is no such numeral.
+        ValueError: if `text` is not such a numeral.
 
     Examples
         >>> parse_numeral("V/3", tonic=0)
@@ -74,12 +74,16 @@ def parse_numeral(text, tonic):
     """
     found = re.fullmatch(r"([b#]?)([iv]+|[IV]+)([^/]*)(?:/(3|5|b7))?", text)
     if not found or found[2].lower() not in _NUMERALS:
-        raise ValueError(f"{text!r} is no Roman numeral that the composer knows.")
+        raise ValueError(
+            f"{text!r} is not a Roman numeral, expected one such as bVII, iim7b5 or V/3."
+        )
     accidental, numeral, quality, slash = found.groups()
     if numeral.islower() and quality in ("", "6", "7", "9", "add9"):
         quality = "m" + quality
     if quality not in QUALITIES:
-        raise ValueError(f"{text!r} has an unknown quality {quality!r}.")
+        raise ValueError(
+            f"{text!r} has an unknown quality {quality!r}, expected one of {list(QUALITIES)}."
+        )
     shift = {"": 0, "b": -1, "#": 1}[accidental]
     root = (tonic + _NUMERALS[numeral.lower()] + shift) % 12
     intervals = QUALITIES[quality]
@@ -87,8 +91,8 @@ def parse_numeral(text, tonic):
     return Chord(root, intervals, (root + above) % 12)
 
 
-def near(pitch_class, around, low, high):
-    """The pitch of a class nearest to `around`, within `low` to `high` where there is one."""
+def near(pitch_class: int, around: float, low: int, high: int) -> int:
+    """The MIDI note number of a pitch class nearest to `around`, if possible in `low` to `high`."""
     pitch = int(round(around))
     pitch += (int(pitch_class) - pitch + 6) % 12 - 6
     while pitch > high:

@@ -1,44 +1,46 @@
-"""What a guitarist can play. A pattern is a function `(rng, part)` that returns tones."""
+"""Patterns of the guitar: functions `(rng, part)` that return notes."""
 
 from __future__ import annotations
 
-from .chance import choose
+from numpy.random import Generator
+
+from .chance import random_choice
 from .chords import near
-from .fretboard import Grips
+from .fretboard import FrettedVoicings
 from .melody import draw_line, draw_melody
 from .rhythm import draw_hits, draw_rhythm
-from .section import Part, Tone
+from .section import BeatNote, Part
 from .voicings import draw_voicings
 
 
-def guitar_strum(rng, part):
-    """Strummed grips; down on the beat, up (fewer, softer, higher strings) off it."""
-    grips, tones = Grips(rng, part), []
+def guitar_strum(rng: Generator, part: Part) -> list[BeatNote]:
+    """Strummed chords: down on the beat, up (fewer, softer, higher strings) off the beat."""
+    fretted, notes = FrettedVoicings(rng, part), []
     hits = draw_hits(rng, part, density=min(1, part.density + 0.15))
     spread = rng.uniform(0.004, 0.022)
     for hit in hits:
-        pitches = grips.at(hit.beat + (0.25 if hit.length >= 0.5 else 0))
+        pitches = fretted.at(hit.beat + (0.25 if hit.length >= 0.5 else 0))
         up = hit.beat % 1.0 > 0.2 and rng.random() < 0.7
         pitches = pitches[-int(rng.integers(2, 5)) :][::-1] if up else pitches
         for k, pitch in enumerate(pitches):
             soft = hit.accent * (0.8 if up else 1.0) * (1 - 0.03 * k)
-            tones.append(Tone(hit.beat, hit.length, pitch, soft, k * spread))
-    return tones
+            notes.append(BeatNote(hit.beat, hit.length, pitch, soft, k * spread))
+    return notes
 
 
-def guitar_arpeggio(rng, part):
-    """A grip plucked string by string, let ring or not."""
-    grips = Grips(rng, part)
+def guitar_arpeggio(rng: Generator, part: Part) -> list[BeatNote]:
+    """A chord plucked string by string, ringing or not."""
+    fretted = FrettedVoicings(rng, part)
     hits = draw_hits(
         rng,
         part,
         density=max(0.4, part.density),
-        kind=choose(rng, ["grid", "grid", "triplet", "euclid"]),
+        kind=random_choice(rng, ["grid", "grid", "triplet", "euclid"]),
     )
     count = int(rng.integers(3, 9))
     order = [int(rng.integers(0, 6)) for _ in range(count)]
     if rng.random() < 0.5:
-        order = choose(
+        order = random_choice(
             rng,
             [
                 [0, 1, 2, 3],
@@ -49,39 +51,41 @@ def guitar_arpeggio(rng, part):
             ],
         )
     ring = rng.uniform(1.0, 4.0)
-    tones = []
+    notes = []
     for k, hit in enumerate(hits):
-        pitches = grips.at(hit.beat)
+        pitches = fretted.at(hit.beat)
         place = 0 if abs(hit.beat % part.section.meter.beats) < 1e-6 else order[k % len(order)]
         length = part.section.ring(hit.beat, hit.length, ring)
-        tones.append(Tone(hit.beat, length, pitches[place % len(pitches)], hit.accent))
-    return tones
+        notes.append(BeatNote(hit.beat, length, pitches[place % len(pitches)], hit.accent))
+    return notes
 
 
-def guitar_travis(rng, part):
-    """Fingerpicking: the thumb alternates on low strings while the fingers play between."""
-    grips, tones = Grips(rng, part), []
+def guitar_travis(rng: Generator, part: Part) -> list[BeatNote]:
+    """Fingerpicking: the thumb alternates on low strings, the fingers play in between."""
+    fretted, notes = FrettedVoicings(rng, part), []
     meter = part.section.meter
     half = meter.pulse / 2 if meter.pulse == 1.0 else 0.5
     fingers = [rng.random() < 0.65 for _ in range(8)]
     for k in range(int(round(part.section.length / half))):
         beat = k * half
-        pitches = grips.at(beat)
+        pitches = fretted.at(beat)
         if k % 2 == 0:
             thumb = pitches[0] if (k // 2) % 2 == 0 else pitches[min(1, len(pitches) - 1)]
-            tones.append(Tone(beat, half * 2, thumb, 0.75))
+            notes.append(BeatNote(beat, half * 2, thumb, 0.75))
         if fingers[k % 8]:
-            tones.append(
-                Tone(beat, half * 3, pitches[-1 - int(rng.integers(0, min(3, len(pitches))))], 0.6)
+            notes.append(
+                BeatNote(
+                    beat, half * 3, pitches[-1 - int(rng.integers(0, min(3, len(pitches))))], 0.6
+                )
             )
-    return tones
+    return notes
 
 
-def guitar_power(rng, part):
-    """Power chords: root, fifth, octave; short when muted by the palm."""
+def guitar_power(rng: Generator, part: Part) -> list[BeatNote]:
+    """Power chords: root, fifth, octave; short when palm-muted."""
     hits = draw_hits(rng, part, density=min(1, part.density + 0.2))
     palm = rng.random() < 0.4
-    tones = []
+    notes = []
     for hit in hits:
         chord = part.section.chord_at(min(hit.beat + 0.25, part.section.length - 0.01))
         root = near(chord.root, 45, 40, 55)
@@ -92,65 +96,65 @@ def guitar_power(rng, part):
             else 7
         )
         for k, step in enumerate((0, fifth, 12)[: 3 if loud else 2]):
-            tones.append(
-                Tone(
+            notes.append(
+                BeatNote(
                     hit.beat, hit.length * (1 if loud else 0.5), root + step, hit.accent, 0.004 * k
                 )
             )
-    return tones
+    return notes
 
 
-def guitar_riff(rng, part):
-    """A low figure of one or two bars on the pentatonic scale, moved with the chords or not."""
+def guitar_riff(rng: Generator, part: Part) -> list[BeatNote]:
+    """A low pentatonic figure, perhaps doubled in fifths or octaves."""
     figure = Part(part.section, rng.uniform(47, 57), part.density, part.shared, None, 40, 69)
-    tones = draw_line(rng, figure, gap=0.05, leap=0.35, pentatonic=True)
-    double = int(choose(rng, [0, 0, 7, 12]))
-    return tones + [
-        t._replace(pitch=t.pitch + double) for t in tones if double and rng.random() < 0.8
+    notes = draw_line(rng, figure, gap=0.05, leap=0.35, pentatonic=True)
+    double = int(random_choice(rng, [0, 0, 7, 12]))
+    return notes + [
+        t._replace(pitch=t.pitch + double) for t in notes if double and rng.random() < 0.8
     ]
 
 
-def guitar_lead(rng, part):
-    """A lead line, high up, over nothing else: solo, fills between phrases."""
+def guitar_lead(rng: Generator, part: Part) -> list[BeatNote]:
+    """A high lead line: a solo, or fills between phrases."""
     high = Part(part.section, rng.uniform(62, 74), part.density, part.shared, part.tune, 50, 86)
     return draw_melody(rng, high, density=min(1, part.density + 0.1), pentatonic=rng.random() < 0.6)
 
 
-def guitar_chops(rng, part):
+def guitar_chops(rng: Generator, part: Part) -> list[BeatNote]:
     """Short muted stabs of three or four strings (funk, reggae, ska)."""
-    kind = choose(rng, ["offbeat", "cell", "euclid", "weighted"])
+    kind = random_choice(rng, ["offbeat", "cell", "euclid", "weighted"])
     hits = draw_rhythm(rng, part.section, max(0.5, part.density), kind)
-    low, tones = int(rng.integers(52, 60)), []
+    low, notes = int(rng.integers(52, 60)), []
     narrow = Part(part.section, low + 7, part.density, None, None, low - 5, 80)
     short = rng.uniform(0.18, 0.4)
     voicings = draw_voicings(rng, narrow, hits, "close", int(rng.integers(3, 5)))
     for hit, pitches in zip(hits, voicings):
         for k, pitch in enumerate(pitches):
-            tones.append(Tone(hit.beat, min(hit.length, short), pitch, hit.accent, 0.006 * k))
-    return tones
+            notes.append(BeatNote(hit.beat, min(hit.length, short), pitch, hit.accent, 0.006 * k))
+    return notes
 
 
-def guitar_doublestops(rng, part):
-    """A line in parallel thirds, sixths or fourths of the scale."""
+def guitar_doublestops(rng: Generator, part: Part) -> list[BeatNote]:
+    """A melody in parallel thirds, fourths or sixths of the scale."""
     lead = Part(part.section, rng.uniform(55, 68), part.density, part.shared, part.tune, 45, 80)
     line = draw_melody(rng, lead, density=part.density)
-    gap, tones = int(choose(rng, [2, 5, 3])), []
-    for tone in line:
-        allowed = part.section.scale_at(tone.beat)
-        below = [p for p in range(tone.pitch - 12, tone.pitch) if p % 12 in allowed]
-        tones.append(tone)
+    gap, notes = int(random_choice(rng, [2, 5, 3])), []
+    for note in line:
+        allowed = part.section.scale_at(note.beat)
+        below = [p for p in range(note.pitch - 12, note.pitch) if p % 12 in allowed]
+        notes.append(note)
         if len(below) >= gap and below[-gap] >= 40:
-            tones.append(tone._replace(pitch=below[-gap], accent=tone.accent * 0.9))
-    return tones
+            notes.append(note._replace(pitch=below[-gap], accent=note.accent * 0.9))
+    return notes
 
 
-def guitar_held(rng, part):
-    """Chords struck once and held, in any piano-like voicing: ballads, jazz comping."""
+def guitar_held(rng: Generator, part: Part) -> list[BeatNote]:
+    """Sustained chords in keyboard-like voicings: ballads, jazz comping."""
     hits = draw_hits(rng, part, density=min(part.density, 0.3))
-    narrow = Part(part.section, part.centre, part.density, None, None, 43, 79)
-    spread = float(choose(rng, [0.0, 0.01, 0.03]))
+    narrow = Part(part.section, part.center, part.density, None, None, 43, 79)
+    spread = float(random_choice(rng, [0.0, 0.01, 0.03]))
     return [
-        Tone(hit.beat, hit.length, pitch, hit.accent, k * spread)
+        BeatNote(hit.beat, hit.length, pitch, hit.accent, k * spread)
         for hit, pitches in zip(hits, draw_voicings(rng, narrow, hits))
         for k, pitch in enumerate(pitches)
     ]

@@ -1,4 +1,4 @@
-"""Metres, and how heavy each position of their bars is."""
+"""Meters, and the metrical weight of each position in a bar."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Meter:
-    """Metre: `beats` quarter notes a bar, felt in pulses of `pulse` quarter notes."""
+    """A meter with `beats` quarter notes per bar and pulses of `pulse` quarter notes."""
 
     name: str
     beats: float
@@ -15,8 +15,8 @@ class Meter:
     upper: int
     lower: int
 
-    def weight(self, position):
-        """Metrical weight, 0 to 1, of a position in the bar in quarter notes."""
+    def weight(self, position: float) -> float:
+        """Metrical weight, 0 to 1, of a position in the bar, in quarter notes."""
         if abs(position) < 1e-6:
             return 1.0
         if abs(position % self.pulse) < 1e-6:
@@ -32,4 +32,4 @@ METERS = (
     Meter("12/8", 6.0, 1.5, 12, 8),
     Meter("5/4", 5.0, 1.0, 5, 4),
 )
-METER_ODDS = (0.62, 0.14, 0.13, 0.06, 0.05)
+METER_WEIGHTS = (0.62, 0.14, 0.13, 0.06, 0.05)

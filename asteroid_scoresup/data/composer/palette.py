@@ -1,4 +1,4 @@
-"""Which General MIDI programs and which pitches each class plays."""
+"""General MIDI programs and pitch range of each class."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ OTHER_PROGRAMS = tuple(
     for first, last in ((16, 23), (40, 45), (48, 54), (56, 81), (88, 95))
     for program in range(first, last + 1)
 )
-"""General MIDI programs of players that belong to none of the three: organs, strings, choirs,
-winds, leads and pads."""
+"""General MIDI programs of players outside the three classes: organs, strings, choirs, winds, leads
+and pads."""
 
 PITCH_RANGES = {"piano": (28, 96), "guitar": (40, 86), "bass": (28, 60), "other": (48, 88)}
-"""Lowest and highest MIDI note number that a class, or another player, plays, ends included."""
+"""Lowest and highest MIDI note number of each class and of other players, both inclusive."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """General MIDI programs to choose from.
+    """General MIDI programs that a song can use.
 
     Args:
         piano (tuple of int): Programs of the piano class, within 0 to 7.
@@ -29,14 +29,14 @@ class Palette:
         bass (tuple of int): Programs of the bass class, within 32 to 39.
 
     Raises:
-        ValueError: If a class has no program, or one outside its range.
+        ValueError: if a class has no program, or one outside its range.
     """
 
     piano: tuple[int, ...]
     guitar: tuple[int, ...]
     bass: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in PROGRAM_RANGES.items():
             programs = getattr(self, name)
             wrong = [program for program in programs if program not in allowed]
@@ -47,9 +47,9 @@ class Palette:
                 )
 
 
-# Checked on TimGM6mb.sf2, by the samples that each program uses and by the spectra it renders:
-# - Pianos 0, 1, 2 and 3 play the same recordings, so all of them stand on one side.
-# - Bass 39 is made of the samples of 33 and 35, which stand on different sides: left out.
+# Checked for TimGM6mb.sf2, by the samples that each program uses and by rendered spectra:
+# - Pianos 0, 1, 2 and 3 share their samples, so all of them are in one palette.
+# - Bass 39 uses samples of 33 and 35, which are in different palettes: left out.
 # - Guitar 31 (harmonics) sounds an octave above the written pitch: left out.
 TRAIN_PALETTE = Palette(
     piano=(0, 1, 2, 3, 5, 7), guitar=(24, 26, 28, 29, 30), bass=(32, 34, 35, 37, 38)
@@ -57,4 +57,4 @@ TRAIN_PALETTE = Palette(
 """Programs for training, validation and the in-domain test."""
 
 UNSEEN_PALETTE = Palette(piano=(4, 6), guitar=(25, 27), bass=(33, 36))
-"""Programs that share no sample with those of :data:`TRAIN_PALETTE` in the default SoundFont."""
+"""Programs that share no sample with :data:`TRAIN_PALETTE` in the default SoundFont."""

@@ -1,12 +1,12 @@
-"""Progressions that songs of many styles share, as Roman numerals.
+"""Common chord progressions of many styles, as Roman numerals.
 
-Numerals count from the major scale whatever the mode, so that bVI is the same in all of them.
+Numerals refer to the major scale in every mode, so that bVI is always the same chord.
 """
 
 from __future__ import annotations
 
 
-def _loops(text):
+def _loops(text: str) -> tuple[str, ...]:
     return tuple(loop.strip() for loop in text.split("|"))
 
 

@@ -1,13 +1,15 @@
-"""Rhythm: nine ways to draw when a player strikes, on any metre."""
+"""Rhythm: nine methods to draw the onsets of a part, in any meter."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.random import Generator
 
-from .chance import choose
-from .section import Hit
+from .chance import random_choice
+from .meter import Meter
+from .section import Hit, Part, Section
 
-# Named cells in sixteenths of a 4/4 bar, as players of many styles know them.
+# Common rhythmic cells, in sixteenths of a 4/4 bar.
 _CELLS = (
     (0, 3, 6, 10, 12),  # son clave, 3-2
     (0, 3, 6, 10, 13),  # bossa
@@ -38,25 +40,27 @@ RHYTHMS = {
     "triplet": 0.4,
     "push": 0.7,
 }
-"""Ways to draw a rhythm, with their weights."""
+"""Methods to draw a rhythm, with their weights."""
 
 
-def _grid(rng, meter, tempo, density):
-    """Finest step of a rhythm in quarter notes: never faster than about nine notes a second."""
+def _grid(rng: Generator, meter: Meter, tempo: float, density: float) -> float:
+    """Finest step of a rhythm, in quarter notes: at most about nine notes per second."""
     steps = [2.0, 1.0, 0.5, 0.25] if meter.pulse == 1.0 else [3.0, 1.5, 0.5, 0.25]
     steps = [step for step in steps if 60 / tempo * step > 0.11]
     wanted = density * (len(steps) - 1) + rng.normal(0, 0.6)
     return steps[int(np.clip(round(wanted), 0, len(steps) - 1))]
 
 
-def draw_rhythm(rng, section, density, kind=None):
-    """A rhythm for a whole section: a cell of one, two or four bars that comes again, varied.
+def draw_rhythm(
+    rng: Generator, section: Section, density: float, kind: str | None = None
+) -> list[Hit]:
+    """Draws a rhythm for a section: a cell of one, two or four bars, repeated with variations.
 
     Args:
-        rng (numpy.random.Generator): Source of chance.
-        section (Section): Where it will be played.
-        density (float): 0 (a stroke a chord) to 1 (as fast as fingers go).
-        kind (str, optional): One of :data:`RHYTHMS`; drawn if not given.
+        rng (numpy.random.Generator): Random generator.
+        section (Section): The section.
+        density (float): 0 (one onset per chord) to 1 (as fast as playable).
+        kind (str, optional): One of :data:`RHYTHMS`. Default: random.
 
     Returns:
         list of Hit: Sorted, without overlap, never empty.
@@ -64,9 +68,9 @@ def draw_rhythm(rng, section, density, kind=None):
     meter = section.meter
     pulses = int(round(meter.beats / meter.pulse))
     if kind is None:
-        kind = choose(rng, RHYTHMS, RHYTHMS.values())
+        kind = random_choice(rng, RHYTHMS, RHYTHMS.values())
     step = _grid(rng, meter, section.tempo, density)
-    cell_bars = int(choose(rng, [1, 2, 4], [0.45, 0.4, 0.15]))
+    cell_bars = int(random_choice(rng, [1, 2, 4], [0.45, 0.4, 0.15]))
     beats = meter.beats
     steps = max(1, int(round(beats / step)))
     cell = []
@@ -89,7 +93,9 @@ def draw_rhythm(rng, section, density, kind=None):
             turn = int(rng.integers(fine)) if rng.random() < 0.5 else 0
             own = sorted(((k * fine // hits + turn) % fine) * beats / fine for k in range(hits))
         elif kind == "cell":
-            own = [sixteenth / 4 for sixteenth in choose(rng, _CELLS) if sixteenth / 4 < beats]
+            own = [
+                sixteenth / 4 for sixteenth in random_choice(rng, _CELLS) if sixteenth / 4 < beats
+            ]
             if meter.pulse == 1.5:  # compound time counts in eighths
                 own = sorted({round(position * 2) / 2 for position in own})
             if section.tempo > 135:
@@ -100,14 +106,14 @@ def draw_rhythm(rng, section, density, kind=None):
             third = meter.pulse / 3 if section.tempo < 150 else 2 * meter.pulse / 3
             third = third if meter.pulse == 1.0 else 0.5
             own = [k * third for k in range(int(round(beats / third)))]
-        else:  # push: the next bar's chord comes an eighth early
+        else:  # push: the chord of the next bar comes an eighth early
             own = [0.0] if bar == 0 else []
             own += [k * meter.pulse for k in range(1, pulses - 1)]
             own.append(beats - 0.5)
         own = own or [0.0]
         cell.append([(position, rng.uniform(-0.1, 0.1)) for position in own])
-    drop, starts = float(choose(rng, [0.0, 0.05, 0.12])), []
-    # A very thin rhythm also strikes at chord changes, so that harmony is heard.
+    drop, starts = float(random_choice(rng, [0.0, 0.05, 0.12])), []
+    # A very sparse rhythm also has an onset at every chord change.
     changes = {round(start, 4) for start, _ in section.chords} if kind == "chords" else set()
     for bar in range(section.bars):
         for position, tilt in cell[bar % cell_bars]:
@@ -121,9 +127,21 @@ def draw_rhythm(rng, section, density, kind=None):
     return [Hit(s, e - s, float(np.clip(a, 0.1, 1))) for (s, a), e in zip(starts, ends) if e > s]
 
 
-def articulate(rng, hits, feel=None):
-    """Changes the lengths of hits: legato, detached, mixed or ringing over."""
-    feel = feel or choose(rng, ["legato", "detached", "mixed", "over"], [0.45, 0.25, 0.22, 0.08])
+def articulate(rng: Generator, hits: list[Hit], feel: str | None = None) -> list[Hit]:
+    """Changes the lengths of hits.
+
+    Args:
+        rng (numpy.random.Generator): Random generator.
+        hits (list of Hit): The rhythm.
+        feel (str, optional): ``legato``, ``detached``, ``mixed`` or ``over`` (overlapping).
+            Default: random.
+
+    Returns:
+        list of Hit
+    """
+    feel = feel or random_choice(
+        rng, ["legato", "detached", "mixed", "over"], [0.45, 0.25, 0.22, 0.08]
+    )
     factor = {"legato": 0.97, "detached": rng.uniform(0.45, 0.75), "mixed": 0.9, "over": 1.25}[feel]
     result = []
     for hit in hits:
@@ -132,8 +150,25 @@ def articulate(rng, hits, feel=None):
     return result
 
 
-def draw_hits(rng, part, density=None, kind=None, feel=None):
-    """The band's shared rhythm (so that players strike together), or one of one's own."""
+def draw_hits(
+    rng: Generator,
+    part: Part,
+    density: float | None = None,
+    kind: str | None = None,
+    feel: str | None = None,
+) -> list[Hit]:
+    """The shared rhythm of the band, or a rhythm of its own.
+
+    Args:
+        rng (numpy.random.Generator): Random generator.
+        part (Part): The part.
+        density (float, optional): See :func:`draw_rhythm`. Default: that of the part.
+        kind (str, optional): See :func:`draw_rhythm`; with a kind the rhythm is not shared.
+        feel (str, optional): See :func:`articulate`.
+
+    Returns:
+        list of Hit
+    """
     if part.shared is not None and kind is None and rng.random() < 0.35:
         return articulate(rng, part.shared, feel)
     density = part.density if density is None else density

@@ -1,10 +1,12 @@
-"""What players read and write: a section, their part in it, strokes and tones.
+"""Data classes of the composer: a section, a part in it, rhythms and notes.
 
-Times are quarter notes from the section's start; seconds come later, in :mod:`.performance`.
+Times are in quarter notes from the start of the section; :mod:`.performance` converts them to
+seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,22 +16,22 @@ from .meter import Meter
 
 @dataclass
 class Section:
-    """Some bars of music: where they stand in the song and what harmony they have."""
+    """A section of a song: its position, length and harmony."""
 
-    start: float  # in quarter notes from the beginning of the song
+    start: float  # in quarter notes from the start of the song
     bars: int
     meter: Meter
     scale: tuple[int, ...]  # pitch classes of the key
     chords: list[tuple[float, Chord]]  # (quarter notes from the section's start, chord), sorted
-    tempo: float  # quarter notes a minute
+    tempo: float  # quarter notes per minute
 
     @property
-    def length(self):
+    def length(self) -> float:
         """Length in quarter notes."""
         return self.bars * self.meter.beats
 
-    def chord_at(self, beat):
-        """The chord that sounds at a time in quarter notes from the section's start."""
+    def chord_at(self, beat: float) -> Chord:
+        """The chord at a time in quarter notes."""
         found = self.chords[0][1]
         for start, chord in self.chords:
             if start > beat + 1e-6:
@@ -37,27 +39,29 @@ class Section:
             found = chord
         return found
 
-    def spans(self):
-        """Yields (start, length, chord, next chord) of every chord."""
+    def spans(self) -> Iterator[tuple[float, float, Chord, Chord]]:
+        """Yields (start, length, chord, next chord) for every chord."""
         for index, (start, chord) in enumerate(self.chords):
             following = self.chords[(index + 1) % len(self.chords)]
             end = following[0] if index + 1 < len(self.chords) else self.length
             yield start, end - start, chord, following[1]
 
-    def ring(self, beat, length, times):
-        """Length of a tone let ring `times` as long, but damped when the chord changes."""
+    def ring(self, beat: float, length: float, times: float) -> float:
+        """Length of a note that rings `times` as long, but not beyond the next chord change."""
         ends = [start for start, _ in self.chords if start > beat + 1e-6] + [self.length]
         return max(length, min(length * times, ends[0] - beat))
 
-    def scale_at(self, beat):
-        """Pitch classes that suit the chord at a time: its tones, and the key without clashes."""
+    def scale_at(self, beat: float) -> list[int]:
+        """Pitch classes that fit the chord at a time: its tones, and those of the key more than a
+        semitone away from them."""
         tones = self.chord_at(beat).tones
         rest = [p for p in self.scale if not any((p - tone) % 12 in (1, 11) for tone in tones)]
         return sorted(set(tones) | set(rest))
 
 
-class Tone(NamedTuple):
-    """A note before it has a time: quarter notes from the section's start, and a delay in s."""
+class BeatNote(NamedTuple):
+    """A note in beats: start and length in quarter notes, MIDI note number, accent 0 to 1, and a
+    delay in seconds."""
 
     beat: float
     length: float
@@ -67,7 +71,7 @@ class Tone(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """One stroke of a rhythm: start and length in quarter notes, accent 0 to 1."""
+    """One onset of a rhythm: start and length in quarter notes, accent 0 to 1."""
 
     beat: float
     length: float
@@ -76,12 +80,12 @@ class Hit(NamedTuple):
 
 @dataclass
 class Part:
-    """What a player knows who has to fill a section."""
+    """The input of a pattern: a section, and the register and density of the player."""
 
     section: Section
-    centre: float  # MIDI note number around which to play
+    center: float  # MIDI note number around which to play
     density: float  # 0 to 1
-    shared: list[Hit] | None  # a rhythm that all may use
-    tune: list[Tone] | None  # a melody that all may double
+    shared: list[Hit] | None  # a rhythm that all players may use
+    tune: list[BeatNote] | None  # a melody that all players may double
     low: int
     high: int

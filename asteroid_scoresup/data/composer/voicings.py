@@ -1,33 +1,44 @@
-"""Keyboard voicings: which tones of a chord sound, and where."""
+"""Keyboard voicings: the pitches of a chord."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.random import Generator
 
-from .chance import choose
+from .chance import random_choice
 from .chords import near
+from .section import Hit, Part
 
 
-def draw_voicings(rng, part, hits, style=None, size=None):
-    """A piano voicing for every hit: close to the one before, in one style.
+def draw_voicings(
+    rng: Generator,
+    part: Part,
+    hits: Sequence[Hit],
+    style: str | None = None,
+    size: int | None = None,
+) -> list[list[int]]:
+    """Draws a keyboard voicing for every hit, close to the previous one, in one style.
 
     Args:
-        rng (numpy.random.Generator): Source of chance.
+        rng (numpy.random.Generator): Random generator.
         part (Part): Section and register.
-        hits (list of Hit): When chords are struck.
-        style (str, optional): ``close, open, shell, rootless, doubled, add``.
-        size (int, optional): Number of tones.
+        hits (list of Hit): The rhythm of the chords.
+        style (str, optional): ``close``, ``open``, ``shell``, ``rootless``, ``doubled`` or ``add``.
+            Default: random.
+        size (int, optional): Largest number of chord tones. Default: random.
 
     Returns:
-        list: A sorted list of MIDI note numbers for every hit.
+        list of list of int: MIDI note numbers of every hit, sorted.
     """
-    style = style or choose(
+    style = style or random_choice(
         rng, ["close", "open", "shell", "rootless", "doubled", "add"], [3, 1.5, 1, 1, 0.6, 0.6]
     )
-    size = size or int(choose(rng, [2, 3, 4, 5], [0.45, 0.4, 0.12, 0.03]))
-    centre, result, before = part.centre, [], {}
+    size = size or int(random_choice(rng, [2, 3, 4, 5], [0.45, 0.4, 0.12, 0.03]))
+    center, result, before = part.center, [], {}
     for hit in hits:
-        # A hit just before a chord change belongs to the next chord already (anticipation).
+        # A hit just before a chord change anticipates the next chord.
         ahead = hit.beat + min(0.5, hit.length * 0.5) if hit.length >= 0.5 else hit.beat
         chord = part.section.chord_at(min(ahead, part.section.length - 0.01))
         if chord in before:
@@ -39,13 +50,13 @@ def draw_voicings(rng, part, hits, style=None, size=None):
             elif style == "rootless" and len(tones) > 3:
                 tones = tones[1:]
             elif style == "add":
-                tones += [choose(rng, part.section.scale_at(hit.beat))]
+                tones += [random_choice(rng, part.section.scale_at(hit.beat))]
             tones = tones[:size]
-            top = centre + rng.integers(-3, 4)
+            top = center + rng.integers(-3, 4)
             voicing = []
             for turn in range(len(tones)):
                 rotated = tones[turn:] + tones[:turn]
-                pitch = near(rotated[0], centre - 6, part.low, part.high)
+                pitch = near(rotated[0], center - 6, part.low, part.high)
                 stack = [pitch]
                 for tone in rotated[1:]:
                     stack.append(stack[-1] + ((tone - stack[-1]) % 12 or 12))
@@ -54,10 +65,10 @@ def draw_voicings(rng, part, hits, style=None, size=None):
                 if style == "doubled":
                     stack.append(stack[0] + 12)
                 cost = abs(np.mean(stack) - (np.mean(result[-1]) if result else top))
-                voicing.append((cost + 0.3 * abs(np.mean(stack) - centre), sorted(stack)))
+                voicing.append((cost + 0.3 * abs(np.mean(stack) - center), sorted(stack)))
             voicing = min(voicing)[1]
             voicing = sorted({p for p in voicing if part.low <= p <= part.high}) or [
-                near(chord.root, centre, part.low, part.high)
+                near(chord.root, center, part.low, part.high)
             ]
             before[chord] = voicing
         result.append(voicing)
