@@ -7,6 +7,7 @@ SoundFont, then possibly at another speed (varispeed). Test stems are rendered a
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pretty_midi

@@ -8,6 +8,7 @@ import pytest
 import soundfile as sf
 from page_song import NAMES, SECONDS, score, transcription, write_song
 
+from asteroid_scoresup.inference import page as page_module
 from asteroid_scoresup.inference.page import write_page
 
 pytest.importorskip("matplotlib")
@@ -51,7 +52,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         self.driver.get(self.url)
-        self.until(lambda: self.script("return document.querySelectorAll('.tile').length") == 4)
+        self.until(lambda: self.script("return document.querySelectorAll('.lane img').length") == 4)
         self.until(lambda: min(self.audio("readyState")) >= 3)
 
     def until(self, condition, seconds=8):
@@ -62,6 +63,9 @@ class Page:
 
     def find(self, selector):
         return self.driver.find_element("css selector", selector)
+
+    def all(self, selector):
+        return self.driver.find_elements("css selector", selector)
 
     def audio(self, field):
         return self.script(
@@ -124,7 +128,7 @@ def page(opened):
 def test_it_loads_from_the_disk_and_asks_the_network_for_nothing(page):
     page.until(
         lambda: page.script(
-            "return [...document.querySelectorAll('.tile img')].slice(0, 2)"
+            "return [...document.querySelectorAll('.lane img')]"
             ".every((i) => i.complete && i.naturalWidth === arguments[0])",
             int(SECONDS * 50),
         )
@@ -134,8 +138,8 @@ def test_it_loads_from_the_disk_and_asks_the_network_for_nothing(page):
     urls = {params["request"]["url"] for params in sent if "request" in params}
     assert any(url.endswith("04-piano.flac") for url in urls)
     assert not {url.split(":")[0] for url in urls} & {"http", "https", "ws", "wss"}
-    heads = [node.text for node in page.driver.find_elements("css selector", ".track h2")]
-    assert heads == [f"{i}\n{name}" for i, name in enumerate(("mixture", *NAMES), start=1)]
+    heads = [node.text for node in page.all(".track h2")]
+    assert heads == ["mixture", *NAMES]
 
 
 def test_a_stem_that_ends_early_or_is_missing_does_not_hold_up_the_others(opened, tmp_path):
@@ -168,11 +172,11 @@ def test_all_tracks_play_together(page):
         time.sleep(0.1)
         assert page.together(), page.times()
     assert all(now > then + 0.3 for now, then in zip(page.times(), before))
-    assert page.find("#play").get_attribute("aria-label") == "Pause"
+    assert page.find("#play").text == "Pause"
 
     # One that falls behind is fetched.
-    page.script("document.querySelectorAll('audio')[2].currentTime -= 0.4")
-    assert not page.together()
+    behind = "const [first, , late] = document.querySelectorAll('audio'); late.currentTime -= 0.4;"
+    assert page.script(behind + "return first.currentTime - late.currentTime") > 0.3
     page.until(page.together, seconds=3)
     page.find("#play").click()
     assert all(page.audio("paused"))
@@ -183,17 +187,17 @@ def test_it_stops_at_the_end_and_starts_again_from_the_beginning(page):
     page.until(lambda: min(page.times()) > 0)
     for _ in range(2):
         page.press(Keys.ARROW_RIGHT)
-    page.until(lambda: page.find("#play").get_attribute("aria-label") == "Play")
-    assert page.find("#clock").text.startswith("0:05.0") and all(page.audio("paused"))
+    page.until(lambda: page.find("#play").text == "Play")
+    assert page.find("#clock").text == "00:05 / 00:05" and all(page.audio("paused"))
     page.press(" ")
     page.until(lambda: 0 < min(page.times()) < 2)
     page.press(" ")
 
 
 def test_solo_mute_and_volume_are_what_is_heard(page):
-    assert page.heard() == [0] and page.pressed("#hear-mixture")
-    solo = page.driver.find_elements("css selector", ".solo")
-    mute = page.driver.find_elements("css selector", ".mute")
+    assert page.heard() == [0] and not page.pressed("#all-stems")
+    solo = page.all(".solo")
+    mute = page.all(".mute")
     solo[2].click()
     assert page.heard() == [2]
     assert [button.get_attribute("aria-pressed") for button in solo] == [
@@ -207,18 +211,18 @@ def test_solo_mute_and_volume_are_what_is_heard(page):
     assert page.heard() == [1]
     solo[1].click()  # once more: as it was before
     assert page.heard() == [2, 3]
-    page.find("#hear-stems").click()
-    assert page.heard() == [1, 2, 3] and page.pressed("#hear-stems")
+    page.find("#all-stems").click()
+    assert page.heard() == [1, 2, 3] and page.pressed("#all-stems")
     page.press("1")
     assert page.heard() == [0]
     page.press("4")
     assert page.heard() == [3]
     page.press("0")
     assert page.heard() == [1, 2, 3]
-    ActionChains(page.driver).key_down("m").send_keys("2").key_up("m").perform()
+    ActionChains(page.driver).key_down(Keys.SHIFT).send_keys("2").key_up(Keys.SHIFT).perform()
     assert page.heard() == [2, 3]
 
-    volume = page.driver.find_elements("css selector", ".volume")[2]
+    volume = page.all(".volume")[2]
     volume.send_keys(Keys.HOME)
     assert page.audio("volume") == [1, 1, 0, 1] and page.at(0)
     volume.send_keys(Keys.ARROW_RIGHT)
@@ -226,7 +230,7 @@ def test_solo_mute_and_volume_are_what_is_heard(page):
 
 
 def test_space_is_for_playing_unless_a_button_has_the_keyboard(page):
-    page.driver.find_elements("css selector", ".solo")[1].click()
+    page.all(".solo")[1].click()
     page.press(" ")
     page.until(lambda: not any(page.audio("paused")))
     assert page.heard() == [1]
@@ -238,7 +242,7 @@ def test_space_is_for_playing_unless_a_button_has_the_keyboard(page):
 
 
 def test_clicks_and_keys_move_all_tracks(page):
-    lane = page.driver.find_elements("css selector", ".lane")[2]
+    lane = page.all(".lane")[2]
     width = lane.size["width"]
     scale = width / SECONDS
     for share in (0.25, -0.125):
@@ -256,7 +260,7 @@ def test_clicks_and_keys_move_all_tracks(page):
     slider = page.find("#position")
     ActionChains(page.driver).move_to_element(slider).click().perform()
     page.until(lambda: page.at(SECONDS / 2))
-    assert slider.get_attribute("aria-valuetext") == "0:02 of 0:05"
+    assert slider.get_attribute("aria-valuetext") == "00:02 of 00:05"
 
     # Also while they play.
     page.press(" ")
@@ -266,74 +270,121 @@ def test_clicks_and_keys_move_all_tracks(page):
     page.until(page.together, seconds=2)
 
 
-def sources(page):
-    return page.script(
-        "return [...document.querySelectorAll('.tile img')]"
-        ".map((i) => i.getAttribute('src').split('/').pop())"
-    )
+def test_notes_and_true_score_are_drawn_in_place_and_can_be_hidden(page):
+    def drawn(kind):
+        """Number of notes in each path of each track."""
+        count = "return [...arguments[0].querySelectorAll(arguments[1])].map((path) => "
+        count += "path.checkVisibility() ? path.getAttribute('d').split('M').length - 1 : 0)"
+        return [page.script(count, track, f"path.{kind}") for track in page.all(".track")]
 
+    # The mixture shows the notes of all stems, each stem its own.
+    assert drawn("notes") == [[4, 4, 3], [4], [4], [3]]
+    assert drawn("truth") == [[4, 4, 4], [4], [4], [4]]
+    highest, lowest = 118, 21
+    for kind, table, margin in (("notes", transcription(), 0.15), ("truth", score(), 0.7)):
+        for source, lane in enumerate(page.all(".lane")[1:]):
+            box = page.script(
+                "return arguments[0].querySelector(arguments[1]).getBoundingClientRect()",
+                lane,
+                f"path.{kind}",
+            )
+            notes = table.select(table.source == source)
+            second = lane.rect["width"] / SECONDS
+            semitone = lane.rect["height"] / (highest - lowest + 1)
+            left, right = notes.onset.min() * second, notes.offset.max() * second
+            top = (highest - notes.pitch.max() - margin) * semitone
+            bottom = (highest - notes.pitch.min() + 1 + margin) * semitone
+            assert box["x"] - lane.rect["x"] == pytest.approx(left, abs=1)
+            assert box["width"] == pytest.approx(right - left, abs=2)
+            assert box["y"] - lane.rect["y"] == pytest.approx(top, abs=1.5)
+            assert box["height"] == pytest.approx(bottom - top, abs=2)
 
-def test_masks_and_notes_can_be_shown_and_hidden(page):
-    spectrogram, mask = "spectrogram-000.png", "mask-000.png"
-    assert sources(page) == [spectrogram] * 4
-    page.find("#show-masks").click()
-    assert sources(page) == [spectrogram, mask, mask, mask] and page.pressed("#show-masks")
-    assert page.find(".stem .lane").get_attribute("aria-label") == "Mask of bass"
-    page.until(
-        lambda: page.script(
-            "return [...document.querySelectorAll('.tile.mask img')][0].naturalWidth > 0"
-        )
-    )
-    page.press("k")
-    assert sources(page) == [spectrogram] * 4
-
-    def shown(selector):
-        return [n.is_displayed() for n in page.driver.find_elements("css selector", selector)]
-
-    assert shown(".found rect") == [True] * 22 and shown(".true rect") == [True] * 24
-    page.press("n")
-    assert not any(shown(".found rect")) and all(shown(".true rect"))
+    page.find("#show-notes").click()
+    assert drawn("notes") == [[0, 0, 0], [0], [0], [0]] and drawn("truth")[1] == [4]
     page.find("#show-truth").click()
-    assert not any(shown(".true rect")) and not page.pressed("#show-truth")
+    assert drawn("truth") == [[0, 0, 0], [0], [0], [0]]
+    page.find("#show-notes").click()
+    assert drawn("notes")[1:] == [[4], [4], [3]]
 
 
-def test_notes_are_drawn_at_their_place(page):
-    box = "return document.querySelectorAll(arguments[0])[arguments[1]].getBoundingClientRect()"
-    lane, first = page.script(box, ".stem .lane", 0), page.script(box, ".stem .found rect", 0)
-    assert first["x"] - lane["x"] == pytest.approx(0.2 / SECONDS * lane["width"], abs=1)
-    assert first["width"] == pytest.approx(1 / SECONDS * lane["width"], abs=1)
-    highest, lowest, pitch = 118, 21, 40
-    middle = lane["y"] + (highest + 0.5 - pitch) / (highest - lowest + 1) * lane["height"]
-    assert first["y"] + first["height"] / 2 == pytest.approx(middle, abs=1)
+def test_a_page_without_notes_offers_none(opened, tmp_path):
+    index = write_page(tmp_path / "page", "No notes", *write_song(tmp_path), truth=score())
+    opened.driver.get(index.as_uri())
+    assert not opened.find("#show-notes").is_displayed()
+    assert opened.find("#show-truth").is_displayed()
+    assert opened.severe() == []
 
 
-def test_zoom_keeps_to_what_is_in_view(page):
-    def hidden():
-        return page.script("return arguments[0].scrollWidth - arguments[0].clientWidth", timeline)
+def test_zoom_keeps_the_playhead_in_view_and_playing_scrolls(page):
+    def left():
+        return page.script("return arguments[0].scrollLeft", page.find("#scroller"))
 
-    timeline = page.find("#timeline")
-    assert hidden() == 0
-    for _ in range(4):
-        page.press("+")
-    assert hidden() > 500
-    page.press(Keys.ARROW_RIGHT)
-    page.until(lambda: page.script("return arguments[0].scrollLeft", timeline) > 100)
-    for _ in range(9):
-        page.press("-")
-    assert hidden() == 0
+    def playhead():
+        lane = page.find("#scroller").rect
+        return (page.find("#playhead").rect["x"] - lane["x"]) / lane["width"]
+
+    width = page.find(".lane").size["width"]
+    assert page.find("#ruler").text.split() == [f"00:0{i}" for i in range(5)]
+    ActionChains(page.driver).move_to_element(page.find(".lane")).click().perform()
+    page.until(lambda: page.at(SECONDS / 2))
+    before = playhead()
+    page.find("#zoom").send_keys(Keys.END)
+    assert page.find(".lane").size["width"] == pytest.approx(400 * SECONDS, abs=1) and left() > 0
+    assert playhead() == pytest.approx(before, abs=0.01)
+    page.find("#zoom").send_keys(Keys.HOME)
+    assert page.find(".lane").size["width"] == width and left() == 0
+
+    page.find("#zoom").send_keys(Keys.END)
+    page.script("arguments[0].scrollLeft = 0", page.find("#scroller"))
+    page.find("#position").send_keys(Keys.HOME)
+    page.until(lambda: page.at(0))
+    page.find("#play").click()
+    page.until(lambda: left() > 500)
+    assert 0 < playhead() < 1
+    page.find("#play").click()
+
+
+def test_only_pictures_near_the_view_are_loaded(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "TILE_SECONDS", 1)
+    index = write_page(tmp_path / "page", "Tiles", *write_song(tmp_path))
+    opened.driver.get(index.as_uri())
+    loaded = "return [...arguments[0].querySelectorAll('img')].map((i) => i.naturalWidth > 0)"
+    lane = opened.all(".lane")[2]
+    opened.until(lambda: opened.script(loaded, lane) == [True] * 5)
+    opened.find("#zoom").send_keys(Keys.END)
+    opened.until(lambda: opened.script(loaded, lane) == [True] * 4 + [False])
+    opened.script("document.getElementById('scroller').scrollLeft = 1e6")
+    opened.until(lambda: opened.script(loaded, lane) == [False] + [True] * 4)
+    assert opened.severe() == []
+
+
+def test_each_track_can_be_downloaded(page):
+    links = page.all(".download")
+    names = ["01-mixture", "02-bass", "03-guitar", "04-piano"]
+    assert [link.get_attribute("href").split("/page/")[1] for link in links] == [
+        f"audio/{name}.flac" for name in names
+    ]
+    assert links[1].get_attribute("aria-label") == "Download bass"
+
+
+def test_every_control_has_a_name_of_its_own(page):
+    controls = page.all("button, input, a, .lane, [role=region], section, summary")
+    names = [control.accessible_name for control in controls]
+    assert all(names) and len(set(names)) == len(names), names
+    assert {"Play", "Position", "Zoom", "Solo piano", "Mute piano", "Volume of piano"} < {*names}
 
 
 @pytest.mark.parametrize("width, dark", [(390, False), (390, True), (360, False), (1280, True)])
 def test_it_fits_the_screen_in_both_schemes(opened, width, dark):
     opened.load(width, 844, mobile=width < 600, dark=dark)
     assert opened.script("return document.documentElement.scrollWidth") <= width
-    paper = opened.script("return getComputedStyle(document.body).backgroundColor")
-    red = int(paper.removeprefix("rgb(").split(",")[0])
+    paper = opened.find("#transport").value_of_css_property("background-color")
+    red = int(paper.split("(")[1].split(",")[0])
     assert red < 60 if dark else red > 200
     # Nothing that is meant for the finger is beyond the edge, or too small for it.
-    for button in opened.driver.find_elements("css selector", "button"):
+    for button in opened.all("button"):
         assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= width
         assert button.rect["height"] >= (36 if width < 600 else 30)
-    opened.find(".stem .lane").click()
+    opened.all(".lane")[1].click()
     opened.until(lambda: opened.times()[0] > 1)
     assert opened.severe() == []
