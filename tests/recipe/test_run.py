@@ -375,7 +375,7 @@ BAD_SETTINGS = {
     "--compile maybe": "--compile is true or false",
     "--clip_weight -1": "--clip_weight is a number",
     "--s_minutes nan": "--s_minutes is a number",
-    "--s_minutes 5 --devices 2": "--s_minutes goes by the clock of one process",
+    "--s_minutes 5 --devices 2": "by the clock of one process cannot have several devices",
     "--s_epoch 3": "there is no setting '--s_epoch' in local/conf.yml; did you mean --s_epochs",
     "--exp_dir x": "there is no setting '--exp_dir'",
     "s_epochs 3": "there is no setting 's_epochs'",

@@ -277,7 +277,9 @@ def check_together(values):
     if values["n_fft"] % 2:
         raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
     if values["s_minutes"] and values["devices"] * values["num_nodes"] > 1:
-        raise BadOption("--s_minutes goes by the clock of one process: use one device.")
+        raise BadOption(
+            "--s_minutes: a training by the clock of one process cannot have several devices."
+        )
 
 
 def check_mixture_loss(text, supervision):
