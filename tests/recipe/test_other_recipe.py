@@ -133,7 +133,7 @@ def test_a_recipe_with_the_diff_separates(tmp_path):
     parts = hunks()
     settings = {
         "masknet": {},
-        "training": {"epochs": 8, "batch_size": 4, "num_workers": 0, "half_lr": False},
+        "training": {"epochs": 12, "batch_size": 4, "num_workers": 0, "half_lr": False},
         "optim": {"optimizer": "adam", "lr": 0.005},
         "main_args": {"exp_dir": str(tmp_path / "exp")},
     }
