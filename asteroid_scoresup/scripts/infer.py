@@ -19,7 +19,7 @@ def add_arguments(parser):
     add("-r", "--resample", action="store_true", help="resample files of another rate")
     add("-w", "--ola-window", type=int, metavar="SAMPLES", help="window of overlap-add")
     add("--ola-hop", type=int, metavar="SAMPLES", help="its hop (default: half the window)")
-    add("--ola-window-type", default="hanning", metavar="NAME", help="its window (%(default)s)")
+    add("--ola-window-type", default="hann", metavar="NAME", help="its window (%(default)s)")
     add("--ola-no-reorder", action="store_true", help="keep the order of the outputs")
     add("-o", "--output-dir", metavar="DIR", help="where to write (default: beside each file)")
     add("-d", "--device", help="for example cuda:0 (default: cuda where there is one, or cpu)")
