@@ -104,7 +104,7 @@ atexit.register(_player.stop)
 
 
 def play(request, timeout):
-    """Plays one part; see :func:`.tinysoundfont_worker.play` for the request.
+    """Plays one part; see ``tinysoundfont_worker.py`` for the request.
 
     Args:
         request (dict): What to play.

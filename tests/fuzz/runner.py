@@ -200,7 +200,9 @@ def main(argv=None):
     parser.add_argument("--kinds", default=",".join(KINDS), help="of: %(default)s")
     parser.add_argument("--only", type=int, help="only this case of each kind, with its output")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds (%(default)s)")
-    parser.add_argument("--memory", type=int, default=1500, help="MB above imports (%(default)s)")
+    parser.add_argument(
+        "--memory", type=int, default=1500, help="MB, about, above imports (%(default)s)"
+    )
     parser.add_argument("--out", metavar="JSON", help="write the wrong answers here")
     args = parser.parse_args(argv)
     kinds = args.kinds.split(",")

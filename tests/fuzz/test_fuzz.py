@@ -29,7 +29,7 @@ ANSWERS = {
     "TRACEBACK": "raise KeyError('x')",
     "CRASH": "os.kill(os.getpid(), 11)",
     "HANG": "import time; time.sleep(60)",
-    "MEMORY": "print(len(b'x' * 150_000_000)); return 0",
+    "MEMORY": "print(len(b'x' * 500_000_000)); return 0",
 }
 
 
