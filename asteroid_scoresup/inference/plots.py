@@ -9,7 +9,7 @@ of Okabe and Ito. Arrays may be NumPy arrays or tensors on any device.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -192,7 +192,7 @@ class _Scale:
         self.hop = hop_length / sample_rate
         self.times = start + (np.arange(n_frames + 1) - 0.5) * self.hop
 
-    def draw(self, axis: Axes, values: np.ndarray, **style: object) -> QuadMesh:
+    def draw(self, axis: Axes, values: np.ndarray, **style: Any) -> QuadMesh:
         """Draws one (freq, frames) array."""
         mesh = axis.pcolormesh(self.times, self.edges, values[self.bins], rasterized=True, **style)
         axis.set_yscale("log")

@@ -160,6 +160,25 @@ def test_the_palettes_are_disjoint_and_valid():
         Palette(piano=(0,), guitar=(25,), bass=())
 
 
+@pytest.mark.parametrize(
+    "seed, n_notes, means",
+    [
+        (0, 177, [51.824859, 84.333333, 10.410384, 11.044766]),
+        (1, 198, [53.954545, 68.373737, 12.08429, 12.432572]),
+        (2, 285, [53.515789, 93.582456, 10.205123, 10.763845]),
+        (3, 217, [60.092166, 79.37788, 11.533455, 12.222822]),
+    ],
+)
+def test_the_songs_of_a_seed_are_stored_numbers(seed, n_notes, means):
+    """Other songs for a seed would need a new number of the recipe of synthesized data."""
+    palette = TRAIN_PALETTE if seed % 2 else UNSEEN_PALETTE
+    rng = np.random.default_rng(seed)
+    song = compose_song(rng, palette, 20.0, drums=seed == 2, others=seed)
+    notes = [(n.pitch, n.velocity, n.start, n.end) for p in song.instruments for n in p.notes]
+    assert len(notes) == n_notes
+    np.testing.assert_allclose(np.mean(notes, axis=0), means, atol=2e-6)
+
+
 def test_too_short_a_song_is_refused():
     with pytest.raises(ValueError, match="too short"):
         compose_song(np.random.default_rng(0), TRAIN_PALETTE, 0.5)

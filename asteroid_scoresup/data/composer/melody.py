@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -49,7 +51,7 @@ def draw_line(
             chord = section.chord_at(hit.beat).tones
             allowed = [p for p in allowed if p in chord or (p + 1) % 12 not in allowed]
         if section.meter.weight(position) > 0.5:
-            allowed = section.chord_at(hit.beat).tones
+            allowed = list(section.chord_at(hit.beat).tones)
         ladder = [p for p in range(part.low, part.high + 1) if p % 12 in allowed]
         if not ladder:
             continue
@@ -64,7 +66,7 @@ def draw_line(
     return notes
 
 
-def draw_melody(rng: Generator, part: Part, **options: float | bool) -> list[BeatNote]:
+def draw_melody(rng: Generator, part: Part, **options: Any) -> list[BeatNote]:
     """The tune of the section, in unison or octaves, or a line of its own.
 
     Args:

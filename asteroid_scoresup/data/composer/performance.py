@@ -135,7 +135,8 @@ def tidy(
     Returns:
         list of pretty_midi.Note: Sorted by onset.
     """
-    last, result = {}, []
+    last: dict[int, pretty_midi.Note] = {}
+    result = []
     for note in sorted(notes, key=lambda note: (note.start, note.pitch, -note.velocity)):
         before = last.get(note.pitch)
         if before is not None and note.start - before.start < closest:

@@ -75,7 +75,7 @@ class Arrangement:
     energy: float
     shared_seed: int | None
     tune_seed: int | None
-    patterns: list  # one [pattern, seed] per player; None for a player who rests
+    patterns: list[list | None]  # one [pattern, seed] per player; None for a player who rests
 
 
 def draw_arrangement(
@@ -102,7 +102,7 @@ def draw_arrangement(
     if letter in "CD" and rng.random() < 0.3:  # the bridge is in another key
         shift = int(rng.choice([2, 3, 5, 7, 9]))
         chords = [(start, chord.transposed(shift)) for start, chord in chords]
-    patterns = []
+    patterns: list[list | None] = []
     for player in band:
         pattern = (
             random_choice(rng, player.preferences, player.preferences.values())

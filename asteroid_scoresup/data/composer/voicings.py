@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .chance import random_choice
-from .chords import near
+from .chords import Chord, near
 from .section import Hit, Part
 
 
@@ -36,7 +36,9 @@ def draw_voicings(
         rng, ["close", "open", "shell", "rootless", "doubled", "add"], [3, 1.5, 1, 1, 0.6, 0.6]
     )
     size = size or int(random_choice(rng, [2, 3, 4, 5], [0.45, 0.4, 0.12, 0.03]))
-    center, result, before = part.center, [], {}
+    center = part.center
+    result: list[list[int]] = []
+    before: dict[Chord, list[int]] = {}
     for hit in hits:
         # A hit just before a chord change anticipates the next chord.
         ahead = hit.beat + min(0.5, hit.length * 0.5) if hit.length >= 0.5 else hit.beat
