@@ -177,11 +177,8 @@ function keepTogether() {
 let scale = 1; // pixels per second
 
 const width = () => scroller.clientWidth - mixture.lane.offsetLeft;
-
-function inView(at) {
-  const x = at * scale - scroller.scrollLeft;
-  return x >= 0 && x <= width();
-}
+const offset = (at) => at * scale - scroller.scrollLeft; // pixels from the left of the view
+const inView = (at) => offset(at) >= 0 && offset(at) <= width();
 
 function show(at) {
   if (!inView(at)) scroller.scrollLeft = at * scale - 0.1 * width();
@@ -205,11 +202,11 @@ function follow() {
 
 function zoom() {
   const center = inView(time) ? time : (scroller.scrollLeft + width() / 2) / scale;
-  const offset = center * scale - scroller.scrollLeft;
+  const place = offset(center);
   const least = width() / Math.min(song.seconds, MOST_SHOWN);
   scale = least * Math.max(CLOSEST / least, 1) ** byId("zoom").value;
   board.style.setProperty("--scale", `${scale}px`);
-  scroller.scrollLeft = center * scale - offset;
+  scroller.scrollLeft = center * scale - place;
   const step = [1, 2, 5, 10, 20, 30, 60].find((seconds) => seconds * scale >= 60) || 120;
   let ticks = "";
   for (let at = 0; at < song.seconds; at += step) {
