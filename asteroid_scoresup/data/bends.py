@@ -40,8 +40,8 @@ def settle_bends(notes, signal, sample_rate, context=None):
         context (Notes, optional): Everything that sounds in `signal`; default: `notes`.
 
     Returns:
-        tuple: The notes, and the verdict: :data:`FOLLOWED`, :data:`IGNORED`, :data:`UNCLEAR`, or
-        None if no note bends.
+        tuple: The notes, and the verdict: ``"followed"``, ``"ignored"``, ``"unclear"``, or None if
+        no note bends.
     """
     if notes.bend is None:
         return notes, None
@@ -50,7 +50,7 @@ def settle_bends(notes, signal, sample_rate, context=None):
 
 
 def judge_bends(notes, signal, sample_rate, context):
-    """The verdict alone; arguments as for :func:`settle_bends`."""
+    """The verdict alone; arguments as for :func:`~asteroid_scoresup.data.bends.settle_bends`."""
     moments = _moments(notes)
     chosen = np.linspace(0, len(moments) - 1, min(len(moments), _MAX_MOMENTS)).astype(int)
     evidence = []
