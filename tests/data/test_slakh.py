@@ -9,6 +9,7 @@ from slakh_folder import melody, write_song, write_stem, write_track
 from asteroid_scoresup.data.slakh import (
     PROBLEM_STEMS,
     Stem,
+    find_slakh_tracks,
     parse_label_shift,
     read_slakh_track,
     shift_of_stem,
@@ -274,3 +275,21 @@ def test_the_table_of_problems_is_that_of_its_users(real_data):
 def test_metadata_are_plain_yaml(tmp_path):
     write_song(tmp_path, seconds=0.5)
     assert set(yaml.safe_load((tmp_path / "metadata.yaml").read_text())) == {"stems", "generator"}
+
+
+def test_suffixes_in_capitals_are_found(tmp_path):
+    write_song(tmp_path / "Track00001")
+    for path in sorted((tmp_path / "Track00001").rglob("*")):
+        if path.suffix in (".flac", ".wav", ".mid"):
+            path.rename(path.with_suffix(path.suffix.upper()))
+    track = read_slakh_track(tmp_path / "Track00001")
+    assert track.stems and all(stem.audio and stem.midi for stem in track.stems)
+    assert {stem.audio.suffix for stem in track.stems} <= {".FLAC", ".WAV"}
+    assert track.mix is None or track.mix.suffix.isupper()
+
+
+def test_a_track_that_lost_its_metadata_is_still_one(tmp_path):
+    write_song(tmp_path / "Track00001")
+    (tmp_path / "Track00001" / "metadata.yaml").unlink()
+    (tmp_path / "Track00002").mkdir()
+    assert [track.id for track in find_slakh_tracks(tmp_path)] == ["Track00001", "Track00002"]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -316,3 +318,33 @@ def test_without_matplotlib_there_is_advice(song, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"pip install 'asteroid-scoresup\[recipe\]'"):
         write_page(tmp_path / "page", "A song", *song)
+
+
+def test_channels_in_opposite_phase_are_shown_as_in_phase(tmp_path):
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
+    pictures = []
+    for sign in (1, -1):
+        path = tmp_path / f"{sign}.wav"
+        sf.write(path, np.stack([tone, sign * tone], 1), 8000, subtype="FLOAT")
+        page = write_page(tmp_path / f"page{sign}", "Tone", path, {"bass": path})
+        pictures.append((page.parent / "tiles/01-mixture/spectrogram-000.png").read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_a_full_disk_leaves_no_page(tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(40000)
+    sf.write(tmp_path / "song.wav", noise, 8000, subtype="PCM_16")
+    song = tmp_path / "song.wav"
+    page = write_page(tmp_path / "whole", "Noise", song, {"bass": song})
+    size = (page.parent / "audio/01-mixture.flac").stat().st_size
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for left_out in (1, 500, 5000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - left_out, limits[1]))
+            with pytest.raises(OSError, match="01-mixture.flac"):
+                write_page(tmp_path / "page", "Noise", song, {"bass": song})
+            assert not [path for path in (tmp_path / "page").rglob("*") if path.is_file()]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
