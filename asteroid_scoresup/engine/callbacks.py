@@ -23,7 +23,9 @@ class BatchSeed(Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         """Seeds torch: remixes, imitated separation, the classes that the critic receives."""
         number = trainer.current_epoch * trainer.num_training_batches + batch_idx
-        torch.manual_seed(self.seed + number + (trainer.global_rank << 32))
+        number = number * trainer.world_size + trainer.global_rank
+        # A processor's generator takes no more than 32 bits.
+        torch.manual_seed((self.seed + number) % 2**32)
 
 
 class LogLossTerms(Callback):

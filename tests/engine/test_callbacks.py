@@ -9,7 +9,7 @@ from asteroid.losses import singlesrc_neg_sisdr
 from tiny import NAMES, separator, step_three, step_two, write_folder
 
 from asteroid_scoresup.data.files import read_audio, write_audio
-from asteroid_scoresup.engine import LogLossTerms, LogValidationSISDR, fit
+from asteroid_scoresup.engine import BatchSeed, LogLossTerms, LogValidationSISDR, fit
 
 
 def logged(folder):
@@ -21,6 +21,34 @@ def logged(folder):
             if value:
                 values.setdefault(name, []).append(float(value))
     return values
+
+
+class Process:
+    """Stands in for a Trainer: one of several processes, in an epoch of ten batches."""
+
+    num_training_batches = 10
+
+    def __init__(self, rank, world, epoch):
+        self.global_rank, self.world_size, self.current_epoch = rank, world, epoch
+
+
+def test_every_batch_of_every_process_has_random_numbers_of_its_own():
+    torch.manual_seed(3)
+    seed = BatchSeed()
+
+    def drawn(world):
+        found = []
+        for rank in range(world):
+            for epoch in range(2):
+                for batch in range(10):
+                    seed.on_train_batch_start(Process(rank, world, epoch), None, None, batch)
+                    found.append(torch.rand(1).item())
+        return found
+
+    assert len(set(drawn(4))) == 80
+    assert drawn(1) == drawn(1)
+    torch.manual_seed(3)  # of the first batch of a process alone
+    assert drawn(1)[0] != drawn(1)[1] and drawn(1)[0] == drawn(4)[0]
 
 
 class Recorder:
