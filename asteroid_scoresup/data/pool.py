@@ -48,6 +48,8 @@ def in_processes(work, items, jobs=None, title=None, progress=False):
     if jobs == 0:
         raise ValueError("jobs is 0, expected at least 1 process.")
     jobs = jobs or configured or (-1 if elsewhere else len(available))
+    if jobs < 0 and not elsewhere:  # as joblib counts: -1 for all cores, -2 for all but one
+        jobs = max(len(available) + 1 + jobs, 1)
     bar = tqdm(total=len(items), desc=title, unit="track", disable=not progress)
     with bar:
         if not elsewhere and min(jobs, len(items)) in (0, 1):
@@ -56,7 +58,7 @@ def in_processes(work, items, jobs=None, title=None, progress=False):
                 bar.update()
             return
         if not elsewhere:
-            jobs = min(jobs, len(items), _MOST_PER_CORE * len(available)) if jobs > 0 else jobs
+            jobs = min(jobs, len(items), _MOST_PER_CORE * len(available))
         unordered = "generator_unordered" if backend.supports_return_generator else "list"
         # Workers end with this process, also where it is killed, see :mod:`.watchdog`.
         start = {} if elsewhere else dict(initializer=runpy.run_path, initargs=_watchdog())

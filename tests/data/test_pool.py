@@ -7,6 +7,7 @@ import joblib
 import pytest
 import torch
 
+from asteroid_scoresup.data import pool
 from asteroid_scoresup.data.pool import in_processes
 
 # The processes know no module of the tests, so what they do is told in words.
@@ -29,6 +30,20 @@ def test_another_backend_of_joblib_takes_the_work():
         found = list(in_processes(eval, [PLACE % number for number in range(3)]))
     assert sorted(result[0] for _, result in found) == [0, 1, 2]
     assert {result[2] for _, result in found} == {os.getpid()}
+
+
+def test_numbers_of_processes_that_make_no_sense_cost_nothing(monkeypatch):
+    started = []
+    monkeypatch.setattr(pool, "Parallel", lambda jobs, **_: started.append(jobs) or list)
+    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    for jobs in (10**9, -(10**9)):
+        list(in_processes(abs, [-1], jobs=jobs))
+    assert not started  # one item needs no process of its own
+    monkeypatch.setattr(pool, "Parallel", lambda jobs, **_: started.append(jobs) or (lambda _: []))
+    list(in_processes(abs, range(10**4), jobs=10**9))
+    assert started == [4 * cores]
+    with pytest.raises(ValueError, match="jobs is 0"):
+        list(in_processes(abs, [-1], jobs=0))
 
 
 def test_nothing_to_do():
