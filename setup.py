@@ -23,7 +23,7 @@ setup(
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
     py_modules=["asteroid_scoresup_cli"],
     package_data={
-        "asteroid_scoresup.inference": ["page_assets/*"],
+        "asteroid_scoresup.report": ["page_assets/*"],
         "asteroid_scoresup": ["pretrained/*"],
     },
     python_requires=">=3.10,<3.14",

@@ -26,11 +26,11 @@ from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.data.dataset import equalize
 from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
-from asteroid_scoresup.data.midi import join_instruments, read_midi
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
-from asteroid_scoresup.data.synthesize import synthesize
+from asteroid_scoresup.midi.reader import join_instruments, read_midi
 from asteroid_scoresup.score import Notes, piano_roll, sounding_roll
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RATE, SEGMENT, HOP, BATCH = 16000, 4.096, 512, 8
 

@@ -40,7 +40,7 @@ def make_songs(folder):
     from asteroid_scoresup.data import Manifest
     from asteroid_scoresup.data.manifest import write_notes
     from asteroid_scoresup.data.prepare import prepare
-    from asteroid_scoresup.data.synthesize import synthesize
+    from asteroid_scoresup.synthesis.synthesize import synthesize
 
     synthesize(folder / "slakh", n_train=8, n_validation=2, n_test=0, n_test_unseen=0, seconds=30,
                renderer="tinysoundfont", sample_rate=16000, quiet=True)  # fmt: skip

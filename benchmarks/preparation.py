@@ -33,8 +33,8 @@ parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the proce
 def run_one(args):
     """Times one preparation; prints JSON."""
     from asteroid_scoresup.data import Manifest
-    from asteroid_scoresup.data.pool import in_processes
     from asteroid_scoresup.data.prepare import prepare
+    from asteroid_scoresup.utils.parallel import in_processes
 
     jobs, check = int(args.one.split()[0]), "unchecked" not in args.one
     with tempfile.TemporaryDirectory() as place:
@@ -56,7 +56,7 @@ def run_one(args):
 
 def main(args):
     """Runs all cases and prints what came out."""
-    from asteroid_scoresup.data.synthesize import synthesize
+    from asteroid_scoresup.synthesis.synthesize import synthesize
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:

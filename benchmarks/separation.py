@@ -61,7 +61,7 @@ def separate(model, samples, precision):
     """Separates a recording piece by piece and keeps nothing; returns the samples made."""
     if hasattr(model, "stft"):
         from asteroid_scoresup.inference import Separator
-        from asteroid_scoresup.inference.stream import Recording
+        from asteroid_scoresup.utils.stream import Recording
 
         pieces = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
         return sum(len(block) for block in pieces)

@@ -15,11 +15,11 @@ import numpy as np
 import soundfile as sf
 
 from asteroid_scoresup.data import DEFAULT_CLASSES, ClassMap
-from asteroid_scoresup.data.composer import TRAIN_PALETTE, compose_song
-from asteroid_scoresup.data.render import render_instrument
-from asteroid_scoresup.data.slakh_writer import mix_stems, read_song
+from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.inference import Request, Separator, process_song
-from asteroid_scoresup.metrics import separation_scores
+from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
+from asteroid_scoresup.synthesis.render import render_instrument
+from asteroid_scoresup.synthesis.slakh_writer import mix_stems, read_song
 
 RATE = 44100  # Hz; the model resamples for itself, and its stems come back at the song's rate
 

@@ -11,7 +11,7 @@ from slakh_folder import melody, write_midi
 from tiny import NAMES, separator, transcriptor
 
 from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.inference import Decoding
+from asteroid_scoresup.evaluation import Decoding
 from asteroid_scoresup.models import pack
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "midi_to_stems.py"

@@ -6,8 +6,8 @@ from asteroid.engine.system import System
 
 from asteroid_scoresup.data import SlakhDataset, make_loader
 from asteroid_scoresup.data.classes import ClassMap
-from asteroid_scoresup.data.files import write_audio
 from asteroid_scoresup.data.manifest import Manifest, PreparedTrack, write_notes
+from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.engine import (
     FineTuneSystem,
     SeparatorFront,
@@ -15,8 +15,9 @@ from asteroid_scoresup.engine import (
     warmup_cosine,
 )
 from asteroid_scoresup.losses import ScoreSupervisedLoss, TranscriptionLoss
-from asteroid_scoresup.models import STFT, ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.score import HarmonicTemplates, Notes
+from asteroid_scoresup.utils.files import write_audio
 
 RATE, N_FFT, HOP = 4000, 256, 64
 NAMES = ("bass", "guitar", "piano")

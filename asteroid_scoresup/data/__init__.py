@@ -7,8 +7,8 @@ from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
 
 __all__ = [
-    "DEFAULT_CLASSES",
     "ClassMap",
+    "DEFAULT_CLASSES",
     "InformedShares",
     "Manifest",
     "PreparedTrack",

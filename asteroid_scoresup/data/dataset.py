@@ -9,7 +9,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch.utils.data import Dataset
 
-from ..models import NOMINAL_RMS
+from ..dsp import NOMINAL_RMS
 from ..score import Notes, piano_roll, sounding_roll, steps_of
 from ..score.defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
 from .manifest import Manifest

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from ..models import STFT
+from ..dsp import STFT
 from ..score import Factors, HarmonicTemplates, factorize, onset_roll, shares, sounding_roll
 from ..score.defaults import (
     INFORMED_ITERATIONS,
@@ -23,10 +23,10 @@ from ..score.defaults import (
     RELATIVE_WIDTH,
     SOUNDING,
 )
-from .files import atomic_path
-from .leftovers import sweep
+from ..utils.files import atomic_path
+from ..utils.leftovers import sweep
+from ..utils.parallel import in_processes
 from .manifest import Manifest
-from .pool import in_processes
 
 #: Components for what belongs to no class, where the mixture is the whole song.
 N_FREE = 6

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from .bends import describe_bends
-from .check import check_song, unpitched_classes
+from ..checks.bends import describe_bends
+from ..checks.corrections import correct_notes, correction_of, findings_after, summarize_checks
+from ..checks.song import check_song, unpitched_classes
+from ..utils.files import read_audio, read_json, write_json
+from ..utils.locks import locks_prepared_folder
+from ..utils.parallel import in_processes
 from .classes import DEFAULT_CLASSES, ClassMap
-from .corrections import correct_notes, correction_of, findings_after, summarize_checks
-from .files import read_audio, read_json, write_json
-from .locks import locks_prepared_folder
 from .manifest import Manifest, read_notes, write_notes
-from .pool import in_processes
 from .report import group_drops, located_drops
 from .songs import Settings, drop_of_error, find_sources, fit_notes, read_song
 

@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from ..score import Notes
+from ..utils.files import atomic_path, read_audio, read_json, write_json
+from ..utils.identity import audio_probe, file_hash
+from ..utils.names import why_not_plain
 from .classes import ClassMap
-from .files import atomic_path, read_audio, read_json, write_json
-from .identity import audio_probe, file_hash
-from .names import why_not_plain
 
 FORMAT = 1
 COLUMNS = ("onset", "offset", "pitch", "source", "velocity")
@@ -305,7 +305,7 @@ class Manifest:
         """What identifies a track's audio: the hash of its samples, and a probe of the mixture.
 
         The hash was recorded at preparation, since hours of audio are not read again at every
-        step of training; the probe (:func:`~asteroid_scoresup.data.identity.audio_probe`) finds
+        step of training; the probe (:func:`~asteroid_scoresup.utils.identity.audio_probe`) finds
         files that were replaced since, and serves folders of versions without a hash.
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"

@@ -12,8 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from .audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, ffmpeg
-from .files import short_name
+from ..utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, ffmpeg
+from ..utils.files import short_name
 from .slakh import MIDI_SUFFIXES
 from .splits import split_of_folder
 

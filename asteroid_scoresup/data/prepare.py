@@ -15,18 +15,18 @@ from pathlib import Path
 
 import soundfile as sf
 
-from ..models.level import gated_rms
-from .check import check_song, unpitched_classes
+from ..checks.corrections import summarize_checks
+from ..checks.song import check_song, unpitched_classes
+from ..dsp.level import gated_rms
+from ..utils.files import explained, read_json, write_audio, write_json
+from ..utils.identity import samples_hash, with_times_of
+from ..utils.leftovers import replace_folder, unfinished
+from ..utils.locks import folder_lock
+from ..utils.names import why_not_plain
+from ..utils.parallel import in_processes
 from .classes import DEFAULT_CLASSES, ClassMap
-from .corrections import summarize_checks
-from .files import explained, read_json, write_audio, write_json
-from .identity import samples_hash, with_times_of
 from .labels import TRACK_FILE, count_notes, settle_labels
-from .leftovers import replace_folder, unfinished
-from .locks import folder_lock
 from .manifest import Manifest, PreparedTrack, read_notes, write_notes
-from .names import why_not_plain
-from .pool import in_processes
 from .report import make_report, summary
 from .songs import Settings, drop_of_error, find_sources, read_song
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict
 
-from .bends import describe_bends
+from ..checks.bends import describe_bends
 from .songs import BEYOND_END
 
 #: Warnings that are printed; the rest stands in ``report.json``.

@@ -1,7 +1,7 @@
 """Slakh2100 and folders of the same form: where the tracks are, and what their stems are.
 
 Layouts: ``slakh2100_flac_redux`` and ``slakh2100_flac`` (a folder a split), ``babyslakh_16k`` (no
-split folders), and what :mod:`asteroid_scoresup.data.synthesize` writes. Files on disk are
+split folders), and what :mod:`asteroid_scoresup.synthesis.synthesize` writes. Files on disk are
 trusted, flags in the metadata are not: all of babyslakh claims that nothing was rendered. Paths in
 the metadata are wrong in places and are not read; a file is looked for in its track's folder only.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from .audio import AUDIO_SUFFIXES
+from ..utils.audio import AUDIO_SUFFIXES
 from .splits import OMITTED, SPLIT_NAMES, split_of_folder
 
 #: What the metadata of our own synthesized songs carry.

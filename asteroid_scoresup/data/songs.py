@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks.bends import all_parts, settle_bends
+from ..checks.noise import find_defect
+from ..checks.song import unpitched_classes
+from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
-from .bends import all_parts, settle_bends
-from .check import unpitched_classes
-from .check_noise import find_defect
+from ..utils.files import read_audio, resample_audio
+from ..utils.identity import file_record, same_files
 from .classes import ClassMap
-from .files import read_audio, resample_audio
-from .identity import file_record, same_files
-from .midi import DRUMS, join_instruments, read_midi
 from .pairs import Pair, find_pairs
 from .slakh import (
     NO_INSTRUMENT,
@@ -222,7 +222,7 @@ def read_song(source, settings, find_defects=True):
         source (Source): Where it is.
         settings (Settings): How it is to be read.
         find_defects (bool): Whether stems that are noise or a single tone are looked for, see
-            :mod:`~asteroid_scoresup.data.check_noise`.
+            :mod:`~asteroid_scoresup.checks.noise`.
 
     Returns:
         Song: The song.

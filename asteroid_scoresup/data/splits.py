@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from .files import read_json
+from ..utils.files import read_json
 
 #: Names under which folders and files call the usual splits.
 SPLIT_NAMES = {

@@ -4,9 +4,9 @@ from .callbacks import BatchSeed, LogLossTerms, LogValidationSISDR
 from .finetune_system import FineTuneSystem
 from .finite import StopOnNonFinite
 from .folder import claim_folder
-from .fronts import SeparatorFront, TranscriptorFront
-from .imitation import TranscriptorSystem, imitate_separation
+from .simulation import TranscriptorSystem, imitate_separation
 from .training import Clock, fit, save_model, warmup_cosine
+from .wrappers import SeparatorFront, TranscriptorFront
 
 __all__ = [
     "BatchSeed",

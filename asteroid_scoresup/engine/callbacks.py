@@ -6,8 +6,8 @@ import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from pytorch_lightning import Callback
 
-from ..data.files import read_audio
 from ..losses.multi_domain import SILENT_POWER
+from ..utils.files import read_audio
 
 
 class BatchSeed(Callback):

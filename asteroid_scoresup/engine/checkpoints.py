@@ -9,8 +9,8 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ..data.files import atomic_path
 from ..models import model_hash
+from ..utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
 

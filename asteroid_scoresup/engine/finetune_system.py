@@ -7,6 +7,7 @@ import copy
 import torch
 from asteroid.engine.system import System
 
+from ..dsp import Spectrograms
 from ..losses import (
     ScoreSupervisedLoss,
     interference_transcriptor_loss,
@@ -17,9 +18,8 @@ from ..losses import (
     transcription_loss,
     truthful_loss,
 )
-from ..losses.belonging import require_dataset
-from ..models import Spectrograms
-from .fronts import SeparatorFront
+from ..losses.compatibility import require_dataset
+from .wrappers import SeparatorFront
 
 
 class FineTuneSystem(System):

@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 
-from ..data.files import atomic_path
 from ..models import load_package, model_hash
+from ..utils.files import atomic_path
 
 #: What `atomic_path` calls a file until it is complete: the number of its process is in the name.
 PARTIAL = re.compile(r"\..*\.(\d+)\.part(\..*)?$")

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ..data.files import atomic_path, write_json
+from ..utils.files import atomic_path, write_json
 from .callbacks import BatchSeed
 from .checkpoints import AtomicCheckpointIO, MovableCheckpoint, all_finite, resume_point
 from .finite import StopOnNonFinite

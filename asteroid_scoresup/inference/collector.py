@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..evaluation.decoding import to_midi, with_velocities
 from ..score import Notes
-from .decoding import to_midi, with_velocities
 
 
 class NoteCollector:

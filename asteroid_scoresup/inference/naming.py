@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ..data.audio import AUDIO_SUFFIXES
-from ..data.files import short_name
+from ..utils.audio import AUDIO_SUFFIXES
+from ..utils.files import short_name
 
 
 def find_songs(arguments, out_dir=None):
@@ -15,7 +15,7 @@ def find_songs(arguments, out_dir=None):
 
     Args:
         arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
-            depth for :data:`~asteroid_scoresup.data.audio.AUDIO_SUFFIXES`.
+            depth for :data:`~asteroid_scoresup.utils.audio.AUDIO_SUFFIXES`.
         out_dir (str or Path, optional): Folder of the results; what lies in it is no song.
 
     Returns:

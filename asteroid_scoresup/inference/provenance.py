@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.files import read_json, write_json
+from ..utils.files import read_json, write_json
 
 #: Name of the record in a folder of results.
 RECORD = "separation.json"

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..dsp.level import LevelMeter
+from ..evaluation.decoding import Decoding, pitch_levels
 from ..models import WaveformSeparator, unpack
-from ..models.level import LevelMeter
-from ..models.package import read_transcriptor, require_pair
+from ..models.checkpoint import read_transcriptor, require_pair
+from ..utils.stream import Recording, chunks, resampled
 from .collector import NoteCollector
-from .decoding import Decoding, pitch_levels
 from .provenance import model_hash
-from .stream import Recording, chunks, resampled
 from .waveform_piece import waveform_piece
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
         stems (array): float32, shape :math:`(time, n\_src, channels)`, or None.
         probabilities (array): Note probabilities in steps of 1 / 255, uint8,
             :math:`(n\_src, 88, frames)`, or None.
-        levels (array): See :func:`~asteroid_scoresup.inference.decoding.pitch_levels`, or None.
+        levels (array): See :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`, or None.
     """
 
     stems: np.ndarray | None
@@ -170,7 +170,7 @@ class Separator:
 
         Args:
             audio (array, str or Path): Shape :math:`(time)` or :math:`(channels, time)`, floats or
-                integers (see :class:`~asteroid_scoresup.inference.stream.Recording`); or a file,
+                integers (see :class:`~asteroid_scoresup.utils.stream.Recording`); or a file,
                 which gives :math:`(channels, time)`.
             sample_rate (int, optional): Rate of an array, in Hz.
             progress (callable, optional): Called with the seconds done and those there are.

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from ..data.files import atomic_path, audio_writers
+from ..report.page import write_page
+from ..utils.files import atomic_path, audio_writers
+from ..utils.stream import Recording
 from .collector import NoteCollector
 from .naming import find_songs
-from .page import write_page
 from .provenance import RECORD, Record, describe_song
-from .stream import Recording
 
 RESIDUAL = "residual"
 SCORE = "score.mid"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .decoding import pitch_levels
+from ..evaluation.decoding import pitch_levels
 
 
 def waveform_piece(model, transcriptor, wav, level, core, frames, stems=True, notes=False):

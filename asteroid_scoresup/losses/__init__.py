@@ -1,11 +1,6 @@
 """The losses: one idea a file, a pure function each, and the wrapper that a System calls."""
 
-from .adversarial_mixture import (
-    remix,
-    remix_order,
-    remix_separator_loss,
-    remix_transcriptor_loss,
-)
+from .adversarial_mixture import remix, remix_order, remix_separator_loss, remix_transcriptor_loss
 from .adversarial_transcription import interference_rolls, interference_transcriptor_loss
 from .audible import audible_rolls, truthful_loss
 from .clip_mixture import clip_mixture_loss

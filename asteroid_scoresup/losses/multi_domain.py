@@ -7,7 +7,7 @@ import itertools
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
 
-from ..models.stft import at_least_single
+from ..dsp.stft import at_least_single
 
 #: Mean power below which a stem is silent: an RMS of 1e-4, 60 dB under the nominal level.
 SILENT_POWER = 1e-8

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from ..models import Spectrograms
-from ..models.package import read_transcriptor
+from ..dsp import Spectrograms
+from ..models.checkpoint import read_transcriptor
 from ..score import HarmonicTemplates
-from .belonging import require_dataset, require_same_stft
 from .clip_mixture import clip_mixture_loss
+from .compatibility import require_dataset, require_same_stft
 from .frame_mixture import frame_mixture_loss
 from .harmonic_mixture import harmonic_mixture_loss
 from .mixture import sharing_loss
@@ -60,7 +60,7 @@ class ScoreSupervisedLoss(nn.Module):
     .. math:: L = w_{tr} \sum_i H(Y^{(i)}, T(\hat S_i)) + \alpha L_{c\text{-}mix}
         + \beta L_{h\text{-}mix} + \dots
 
-    It takes what the model gives: :class:`~asteroid_scoresup.models.Spectrograms` from our
+    It takes what the model gives: :class:`~asteroid_scoresup.dsp.Spectrograms` from our
     separator, with no STFT in between, or waveforms :math:`(batch, n\_src, time)` from any
     Asteroid model, which get the STFT here. The critic never learns from this loss and stays in
     evaluation mode, whatever ``train()`` says; gradients pass through it to the separator.

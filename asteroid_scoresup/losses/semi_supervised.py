@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..models import Spectrograms
+from ..dsp import Spectrograms
 from .score_wrapper import ScoreSupervisedLoss
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .stft import STFT
+from ..dsp.stft import STFT
 
 
 class OpenUnmixNet(nn.Module):

@@ -9,14 +9,8 @@ import torch
 from asteroid.models import BaseModel
 from asteroid.utils.torch_utils import script_if_tracing
 
-from .loading import (
-    bounded_weights,
-    first_line,
-    load_package,
-    require_package,
-    require_sizes,
-)
-from .stft import NOMINAL_RMS, at_least_single
+from ..dsp.stft import NOMINAL_RMS, at_least_single
+from .loading import bounded_weights, first_line, load_package, require_package, require_sizes
 
 
 class SourceModel(BaseModel):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..dsp.stft import STFT, at_least_single
 from .source_model import SourceModel
-from .stft import STFT, at_least_single
 from .tcn import ChannelsLastTDConvNet
 
 

@@ -7,7 +7,7 @@ from asteroid.masknn import TDConvNet
 from torch import nn
 from torch.nn import functional as F
 
-from .stft import at_least_single, frame_parts, recorded
+from ..dsp.stft import at_least_single, frame_parts, recorded
 
 _EPS = 1e-8  # of asteroid.masknn.norms
 

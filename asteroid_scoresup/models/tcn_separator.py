@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..dsp.stft import Spectrograms
 from .spectrogram_model import SpectrogramModel
-from .stft import Spectrograms
 
 
 class TCNSeparator(SpectrogramModel):

@@ -7,9 +7,9 @@ import math
 
 import torch
 
+from ..dsp.stft import STFT, at_least_single
 from .open_unmix import OpenUnmixNet
 from .source_model import SourceModel, known_model
-from .stft import STFT, at_least_single
 
 #: Seconds before and after a piece of a long recording that the model gets with it.
 CONTEXT_SECONDS = 2.0

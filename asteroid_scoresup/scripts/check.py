@@ -26,9 +26,9 @@ def run(args):
     Returns:
         int: Exit status: 0, also where the check warns.
     """
-    from ..data.files import write_json
     from ..data.labels import check_folder
     from ..data.report import summary
+    from ..utils.files import write_json
 
     report = check_folder(
         args.folder,

@@ -105,7 +105,7 @@ def run(args):
         ValueError: If options make no sense together, or the folder holds other tracks.
         OSError: If a file, SoundFont or renderer is missing, or rendering fails.
     """
-    from ..data.synthesize import synthesize
+    from ..synthesis.synthesize import synthesize
 
     counts = {f"n_{split}": getattr(args, f"n_{split}") for split in _DEFAULT_COUNTS}
     given = [name for name, count in counts.items() if count is not None]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 from ladder import slug
 
-from asteroid_scoresup.data.files import atomic_path
-from asteroid_scoresup.metrics import markdown_table
 from asteroid_scoresup.models import load_package
+from asteroid_scoresup.utils import markdown_table
+from asteroid_scoresup.utils.files import atomic_path
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "separation.py"
 ORACLES = ("input mixture", "score oracle", "score oracle, informed", "ideal ratio mask")

@@ -15,26 +15,9 @@ from tqdm import tqdm
 
 from asteroid_scoresup import __version__
 from asteroid_scoresup.data import Manifest, SlakhDataset
-from asteroid_scoresup.data.files import atomic_path, read_json, write_json
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.engine.folder import sweep_partial_files
-from asteroid_scoresup.inference import (
-    plot_box,
-    plot_separation,
-    plot_training_curves,
-    read_training_log,
-)
-from asteroid_scoresup.inference.evaluate import (
-    INFORMED_ORACLE,
-    RATIO_ORACLE,
-    SOFT_ORACLE,
-    TestTrack,
-    fit_decoding,
-    score_separation,
-    score_transcription,
-)
-from asteroid_scoresup.inference.page import write_page
-from asteroid_scoresup.metrics import (
+from asteroid_scoresup.evaluation import (
     INPUT_MIXTURE,
     SCORE_ORACLE,
     all_metrics,
@@ -45,8 +28,25 @@ from asteroid_scoresup.metrics import (
     tidy,
     write_tables,
 )
+from asteroid_scoresup.evaluation.evaluate import (
+    INFORMED_ORACLE,
+    RATIO_ORACLE,
+    SOFT_ORACLE,
+    TestTrack,
+    fit_decoding,
+    score_separation,
+    score_transcription,
+)
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, model_hash, pack
+from asteroid_scoresup.report import (
+    plot_box,
+    plot_separation,
+    plot_training_curves,
+    read_training_log,
+)
+from asteroid_scoresup.report.page import write_page
 from asteroid_scoresup.score import piano_roll
+from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 
 #: Written last: what the results beside it are of.
 DONE = "evaluation.json"

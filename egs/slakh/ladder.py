@@ -21,8 +21,8 @@ from local import settings
 from local.options import given_settings
 from tqdm import tqdm
 
-from asteroid_scoresup.data.files import atomic_path, read_json, write_json
-from asteroid_scoresup.metrics import read_results, tables
+from asteroid_scoresup.evaluation import read_results, tables
+from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 
 HERE = Path(__file__).parent
 SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150}  # s, as `cost`

@@ -14,10 +14,11 @@ from asteroid.losses import singlesrc_neg_sisdr
 from local import settings
 
 from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
-from asteroid_scoresup.metrics import markdown_table
-from asteroid_scoresup.models import ScoreTranscriptor, Spectrograms, TCNSeparator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.score import frame_activity
+from asteroid_scoresup.utils import markdown_table
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1, the critic")

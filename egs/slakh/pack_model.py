@@ -18,8 +18,8 @@ import torch
 import yaml
 
 from asteroid_scoresup.data import Manifest
-from asteroid_scoresup.data.files import atomic_path
 from asteroid_scoresup.models import pack, unpack
+from asteroid_scoresup.utils.files import atomic_path
 
 CARD = """# {name}: the model in the box
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from asteroid_scoresup.inference import plot_training_curves, read_training_log
-from asteroid_scoresup.inference.plots import PALETTE
-from asteroid_scoresup.metrics import read_results
+from asteroid_scoresup.evaluation import read_results
+from asteroid_scoresup.report import plot_training_curves, read_training_log
+from asteroid_scoresup.report.plots import PALETTE
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("results", help="results.csv of run_tables.sh")

@@ -8,15 +8,16 @@ from local import settings
 from tqdm import tqdm
 
 from asteroid_scoresup.data import Manifest
-from asteroid_scoresup.data.files import atomic_path
-from asteroid_scoresup.inference.evaluate import (
+from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.evaluation import summarize, tidy, to_results
+from asteroid_scoresup.evaluation.evaluate import (
     TestTrack,
     fit_decoding,
     score_separation,
     score_transcription,
 )
-from asteroid_scoresup.metrics import summarize, tidy, to_results
-from asteroid_scoresup.models import STFT, ScoreTranscriptor
+from asteroid_scoresup.models import ScoreTranscriptor
+from asteroid_scoresup.utils.files import atomic_path
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--row", required=True, help="name of the row")

@@ -13,17 +13,19 @@ import soundfile as sf
 from slakh_folder import write_song
 from tiny import HOP, N_FFT, write_folder
 
-from asteroid_scoresup.data import InformedShares, files, render, soundfont_reader
-from asteroid_scoresup.data import tinysoundfont_player as player
-from asteroid_scoresup.data.files import WriteError, atomic_path, read_json, write_audio
+from asteroid_scoresup.data import InformedShares
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest, read_notes
-from asteroid_scoresup.data.names import why_not_plain
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.data.render import default_soundfont, render_notes
 from asteroid_scoresup.data.slakh import read_slakh_track
-from asteroid_scoresup.data.soundfont import Preset, Tone, write_soundfont
-from asteroid_scoresup.data.synthesize import synthesize
+from asteroid_scoresup.synthesis import render, soundfont_reader
+from asteroid_scoresup.synthesis import tinysoundfont_player as player
+from asteroid_scoresup.synthesis.render import default_soundfont, render_notes
+from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
+from asteroid_scoresup.synthesis.synthesize import synthesize
+from asteroid_scoresup.utils import files
+from asteroid_scoresup.utils.files import WriteError, atomic_path, read_json, write_audio
+from asteroid_scoresup.utils.names import why_not_plain
 
 QUIET = {"jobs": 1, "progress": False}
 HEAD = "onset,offset,pitch,source,velocity\n"

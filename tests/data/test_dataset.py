@@ -10,10 +10,10 @@ from tiny import HOP, N_FFT, NAMES, RATE, stft, tone, write_folder
 
 from asteroid_scoresup import models
 from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
-from asteroid_scoresup.data.files import write_audio
 from asteroid_scoresup.data.manifest import write_notes
-from asteroid_scoresup.models import NOMINAL_RMS
+from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.score import Notes, clip_activity, piano_roll, sounding_roll
+from asteroid_scoresup.utils.files import write_audio
 
 SEGMENT, N_SAMPLES = 1.024, 4096
 STFT = dict(n_fft=N_FFT, hop_length=HOP)

@@ -11,7 +11,7 @@ from tiny import HOP, N_FFT, write_folder
 from torch.utils.data.distributed import DistributedSampler
 
 from asteroid_scoresup.data import SegmentSampler, SlakhDataset, make_loader
-from asteroid_scoresup.data.files import read_audio, write_audio
+from asteroid_scoresup.utils.files import read_audio, write_audio
 
 PACKAGE = Path(__file__).parents[2]
 

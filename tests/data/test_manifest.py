@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteroid_scoresup.data.classes import ClassMap
-from asteroid_scoresup.data.files import atomic_path, read_audio, read_json, write_audio, write_json
 from asteroid_scoresup.data.manifest import Manifest, PreparedTrack, read_notes, write_notes
 from asteroid_scoresup.score import Notes
+from asteroid_scoresup.utils.files import (
+    atomic_path,
+    read_audio,
+    read_json,
+    write_audio,
+    write_json,
+)
 
 NAMES = ("bass", "guitar", "piano")
 rows = st.tuples(

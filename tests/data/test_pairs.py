@@ -6,9 +6,9 @@ import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi
 
 from asteroid_scoresup.data import pairs as pairs_module
-from asteroid_scoresup.data.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 from asteroid_scoresup.data.pairs import find_pairs
 from asteroid_scoresup.data.songs import Settings, Unusable, find_sources, read_song
+from asteroid_scoresup.utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 
 CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 

@@ -22,12 +22,12 @@ from slakh_folder import (
 )
 
 from asteroid_scoresup.data import labels
-from asteroid_scoresup.data.files import read_json
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest, read_notes
 from asteroid_scoresup.data.prepare import prepare, summary
 from asteroid_scoresup.scripts import check as check_script
 from asteroid_scoresup.scripts import prepare as prepare_script
+from asteroid_scoresup.utils.files import read_json
 
 prepare_module = sys.modules[prepare.__module__]
 QUIET = {"jobs": 1, "progress": False}

@@ -15,12 +15,7 @@ from asteroid_scoresup.data.slakh import (
     shift_of_stem,
 )
 from asteroid_scoresup.data.songs import find_sources
-from asteroid_scoresup.data.splits import (
-    Splits,
-    original_slakh_split,
-    share_out,
-    split_of_folder,
-)
+from asteroid_scoresup.data.splits import Splits, original_slakh_split, share_out, split_of_folder
 
 
 def make_tracks(root, *paths):

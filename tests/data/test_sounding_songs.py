@@ -7,14 +7,13 @@ import torch
 from raw_midi import cc, midi, note, program, tempo, wheel
 from slakh_folder import RATE, melody, play, write_stem, write_track
 
-from asteroid_scoresup.data.bends import FOLLOWED, IGNORED, UNCLEAR, describe_bends, settle_bends
+from asteroid_scoresup.checks.bends import FOLLOWED, IGNORED, UNCLEAR, describe_bends, settle_bends
 from asteroid_scoresup.data.dataset import SlakhDataset
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest
-from asteroid_scoresup.data.midi import read_midi
 from asteroid_scoresup.data.prepare import prepare, summary
-from asteroid_scoresup.data.synthesize import synthesize
-from asteroid_scoresup.models import STFT
+from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.midi.reader import read_midi
 from asteroid_scoresup.score import (
     HarmonicTemplates,
     Notes,
@@ -23,6 +22,7 @@ from asteroid_scoresup.score import (
     shares,
     sounding_roll,
 )
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 SECONDS, N_FFT, HOP = 8.0, 2048, 512
 PROGRAMS = {"bass": 33, "guitar": 25, "piano": 0}

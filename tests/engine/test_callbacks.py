@@ -8,8 +8,8 @@ import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from tiny import NAMES, separator, step_three, step_two, write_folder
 
-from asteroid_scoresup.data.files import read_audio, write_audio
 from asteroid_scoresup.engine import BatchSeed, LogLossTerms, LogValidationSISDR, fit
+from asteroid_scoresup.utils.files import read_audio, write_audio
 
 
 def logged(folder):

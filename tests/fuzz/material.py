@@ -8,10 +8,10 @@ from slakh_folder import INST, LOWEST, melody, play, write_midi, write_song
 from tiny import NAMES, NET
 
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.data.soundfont import Preset, Tone, write_soundfont
-from asteroid_scoresup.data.synthesize import synthesize
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 SECONDS = 1.5
 RATE = 8000

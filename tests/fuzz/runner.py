@@ -126,7 +126,7 @@ def fuzz(kinds, cases, seed, timeout=30.0, memory=1500, only=None, say=print):
     """
     for verb in ("synthesize", "prepare", "check", "separate", "transcribe"):
         importlib.import_module(f"asteroid_scoresup.scripts.{verb}")
-    importlib.import_module("asteroid_scoresup.data.synthesize")
+    importlib.import_module("asteroid_scoresup.synthesis.synthesize")
     answers, wrong = {kind: Counter() for kind in kinds}, []
     with tempfile.TemporaryDirectory(prefix="fuzz_") as place:
         root = Path(place, "material")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_scoresup.data.composer import TRAIN_PALETTE, compose_song
-from asteroid_scoresup.data.render import render_instrument
-from asteroid_scoresup.data.slakh_writer import mix_stems
+from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.inference import Separator
 from asteroid_scoresup.inference.separator import BOXED_MODEL
-from asteroid_scoresup.metrics import separation_scores
 from asteroid_scoresup.scripts.cli import main
+from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
+from asteroid_scoresup.synthesis.render import render_instrument
+from asteroid_scoresup.synthesis.slakh_writer import mix_stems
 
 RATE = 16000
 

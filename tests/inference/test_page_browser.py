@@ -8,8 +8,8 @@ import pytest
 import soundfile as sf
 from page_song import NAMES, SECONDS, score, transcription, write_song
 
-from asteroid_scoresup.inference import page as page_module
-from asteroid_scoresup.inference.page import write_page
+from asteroid_scoresup.report import page as page_module
+from asteroid_scoresup.report.page import write_page
 
 pytest.importorskip("matplotlib")
 webdriver = pytest.importorskip("selenium.webdriver")

@@ -7,9 +7,11 @@ import soundfile as sf
 import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
-from asteroid_scoresup.inference import Decoding, Separator
-from asteroid_scoresup.inference.stream import Recording
-from asteroid_scoresup.models import NOMINAL_RMS, ScoreTranscriptor, TCNSeparator, pack
+from asteroid_scoresup.dsp import NOMINAL_RMS
+from asteroid_scoresup.evaluation import Decoding
+from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
+from asteroid_scoresup.utils.stream import Recording
 
 
 class Halves(TCNSeparator):
@@ -204,7 +206,7 @@ def test_notes_in_pieces_are_the_same_as_on_the_whole():
 
 
 def _recording(song):
-    from asteroid_scoresup.inference.stream import Recording
+    from asteroid_scoresup.utils.stream import Recording
 
     return Recording(song, RATE)
 

@@ -12,7 +12,8 @@ import soundfile as sf
 import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
-from asteroid_scoresup.inference import Decoding, Request, Separator, process_song, songs
+from asteroid_scoresup.evaluation import Decoding
+from asteroid_scoresup.inference import Request, Separator, process_song, songs
 from asteroid_scoresup.inference.naming import find_songs
 from asteroid_scoresup.inference.provenance import RECORD
 from asteroid_scoresup.inference.songs import FORMATS, process_songs

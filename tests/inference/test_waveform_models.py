@@ -8,9 +8,9 @@ from tiny import HOP, N_FFT, NAMES, RATE, transcriptor
 
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.inference import Separator
-from asteroid_scoresup.inference.stream import Recording
 from asteroid_scoresup.models import WaveformSeparator, unpack
 from asteroid_scoresup.scripts.cli import main
+from asteroid_scoresup.utils.stream import Recording
 
 SIZES = {
     "ConvTasNet": dict(n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8, skip_chan=8),

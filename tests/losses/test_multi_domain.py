@@ -8,8 +8,8 @@ import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from tiny import stft
 
+from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss, multi_domain_loss, si_sdr_loss
-from asteroid_scoresup.models import Spectrograms
 
 LENGTH = 1000
 

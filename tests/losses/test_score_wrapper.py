@@ -19,6 +19,7 @@ from tiny import (
 )
 
 from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import (
     ScoreSupervisedLoss,
     clip_mixture_loss,
@@ -29,7 +30,7 @@ from asteroid_scoresup.losses import (
     stem_loss,
     transcription_loss,
 )
-from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor, Spectrograms
+from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
 
 ALL = {
     "transcription": 0.2,

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from asteroid_scoresup.metrics import (
+from asteroid_scoresup.evaluation import (
     RESULT_COLUMNS,
     read_results,
     summarize,

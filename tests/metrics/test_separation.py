@@ -7,8 +7,8 @@ from asteroid.metrics import get_metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.metrics import separation_scores, si_sdr
-from asteroid_scoresup.metrics.separation import LEAKAGE_FLOOR_DB, LIMIT_DB
+from asteroid_scoresup.evaluation import separation_scores, si_sdr
+from asteroid_scoresup.evaluation.separation import LEAKAGE_FLOOR_DB, LIMIT_DB
 
 RATE = 8000
 

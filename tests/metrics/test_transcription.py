@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.metrics import frame_accuracy, note_scores, roll_to_notes
+from asteroid_scoresup.evaluation import frame_accuracy, note_scores, roll_to_notes
 from asteroid_scoresup.score import LOWEST_PITCH, N_PITCHES, Notes, piano_roll
 
 HOP, RATE = 512, 16000

@@ -21,7 +21,7 @@ from asteroid_scoresup.models import (
     pack,
     unpack,
 )
-from asteroid_scoresup.models.package import read_transcriptor
+from asteroid_scoresup.models.checkpoint import read_transcriptor
 from asteroid_scoresup.scripts.cli import main
 
 READERS = [unpack, read_transcriptor, SourceModel.from_pretrained]

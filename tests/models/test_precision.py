@@ -19,7 +19,8 @@ from tiny import (
     write_folder,
 )
 
-from asteroid_scoresup.models import STFT, WaveformSeparator
+from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.models import WaveformSeparator
 
 SMALL = {
     "ConvTasNet": dict(n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8, skip_chan=8),

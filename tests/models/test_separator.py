@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import HOP, N_FFT, NAMES, NET, RATE, differing, separator, state_of, stft, transcriptor
 
-from asteroid_scoresup.models import NOMINAL_RMS, ActivityClassifier, TCNSeparator
+from asteroid_scoresup.dsp import NOMINAL_RMS
+from asteroid_scoresup.models import ActivityClassifier, TCNSeparator
 
 
 def noise(*shape, seed=0):

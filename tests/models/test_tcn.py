@@ -6,7 +6,7 @@ from asteroid.masknn import TDConvNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.models.stft import CACHED_FRAMES
+from asteroid_scoresup.dsp.stft import CACHED_FRAMES
 from asteroid_scoresup.models.tcn import ChannelsLastTDConvNet, _depthwise
 
 SIZES = dict(n_src=2, out_chan=7, n_repeats=2, bn_chan=6, hid_chan=8, skip_chan=0)

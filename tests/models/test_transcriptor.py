@@ -7,8 +7,9 @@ import torch
 from tiny import HOP, NAMES, NET, RATE, stft, transcriptor, write_folder
 
 from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.losses import TranscriptionLoss
-from asteroid_scoresup.models import NOMINAL_RMS, ActivityClassifier
+from asteroid_scoresup.models import ActivityClassifier
 from asteroid_scoresup.score import N_PITCHES, Notes, piano_roll
 
 

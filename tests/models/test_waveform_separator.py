@@ -8,7 +8,8 @@ import torch
 from asteroid.models import ConvTasNet
 from tiny import NAMES, RATE
 
-from asteroid_scoresup.models import NOMINAL_RMS, OpenUnmixNet, WaveformSeparator
+from asteroid_scoresup.dsp import NOMINAL_RMS
+from asteroid_scoresup.models import OpenUnmixNet, WaveformSeparator
 
 SMALL = {
     "ConvTasNet": dict(n_filters=16, kernel_size=16, stride=8, n_blocks=2, n_repeats=1,

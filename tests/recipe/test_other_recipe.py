@@ -23,7 +23,7 @@ from tiny import NAMES, write_folder
 
 from asteroid_scoresup.data import SlakhDataset
 from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.metrics import si_sdr
+from asteroid_scoresup.evaluation import si_sdr
 from asteroid_scoresup.models import ScoreTranscriptor, load_package
 
 ROOT = Path(__file__).parents[2]

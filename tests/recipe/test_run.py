@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.data.synthesize import synthesize
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.models import TCNSeparator, model_hash, unpack
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RUN = Path(__file__).parents[2] / "egs" / "slakh" / "run.sh"
 TINY = (

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.data.synthesize import synthesize
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (

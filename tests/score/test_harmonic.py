@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import tone
 
-from asteroid_scoresup.models import STFT
+from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.score import (
     N_PITCHES,
     HarmonicTemplates,

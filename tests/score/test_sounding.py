@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.data.bends import as_sounding
-from asteroid_scoresup.data.check import correct_notes
+from asteroid_scoresup.checks.bends import as_sounding
+from asteroid_scoresup.checks.song import correct_notes
 from asteroid_scoresup.data.manifest import read_notes, write_notes
 from asteroid_scoresup.data.songs import fit_notes
+from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.losses import ScoreSupervisedLoss
-from asteroid_scoresup.models import STFT
 from asteroid_scoresup.score import (
     HarmonicTemplates,
     Notes,

@@ -9,7 +9,7 @@ import hashlib
 import struct
 from pathlib import Path
 
-from asteroid_scoresup.data.midi import read_midi
+from asteroid_scoresup.midi.reader import read_midi
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("out_dir", help="folder for the MIDI files")

@@ -1,0 +1,7 @@
+"""Comparing notes with audio: pitch, tuning, time, bends, and stems that are noise."""
+
+from .song import check_song
+
+__all__ = [
+    "check_song",
+]

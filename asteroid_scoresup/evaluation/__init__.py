@@ -1,0 +1,64 @@
+"""Scores of stems and notes, on whole tracks, and their tables. Silence is left out and counted."""
+
+from .decoding import Decoding, choose_decoding, to_midi
+from .evaluate import (
+    INFORMED_ORACLE,
+    RATIO_ORACLE,
+    SOFT_ORACLE,
+    TestTrack,
+    fit_decoding,
+    oracle_masks,
+    score_separation,
+    score_transcription,
+)
+from .results import RESULT_COLUMNS, read_results, to_results
+from .separation import separation_scores, si_sdr
+from .summary import METRICS, all_metrics, flat_metrics, summarize, tidy
+from .table import Table, write_tables
+from .tables import (
+    INPUT_MIXTURE,
+    SCORE_ORACLE,
+    SUPERVISED,
+    detail_table,
+    separation_table,
+    tables,
+    transcription_table,
+)
+from .transcription import NOTE_THRESHOLD, frame_accuracy, note_scores, roll_to_notes
+
+__all__ = [
+    "Decoding",
+    "INFORMED_ORACLE",
+    "INPUT_MIXTURE",
+    "METRICS",
+    "NOTE_THRESHOLD",
+    "RATIO_ORACLE",
+    "RESULT_COLUMNS",
+    "SCORE_ORACLE",
+    "SOFT_ORACLE",
+    "SUPERVISED",
+    "Table",
+    "TestTrack",
+    "all_metrics",
+    "choose_decoding",
+    "detail_table",
+    "fit_decoding",
+    "flat_metrics",
+    "frame_accuracy",
+    "note_scores",
+    "oracle_masks",
+    "read_results",
+    "roll_to_notes",
+    "score_separation",
+    "score_transcription",
+    "separation_scores",
+    "separation_table",
+    "si_sdr",
+    "summarize",
+    "tables",
+    "tidy",
+    "to_midi",
+    "to_results",
+    "transcription_table",
+    "write_tables",
+]

@@ -1,0 +1,239 @@
+"""Scores of separators, oracles and transcriptors on whole test tracks.
+
+Apart from preparation and training on stems, this is the only place that reads stems.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from ..data import InformedShares, Manifest, PreparedTrack
+from ..data.songs import fit_notes
+from ..dsp import STFT
+from ..dsp.level import gated_rms
+from ..losses import allowed_bins
+from ..models import ScoreTranscriptor, SourceModel, WaveformSeparator
+from ..score import HarmonicTemplates, frame_activity, piano_roll, sounding_roll
+from ..utils.files import read_audio
+from .decoding import Decoding, choose_decoding
+from .separation import separation_scores
+from .tables import INPUT_MIXTURE, SCORE_ORACLE
+from .transcription import NOTE_THRESHOLD, frame_accuracy, note_scores
+
+SOFT_ORACLE = "score oracle, soft"
+INFORMED_ORACLE = "score oracle, informed"
+RATIO_ORACLE = "ideal ratio mask"
+
+
+class TestTrack:
+    """A whole track with all that scoring needs, read once.
+
+    ``stems`` is empty if a stem is missing: own songs have none.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        track (PreparedTrack): The track.
+    """
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
+        paths = {name: manifest.reference_path(track, name) for name in manifest.names}
+        self.track, self.names = track, manifest.names
+        self.mixture = torch.from_numpy(manifest.read_mixture(track))
+        self.stems = {}
+        if all(path.is_file() for path in paths.values()):
+            self.stems = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
+        self.notes = manifest.notes(track)
+        # What separation of whole songs goes by; older folders have it without a gate.
+        self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
+
+    def roll_size(self, stft: STFT) -> tuple[int, int, int, float]:
+        """Number of classes and frames, hop (samples) and sample rate (Hz): the size of a roll."""
+        frames = stft.n_frames(len(self.mixture))
+        return len(self.names), frames, stft.hop_length, stft.sample_rate
+
+
+def oracle_masks(
+    song: TestTrack,
+    stft: STFT,
+    templates: HarmonicTemplates,
+    shares: InformedShares | None = None,
+    **sounding: object,
+) -> dict[str, torch.Tensor]:
+    r"""Masks that need no training: from the score alone, and from the stems.
+
+    The score oracles use the harmonic mask itself as the separator. Bins of several classes are
+    split evenly (binary), by the weights of their partials (soft), or by score-informed NMF of the
+    mixture (informed). Bins of no note go to the classes that are active in the frame.
+
+    Args:
+        song (TestTrack): The track.
+        stft (STFT): The STFT.
+        templates (HarmonicTemplates): Makes the harmonic masks.
+        shares (InformedShares, optional): For the informed oracle.
+        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+
+    Returns:
+        dict: name of the row → masks of shape :math:`(1, n\_src, freq, frames)`.
+    """
+    roll = sounding_roll(song.notes, *song.roll_size(stft), **sounding).unsqueeze(0)
+    allowed = allowed_bins(templates.mask(roll), roll).float()
+    binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
+    active = frame_activity(roll).unsqueeze(2).float()
+    free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(binary)
+
+    def completed(masks: torch.Tensor) -> torch.Tensor:
+        return masks.where(masks.sum(1, keepdim=True) > 0, free)
+
+    masks = {SCORE_ORACLE: binary, SOFT_ORACLE: completed(templates.soft_mask(roll))}
+    if shares is not None:
+        masks[INFORMED_ORACLE] = completed(shares.read(song.track).unsqueeze(0))
+    stems = stft.magnitude(stft(torch.stack(list(song.stems.values()))))
+    rest = song.mixture - sum(song.stems.values())
+    total = stems.sum(0) + stft.magnitude(stft(rest.unsqueeze(0)))[0]
+    masks[RATIO_ORACLE] = (stems / total.clamp(min=1e-8)).unsqueeze(0)
+    return masks
+
+
+@torch.no_grad()
+def score_separation(
+    song: TestTrack,
+    separators: Mapping[str, torch.nn.Module],
+    stft: STFT | None = None,
+    templates: HarmonicTemplates | None = None,
+    shares: InformedShares | None = None,
+    **sounding: object,
+) -> tuple[list[dict], dict[str, torch.Tensor]]:
+    r"""Scores of separators on one track, and of the input mixture and the oracles.
+
+    Args:
+        song (TestTrack): The track.
+        separators (dict): Name of the row → TCNSeparator, or any model that maps a waveform
+            :math:`(time)` to :math:`(n\_src, time)`.
+        stft (STFT, optional): For the oracles.
+        templates (HarmonicTemplates, optional): For the oracles; without them the oracles and the
+            input mixture are left out.
+        shares (InformedShares, optional): For the informed oracle.
+        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+
+    Returns:
+        tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
+        :func:`~asteroid_scoresup.evaluation.separation_scores`), and the estimates by row.
+
+    Raises:
+        ValueError: if the track has no stems.
+    """
+    if not song.stems:
+        raise ValueError(f"{song.track.id} lacks stems, so its separation cannot be scored.")
+    estimates = {}
+    if templates is not None:
+        spectrum = stft(song.mixture.unsqueeze(0))
+        estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
+        for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
+            estimates[row] = stft.separated(spectrum, masks, len(song.mixture))[0]
+    for row, separator in separators.items():
+        device = next(separator.parameters()).device
+        mixture = song.mixture.to(device)
+        if isinstance(separator, WaveformSeparator):
+            estimates[row] = separator.in_pieces(mixture, song.level).cpu()
+        elif isinstance(separator, SourceModel):
+            estimates[row] = separator(mixture, level=song.level).cpu()
+        else:
+            estimates[row] = separator(mixture).cpu()
+    records = []
+    for row, separated in estimates.items():
+        named = dict(zip(song.names, separated))
+        scores = separation_scores(song.stems, named, song.mixture)
+        records += [{"row": row, "track": song.track.id, **score} for score in scores]
+    return records, estimates
+
+
+@torch.no_grad()
+def score_transcription(
+    song: TestTrack,
+    row: str,
+    transcriptor: ScoreTranscriptor,
+    separated: torch.Tensor | None = None,
+    decoding: Decoding | None = None,
+    threshold: float = NOTE_THRESHOLD,
+) -> list[dict]:
+    r"""Note accuracy and note F1 of a transcriptor on one track.
+
+    The transcriptor receives the mixture and, if there are any, each true stem (at its level in the
+    mixture) and each separated stem. On a single stem only the notes of its class count.
+
+    Args:
+        song (TestTrack): The track.
+        row (str): Name of the row.
+        transcriptor (ScoreTranscriptor): The model.
+        separated (:class:`torch.Tensor`, optional): Estimates, :math:`(n\_src, time)`.
+        decoding (Decoding, optional): How probabilities become notes, for F1.
+        threshold (float): Lowest probability of a cell that sounds, for the note accuracy.
+
+    Returns:
+        list of dict: one record per class.
+    """
+    stft, names = transcriptor.stft, song.names
+    decoding = decoding or Decoding.default(len(names))
+    device = next(transcriptor.parameters()).device
+    truth = piano_roll(song.notes, *song.roll_size(stft))
+    signals = {"mixture": song.mixture}
+    if song.stems:
+        signals["isolated"] = torch.stack(list(song.stems.values()))
+    if separated is not None:
+        signals["separated"] = separated
+    records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
+    for signal, wav in signals.items():
+        found = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
+        if wav.ndim == 2:
+            found = torch.stack([found[i, i] for i in range(len(names))])
+        accuracy = frame_accuracy(truth, found, threshold)
+        notes = decoding.notes(found, stft.hop_length, stft.sample_rate)
+        scores = note_scores(song.notes, notes, names)
+        for record, value, score in zip(records, accuracy, scores):
+            record[f"note_accuracy_{signal}"] = float(value)
+            for measure in ("note_f1", "note_f1_offset"):
+                record[f"{measure}_{signal}"] = score[measure]
+    return records
+
+
+#: Number of songs that :func:`fit_decoding` uses, and seconds of each: matching notes is slow.
+N_DECODED, SECONDS_DECODED = 24, 60.0
+
+
+@torch.no_grad()
+def fit_decoding(
+    manifest: Manifest, transcriptor: ScoreTranscriptor, split: str = "validation"
+) -> Decoding:
+    """Chooses how a transcriptor's probabilities become notes, on the mixtures of a split.
+
+    The transcriptor receives the first :data:`SECONDS_DECODED` seconds of :data:`N_DECODED` songs,
+    evenly spaced in the split.
+
+    Args:
+        manifest (Manifest): The prepared data. No stem is opened.
+        transcriptor (ScoreTranscriptor): The model.
+        split (str): Split to use; not a test split.
+
+    Returns:
+        Decoding: See :func:`~asteroid_scoresup.evaluation.decoding.choose_decoding`; the default if
+        there is no such split.
+    """
+    tracks = [track for track in manifest.tracks if track.split == split]
+    tracks = sorted(tracks, key=lambda track: track.id)
+    tracks = tracks[:: max(math.ceil(len(tracks) / N_DECODED), 1)]
+    device = next(transcriptor.parameters()).device
+    stft = transcriptor.stft
+    scores = []
+    for track in tracks:
+        wav = manifest.read_mixture(track)[: round(SECONDS_DECODED * manifest.sample_rate)]
+        seconds = len(wav) / manifest.sample_rate
+        probabilities = transcriptor(torch.from_numpy(wav).to(device), level=track.rms)
+        probabilities = probabilities.sigmoid().cpu().numpy()
+        notes = fit_notes(manifest.notes(track), seconds)
+        scores.append((notes, probabilities, stft.hop_length, stft.sample_rate))
+    return choose_decoding(scores, manifest.names)

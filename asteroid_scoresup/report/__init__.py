@@ -1,0 +1,14 @@
+"""Plots, and the page on which a song and its stems can be heard and seen."""
+
+from .charts import plot_box, plot_training_curves, read_training_log
+from .page import write_page
+from .plots import class_colors, plot_separation
+
+__all__ = [
+    "class_colors",
+    "plot_box",
+    "plot_separation",
+    "plot_training_curves",
+    "read_training_log",
+    "write_page",
+]

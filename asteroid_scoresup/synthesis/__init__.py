@@ -1,0 +1,7 @@
+"""Songs in Slakh's format without Slakh: composed, or rendered from MIDI files."""
+
+from .synthesize import synthesize
+
+__all__ = [
+    "synthesize",
+]

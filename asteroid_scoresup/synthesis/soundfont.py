@@ -1,0 +1,134 @@
+"""Writes SoundFonts (``.sf2``): recorded or computed tones, made playable by any synthesizer.
+
+Only what an instrument of plain tones needs of the format (SoundFont Technical Specification 2.01,
+E-mu 1996): presets of one instrument each, one zone a tone, mono 16-bit samples, a release time.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.files import atomic_path
+
+# Generators of the specification (section 8.1.2) that zones use.
+_RELEASE, _INSTRUMENT, _KEYS, _SAMPLE, _ROOT = 38, 41, 43, 53, 58
+_GUARD = 46  # zeros that must follow every sample
+
+
+@dataclass(frozen=True)
+class Tone:
+    """One sampled tone.
+
+    Args:
+        pitch (int): MIDI note number at which it was sampled.
+        samples (array): float in [-1, 1], shape :math:`(time,)`; it starts at the onset.
+        sample_rate (int): Its rate, in Hz.
+    """
+
+    pitch: int
+    samples: np.ndarray
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One instrument of a SoundFont.
+
+    Args:
+        program (int): General MIDI program, 0 to 127.
+        name (str): At most 19 ASCII letters of it are kept.
+        tones (sequence of Tone): Each plays the keys that are nearest to its pitch.
+        release (float): How long a tone sounds on after its note's end, in seconds (to -100 dB).
+    """
+
+    program: int
+    name: str
+    tones: tuple
+    release: float = 0.2
+
+
+def write_soundfont(path, name, presets):
+    """Writes a SoundFont, atomically.
+
+    Args:
+        path (str or Path): File to write.
+        name (str): Name of the bank.
+        presets (sequence of Preset): Its instruments, all in bank 0.
+
+    Raises:
+        ValueError: if there is no preset, one has no tone, or two have one program.
+
+    Examples
+        >>> import tempfile
+        >>> from asteroid_scoresup.synthesis.render import soundfont_presets
+        >>> tone = Tone(69, np.sin(2 * np.pi * 440 * np.arange(8000) / 8000), 8000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_soundfont(f"{folder}/a.sf2", "one tone", [Preset(24, "sine", (tone,))])
+        ...     sorted(soundfont_presets(f"{folder}/a.sf2"))
+        [(0, 24)]
+    """
+    presets = sorted(presets, key=lambda preset: preset.program)
+    programs = [preset.program for preset in presets]
+    if not presets or any(not preset.tones for preset in presets):
+        raise ValueError(f"{path}: a SoundFont needs a preset, and every preset a tone.")
+    if len(set(programs)) < len(programs):
+        raise ValueError(f"{path}: two presets have one program in {programs}.")
+    audio, headers, instruments, zones, generators = [], [], [], [], []
+    for preset in presets:
+        instruments.append(struct.pack("<20sH", _text(preset.name), len(zones)))
+        tones = sorted(preset.tones, key=lambda tone: tone.pitch)
+        # Between two tones each plays the half that is nearer to it.
+        splits = [(a.pitch + b.pitch) // 2 for a, b in zip(tones, tones[1:])]
+        for tone, low, high in zip(tones, [0, *(s + 1 for s in splits)], [*splits, 127]):
+            zones.append(len(generators))
+            generators += [
+                struct.pack("<HBB", _KEYS, low, high),  # by the format it comes first
+                struct.pack("<Hh", _RELEASE, round(1200 * np.log2(max(preset.release, 0.001)))),
+                struct.pack("<HH", _ROOT, tone.pitch),
+                struct.pack("<HH", _SAMPLE, len(headers)),  # and this last
+            ]
+            start = sum(map(len, audio))
+            samples = np.clip(np.round(np.asarray(tone.samples) * 32767), -32768, 32767)
+            audio.append(np.pad(samples.astype("<i2"), (0, _GUARD)))
+            end, rate = start + len(samples), round(tone.sample_rate)
+            places = (start, end, start, end, rate, tone.pitch, 0, 0, 1)  # 1: mono
+            headers.append(struct.pack("<20sIIIIIBbHH", _text(f"{tone.pitch}"), *places))
+    count = len(presets)
+    bank = [
+        struct.pack("<20sHHHIII", _text(preset.name), preset.program, 0, i, 0, 0, 0)
+        for i, preset in enumerate(presets)
+    ]
+    end = struct.pack("<20sHHHIII", b"EOP", 0, 0, count, 0, 0, 0)
+    chunks = {
+        b"phdr": [*bank, end],
+        b"pbag": [struct.pack("<HH", i, 0) for i in range(count + 1)],
+        b"pmod": [bytes(10)],
+        b"pgen": [*(struct.pack("<HH", _INSTRUMENT, i) for i in range(count)), bytes(4)],
+        b"inst": [*instruments, struct.pack("<20sH", b"EOI", len(zones))],
+        b"ibag": [struct.pack("<HH", first, 0) for first in [*zones, len(generators)]],
+        b"imod": [bytes(10)],
+        b"igen": [*generators, bytes(4)],
+        b"shdr": [*headers, struct.pack("<20s26x", b"EOS")],
+    }
+    info = _chunk(b"ifil", struct.pack("<HH", 2, 1)) + _chunk(b"isng", b"EMU8000\0")
+    info += _chunk(b"INAM", _text(name) + b"\0")
+    lists = [
+        (b"INFO", info),
+        (b"sdta", _chunk(b"smpl", np.concatenate(audio).tobytes())),
+        (b"pdta", b"".join(_chunk(kind, b"".join(parts)) for kind, parts in chunks.items())),
+    ]
+    content = b"sfbk" + b"".join(_chunk(b"LIST", kind + data) for kind, data in lists)
+    with atomic_path(path) as temporary:
+        Path(temporary).write_bytes(_chunk(b"RIFF", content))
+
+
+def _chunk(kind, data):
+    return struct.pack("<4sI", kind, len(data)) + data + bytes(len(data) % 2)
+
+
+def _text(name):
+    return name.encode("ascii", "replace")[:19]

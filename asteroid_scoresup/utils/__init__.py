@@ -1,0 +1,1 @@
+"""Helpers for files, processes and streams that know nothing of music."""

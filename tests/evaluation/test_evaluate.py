@@ -1,0 +1,118 @@
+"""Whole-track scoring: oracles bound what a separator can do, and silence does not fool it."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import NET, stft, templates, write_folder
+
+from asteroid_scoresup.data import InformedShares
+from asteroid_scoresup.evaluation import (
+    INFORMED_ORACLE,
+    INPUT_MIXTURE,
+    RATIO_ORACLE,
+    SCORE_ORACLE,
+    SOFT_ORACLE,
+    TestTrack,
+    score_separation,
+    score_transcription,
+)
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.score import piano_roll
+
+
+@pytest.fixture
+def song(tmp_path):
+    manifest = write_folder(tmp_path)
+    track = TestTrack(manifest, manifest.select("test")[0])
+    track.manifest = manifest
+    return track
+
+
+class Perfect(torch.nn.Module):
+    """A separator that knows the answer."""
+
+    def __init__(self, song):
+        super().__init__()
+        self.answer = torch.nn.Parameter(torch.stack(list(song.stems.values())))
+
+    def forward(self, wav):
+        return self.answer
+
+
+def by_row(records, score):
+    rows = {}
+    for record in records:
+        rows.setdefault(record["row"], []).append(record[score])
+    return {row: float(np.mean(values)) for row, values in rows.items()}
+
+
+def test_rows_come_out_in_the_order_that_theory_demands(song):
+    shares = InformedShares(song.manifest, NET["n_fft"], NET["hop_length"], n_partials=6)
+    perfect = {"perfect": Perfect(song)}
+    records, estimates = score_separation(song, perfect, stft(), templates(), shares)
+    means = by_row(records, "si_sdr")
+    assert means["perfect"] == pytest.approx(30, abs=1e-3)  # the limit of the metric
+    assert means[INPUT_MIXTURE] < 2
+    assert means[INPUT_MIXTURE] + 5 < means[SCORE_ORACLE] <= means[SOFT_ORACLE] + 0.5
+    assert means[SOFT_ORACLE] < means[INFORMED_ORACLE] < means["perfect"]
+    assert means[SOFT_ORACLE] < means[RATIO_ORACLE] < means["perfect"]
+    assert by_row(records, "si_sdr_imp")[INPUT_MIXTURE] == 0
+    assert set(estimates) == set(means)
+    for row in (SCORE_ORACLE, SOFT_ORACLE, RATIO_ORACLE):
+        assert estimates[row].shape == (3, len(song.mixture))
+
+
+def test_the_ratio_mask_is_that_of_the_formula(song):
+    _, estimates = score_separation(song, {}, stft(), templates())
+    window = torch.hann_window(NET["n_fft"])
+    options = dict(n_fft=NET["n_fft"], hop_length=NET["hop_length"], window=window)
+    sources = torch.stack(list(song.stems.values()))
+    stems = torch.stft(sources, **options, return_complex=True)
+    mixture = torch.stft(song.mixture, **options, return_complex=True)
+    masked = stems.abs() / stems.abs().sum(0).clamp(min=1e-8) * mixture
+    expected = torch.istft(masked, **options, length=len(song.mixture))
+    torch.testing.assert_close(estimates[RATIO_ORACLE], expected, rtol=1e-3, atol=5e-4)
+
+
+def test_a_separator_is_scored_as_its_forward_gives_it(song):
+    separator = TCNSeparator(song.names, **NET).eval()
+    records, estimates = score_separation(song, {"net": separator}, stft(), templates())
+    with torch.no_grad():
+        expected = separator(song.mixture, level=song.level)
+    torch.testing.assert_close(estimates["net"], expected)
+    assert {record["instrument"] for record in records if record["row"] == "net"} == set(song.names)
+    assert all(record["track"] == song.track.id for record in records)
+
+
+class Reader(ScoreTranscriptor):
+    """A transcriptor that answers with the true roll, on single stems for one class too many."""
+
+    def __init__(self, song, roll):
+        super().__init__(song.names, **NET)
+        self.roll = roll
+
+    def forward(self, wav, level=None):
+        assert level == pytest.approx(float(self.level))
+        logits = (self.roll - 0.5) * 20
+        return logits if wav.ndim == 1 else logits.expand(len(wav), *logits.shape)
+
+
+def test_a_transcriptor_that_knows_the_score_is_right_on_every_signal(song):
+    reader = Reader(song, piano_roll(song.notes, *song.roll_size(stft())))
+    reader.level = song.level  # stems are heard at the mixture's level
+    separated = torch.stack(list(song.stems.values()))
+    records = score_transcription(song, "reader", reader, separated)
+    for record in records:
+        for signal in ("mixture", "isolated", "separated"):
+            assert record[f"note_accuracy_{signal}"] == 1
+            assert record[f"note_f1_{signal}"] == pytest.approx(1)
+
+
+def test_without_stems_only_the_mixture_is_transcribed(tmp_path):
+    manifest = write_folder(tmp_path, references=False)
+    song = TestTrack(manifest, manifest.select("test")[0])
+    records = score_transcription(song, "net", ScoreTranscriptor(song.names, **NET).eval())
+    assert all("note_accuracy_mixture" in record for record in records)
+    assert not any("note_accuracy_isolated" in record for record in records)
+    with pytest.raises(ValueError, match="Track00000 lacks stems"):
+        score_separation(song, {}, stft(), templates())

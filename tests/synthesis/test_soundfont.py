@@ -1,0 +1,89 @@
+"""SoundFonts that we write: two independent readers must hear what was put in."""
+
+import numpy as np
+import pretty_midi
+import pytest
+
+from asteroid_scoresup.synthesis.render import render_notes, soundfont_presets
+from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
+
+RATE = 16000
+
+
+def sine(pitch, seconds=2.0):
+    time = np.arange(round(seconds * RATE)) / RATE
+    return Tone(pitch, 0.5 * np.sin(2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time), RATE)
+
+
+def frequency(audio):
+    """Of the strongest partial, in Hz, to a fraction of a bin."""
+    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), n=8 * len(audio)))
+    return spectrum.argmax() * RATE / (8 * len(audio))
+
+
+def play(path, program, pitch, seconds=1.5, end=1.0):
+    notes = [pretty_midi.Note(100, pitch, 0.2, end)]
+    return render_notes(notes, program, seconds, RATE, path, "tinysoundfont")
+
+
+def test_keys_between_and_beyond_the_tones_sound_at_their_pitch(tmp_path):
+    path = tmp_path / "a.sf2"
+    write_soundfont(path, "bank", [Preset(25, "sines", (sine(60), sine(72)))])
+    for pitch in (48, 60, 65, 66, 72, 79):
+        audio = play(path, 25, pitch)[int(0.3 * RATE) : int(0.9 * RATE)]
+        expected = 440 * 2 ** ((pitch - 69) / 12)
+        assert frequency(audio) == pytest.approx(expected, rel=2e-3), pitch
+
+
+def test_a_note_starts_on_time_and_ends_with_its_release(tmp_path):
+    path = tmp_path / "a.sf2"
+    ends = []
+    for release in (0.02, 0.3):
+        write_soundfont(path, "bank", [Preset(0, "sine", (sine(69),), release)])
+        audio = play(path, 0, 69)
+        heard = np.flatnonzero(np.abs(audio) > 1e-3 * np.abs(audio).max()) / RATE
+        assert heard[0] == pytest.approx(0.2, abs=0.01)
+        ends.append(heard[-1])
+    # Where a release of 100 dB passes -60 dB differs a little from player to player.
+    assert 1.0 <= ends[0] < 1.03 and 1.12 < ends[1] < 1.3
+
+
+def test_presets_keep_their_programs_and_tones(tmp_path):
+    path = tmp_path / "a.sf2"
+    presets = [Preset(33, "low", (sine(40),)), Preset(0, "high", (sine(80), sine(90)))]
+    write_soundfont(path, "bank", presets)
+    assert soundfont_presets(path) == {(0, 0), (0, 33)}
+    for program, pitch in ((33, 40), (0, 80), (0, 90)):
+        audio = play(path, program, pitch)[int(0.3 * RATE) : int(0.9 * RATE)]
+        assert frequency(audio) == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=2e-3)
+
+
+def test_the_same_tones_give_the_same_file(tmp_path):
+    for name in "ab":
+        write_soundfont(tmp_path / f"{name}.sf2", "bank", [Preset(0, "sine", (sine(69),))])
+    assert (tmp_path / "a.sf2").read_bytes() == (tmp_path / "b.sf2").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "presets, message",
+    [
+        ([], "needs a preset"),
+        ([Preset(0, "empty", ())], "every preset a tone"),
+        ([Preset(3, "a", (sine(60),)), Preset(3, "b", (sine(60),))], "two presets have one"),
+    ],
+)
+def test_what_makes_no_soundfont_is_said(tmp_path, presets, message):
+    with pytest.raises(ValueError, match=message):
+        write_soundfont(tmp_path / "a.sf2", "bank", presets)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0"])
+def test_files_that_do_not_fill_up_odd_chunks_are_read(tmp_path, padding):
+    path = tmp_path / "a.sf2"
+    write_soundfont(path, "bank", [Preset(7, "sine", (sine(69),))])
+    content = path.read_bytes()
+    place = content.index(b"LIST", content.index(b"sdta"))
+    odd = b"LIST" + (7).to_bytes(4, "little") + b"junkabc" + padding
+    path.write_bytes(content[:place] + odd + content[place:])
+    assert soundfont_presets(path) == {(0, 7)}
