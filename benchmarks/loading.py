@@ -22,7 +22,7 @@ import soxr
 import torch
 from cases import report
 
-from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.data.dataset import equalize
 from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
@@ -114,16 +114,16 @@ def options(**more):
 def compare(args, manifest, folders):
     """Prepared form against the Slakh folder, by number of workers."""
     rows, count = {}, args.segments
-    shares = InformedShares(manifest)
-    shares.fit_all(manifest.select("train"), progress=False)
+    soft_masks = ScoreInformedMasks(manifest)
+    soft_masks.fit_all(manifest.select("train"), progress=False)
     datasets = {
         "straight from Slakh": Straight(folders, count // 8),
-        "prepared, plain": SlakhDataset(manifest, "train", n_segments=count, segment=SEGMENT),
-        "prepared, gain and equaliser": SlakhDataset(
+        "prepared, plain": ScoreDataset(manifest, "train", n_segments=count, segment=SEGMENT),
+        "prepared, gain and equalizer": ScoreDataset(
             manifest, "train", n_segments=count, **options()
         ),
-        "prepared, the same and shares": SlakhDataset(
-            manifest, "train", n_segments=count, shares=shares, **options()
+        "prepared, the same and shares": ScoreDataset(
+            manifest, "train", n_segments=count, soft_masks=soft_masks, **options()
         ),
     }
     for workers in map(int, args.workers.split(",")):
@@ -131,7 +131,7 @@ def compare(args, manifest, folders):
 
             def once(data=data, workers=workers):
                 loader = torch.utils.data.DataLoader(data, 2, num_workers=workers)
-                if isinstance(data, SlakhDataset):
+                if isinstance(data, ScoreDataset):
                     loader = make_loader(data, BATCH, workers)
                 return per_second(loader)
 
@@ -146,21 +146,21 @@ def compare(args, manifest, folders):
 def take_apart(manifest, folders):
     """Milliseconds of the parts of an item, and of a batch of rolls made in one go."""
     track = manifest.select("train")[0]
-    data = SlakhDataset(manifest, "train", n_segments=8, **options())
+    data = ScoreDataset(manifest, "train", n_segments=8, **options())
     n_samples, n_frames = data.n_samples, data.n_samples // HOP + 1
     wav = torch.randn(1, n_samples)
     rng = np.random.default_rng(0)
     notes = manifest.notes(track).within(0.0, SEGMENT, 1.0)
     size = (3, n_frames, HOP, RATE)
     sounding = dict(fade=1.0, use_velocity=True)
-    shares = InformedShares(manifest)
+    soft_masks = ScoreInformedMasks(manifest)
     items = [data[i] for i in range(BATCH)]
     straight = Straight(folders, 1)
     path = manifest.mixture_path(track)
 
     def batch_of_rolls():
         # The rolls of a batch at once, as one long class list: what a device could do.
-        tables = [notes.replace(source=notes.source + 3 * k) for k in range(BATCH)]
+        tables = [notes.replace(class_index=notes.class_index + 3 * k) for k in range(BATCH)]
         together = Notes.concatenate(tables)
         piano_roll(together, 3 * BATCH, *size[1:])
         sounding_roll(together, 3 * BATCH, *size[1:], **sounding)
@@ -175,8 +175,8 @@ def take_apart(manifest, folders):
             for _ in range(BATCH)
         ],
         "rolls of a batch of 8, at once": batch_of_rolls,
-        "random equaliser": lambda: equalize(wav, RATE, 3.0, rng),
-        "informed shares": lambda: shares.read(track, 100, n_frames),
+        "random equalizer": lambda: equalize(wav, RATE, 3.0, rng),
+        "informed shares": lambda: soft_masks.read(track, 100, n_frames),
         "a whole item, without shares": lambda: data[3],
         "collate a batch of 8": lambda: torch.utils.data.default_collate(items),
         "an item straight from Slakh": lambda: straight[0],
@@ -214,7 +214,7 @@ def lengths_and_numbers(args, folder):
     rows = {}
     for n_tracks, seconds in ((10, 10.0), (10, 600.0), (2000, 10.0)):
         manifest = silent_folder(folder / f"{n_tracks}_{seconds:g}", n_tracks, seconds)
-        data = SlakhDataset(manifest, "train", n_segments=args.segments, segment=SEGMENT)
+        data = ScoreDataset(manifest, "train", n_segments=args.segments, segment=SEGMENT)
         assert data.tracks[0].n_samples == len(manifest.read_mixture(data.tracks[0]))
 
         def once(data=data):

@@ -55,7 +55,7 @@ def main():
         song = Path(folder) / "song.wav"
         write_song(song, args.minutes)
         separator = inference.Separator.from_pretrained(args.model)
-        request = inference.Request(residual=True, midi=separator.transcriptor is not None)
+        request = inference.OutputOptions(residual=True, midi=separator.transcriptor is not None)
         start = time.perf_counter()
         made = inference.process_song(separator, song, Path(folder) / "out", request)
         seconds = time.perf_counter() - start

@@ -49,12 +49,12 @@ def make_songs(folder):
     for number, track in enumerate(manifest.tracks):
         notes = manifest.notes(track)
         keep = np.ones(len(notes), dtype=bool)
-        paths = {name: manifest.reference_path(track, name) for name in manifest.names}
+        paths = {name: manifest.stem_path(track, name) for name in manifest.names}
         stems = {name: sf.read(path, dtype="float32")[0] for name, path in paths.items()}
         if number % 2:
             gone = number // 2 % len(manifest.names)
             stems[manifest.names[gone]][:] = 0
-            keep &= notes.source != gone
+            keep &= notes.class_index != gone
         begin, end = 10.0, 22.0
         for stem in stems.values():
             stem[int(begin * manifest.sample_rate) : int(end * manifest.sample_rate)] = 0

@@ -81,18 +81,18 @@ def prepare(case, conf, batch_size, compiled=False):
     frames = separator.stft.n_frames(n_samples)
     wav = 0.1 * torch.randn(batch_size, n_samples)
     roll = (torch.rand(batch_size, 3, 88, frames) < 0.03).float()
-    share = torch.rand(batch_size, 3, conf["n_fft"] // 2 + 1, frames)
+    masks = torch.rand(batch_size, 3, conf["n_fft"] // 2 + 1, frames)
     targets = {
         "mixture": wav,
         "roll": roll,
         "sounding": roll,
-        "share": share / share.sum(1, keepdim=True),
+        "soft_masks": masks / masks.sum(1, keepdim=True),
         "sources": 0.1 * torch.randn(batch_size, 3, n_samples),
     }
     templates = HarmonicTemplates(rate, conf["n_fft"], n_partials=conf["n_partials"])
 
     def loss_of(**weights):
-        heard = conf["classes_heard"]
+        heard = conf["critic_classes"]
         return ScoreSupervisedLoss(weights, separator.stft, transcriptor, templates, heard)
 
     losses = {

@@ -16,7 +16,7 @@ import soundfile as sf
 
 from asteroid_scoresup.data import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.evaluation import separation_scores
-from asteroid_scoresup.inference import Request, Separator, process_song
+from asteroid_scoresup.inference import OutputOptions, Separator, process_song
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
 from asteroid_scoresup.synthesis.render import render_instrument
 from asteroid_scoresup.synthesis.slakh_writer import mix_stems, read_song
@@ -79,7 +79,7 @@ def main(argv=None):
 
     # 4. Separation. Stems and residual add up to the mixture; score.mid is what the model heard.
     listens = separator.transcriptor is not None
-    request = Request(residual=True, midi=listens, page=args.report, overwrite=True)
+    request = OutputOptions(residual=True, midi=listens, page=args.report, overwrite=True)
     made = process_song(separator, song_file, args.out_dir, request)
 
     # 5. SI-SDR in dB: of the mixture taken as a stem, of the separated stem, and their difference.

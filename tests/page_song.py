@@ -43,7 +43,7 @@ def write_song(folder):
     """Stereo files of the mixture and of each stem; returns their paths."""
     notes, stems = score(), {}
     for source, name in enumerate(NAMES):
-        sound = tones(notes.select(notes.source == source))
+        sound = tones(notes.select(notes.class_index == source))
         stems[name] = np.stack([sound, 0.6 * sound], axis=1)
     sounds = {"mixture": sum(stems.values()), **stems}
     for name, sound in sounds.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from asteroid_scoresup.data import InformedShares, SlakhDataset
+from asteroid_scoresup.data import ScoreDataset, ScoreInformedMasks
 from asteroid_scoresup.score import HarmonicTemplates, sounding_roll
 from asteroid_scoresup.score.defaults import SOUNDING
 
@@ -27,7 +27,7 @@ def test_sounding_rolls_have_the_recipes_defaults():
         "use_velocity": SCORE["use_velocity"],
     }
     assert recipe == SOUNDING
-    for function in (sounding_roll, SlakhDataset):
+    for function in (sounding_roll, ScoreDataset):
         found = defaults(function)
         assert {name: found[name] for name in recipe} == recipe
 
@@ -39,14 +39,14 @@ def test_templates_and_informed_shares_have_the_recipes_defaults():
         "decay": SCORE["partial_decay"],
         "inharmonicity": SCORE["inharmonicity"],
     }
-    templates, shares = defaults(HarmonicTemplates), defaults(InformedShares)
+    templates, shares = defaults(HarmonicTemplates), defaults(ScoreInformedMasks)
     assert {name: templates[name] for name in partials} == partials
     assert {name: shares[name] for name in partials} == partials
     assert templates["power"] == SCORE["soft_power"]
     assert shares["power"] == SCORE["informed_power"]
     assert shares["iterations"] == SCORE["informed_iterations"]
     stft = CONF["stft"]
-    for function in (SlakhDataset, InformedShares):
+    for function in (ScoreDataset, ScoreInformedMasks):
         assert {name: defaults(function)[name] for name in stft} == stft
 
 

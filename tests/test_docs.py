@@ -78,7 +78,7 @@ def python_blocks(text):
 
 def test_code_for_other_recipes_runs_as_printed(tmp_path):
     """README's and that of the page, with tiny sizes and the paths of this test."""
-    write_folder(tmp_path / "prepared", rate=16000, seconds=4.2, references=False)
+    write_folder(tmp_path / "prepared", rate=16000, seconds=4.2, stems=False)
     transcriptor = ScoreTranscriptor(NAMES, n_blocks=2, n_repeats=1, bn_chan=8, hid_chan=8)
     save_model(transcriptor, tmp_path / "transcriptor.pth")
     readme = re.search(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]

@@ -20,7 +20,7 @@ from tiny import (
     write_folder,
 )
 
-from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 
 WEIGHTS = {"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}
@@ -173,8 +173,8 @@ def test_scores_and_stems_in_one_batch_beside_mixit(name, manifest, tmp_path):
     """Semi-supervised batches in an unchanged System, and MixIT as a loss of its own beside."""
     torch.manual_seed(0)
     model = MODELS["ConvTasNet"](3)
-    data = SlakhDataset(
-        manifest, "train", "both", 1.024, 24, N_FFT, HOP, stem_share=0.5, stem_draw=0.5
+    data = ScoreDataset(
+        manifest, "train", "both", 1.024, 24, N_FFT, HOP, stem_fraction=0.5, stem_draw=0.5
     )
     loader = torch.utils.data.DataLoader(data, batch_size=6)
     loss = SemiSupervisedLoss(loss_of(), STEM_LOSSES[name](), stem_weight=0.05)

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from asteroid.engine.system import System
 
-from asteroid_scoresup.data import SlakhDataset, make_loader
+from asteroid_scoresup.data import ScoreDataset, make_loader
 from asteroid_scoresup.data.classes import ClassMap
 from asteroid_scoresup.data.manifest import Manifest, PreparedTrack, write_notes
 from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.engine import (
     FineTuneSystem,
-    SeparatorFront,
-    TranscriptorFront,
+    SeparatorTrainingWrapper,
+    TranscriptorTrainingWrapper,
     warmup_cosine,
 )
 from asteroid_scoresup.losses import ScoreSupervisedLoss, TranscriptionLoss
@@ -26,7 +26,7 @@ SPLITS = {"train": 3, "validation": 1, "test": 1}
 NET = dict(
     n_fft=N_FFT, hop_length=HOP, n_blocks=2, n_repeats=1, bn_chan=16, hid_chan=32, sample_rate=RATE
 )
-# Each class has its own register and colour, so that there is something to learn.
+# Each class has its own register and color, so that there is something to learn.
 LOWEST = {"bass": 36, "guitar": 55, "piano": 72}
 DECAY = {"bass": 0.7, "guitar": 0.5, "piano": 0.3}
 
@@ -60,7 +60,7 @@ def random_notes(rng, seconds, n_src=3, length=0.4):
 def render(notes, seconds, n_src=3, rate=RATE):
     """The sources of a score, float32, shape (n_src, time)."""
     sources = np.zeros((n_src, round(seconds * rate)), dtype=np.float32)
-    columns = zip(notes.onset, notes.offset, notes.pitch, notes.source)
+    columns = zip(notes.onset, notes.offset, notes.pitch, notes.class_index)
     for onset, offset, pitch, source in columns:
         wave = tone(pitch, offset - onset, rate, decay=DECAY[NAMES[source]])
         start = round(onset * rate)
@@ -69,12 +69,12 @@ def render(notes, seconds, n_src=3, rate=RATE):
     return sources
 
 
-def write_folder(root, references=True, splits=None, seconds=4.0, n_src=3, rate=RATE, seed=0):
+def write_folder(root, stems=True, splits=None, seconds=4.0, n_src=3, rate=RATE, seed=0):
     """Writes a prepared folder and returns its manifest.
 
     Args:
         root (Path): Folder to fill.
-        references (bool): Whether the sources are written too.
+        stems (bool): Whether the sources are written too.
         splits (dict): Tracks per split.
         seconds (float): Length of each track; tracks get longer by 0.3 s each.
         n_src (int): How many of bass, guitar, piano.
@@ -96,15 +96,15 @@ def write_folder(root, references=True, splits=None, seconds=4.0, n_src=3, rate=
                 split=split,
                 n_samples=len(mixture),
                 rms=float(np.sqrt(np.mean(mixture**2))),
-                n_notes={name: int((notes.source == i).sum()) for i, name in enumerate(names)},
-                references=list(names) if references else [],
+                n_notes={name: int((notes.class_index == i).sum()) for i, name in enumerate(names)},
+                stems=list(names) if stems else [],
             )
             manifest.tracks.append(track)
             write_audio(manifest.mixture_path(track), mixture, rate)
             write_notes(manifest.folder(track) / "notes.csv", notes, names)
-            if references:
+            if stems:
                 for name, source in zip(names, sources):
-                    write_audio(manifest.reference_path(track, name), source, rate)
+                    write_audio(manifest.stem_path(track, name), source, rate)
     manifest.save()
     return manifest
 
@@ -145,14 +145,14 @@ def state_of(module):
 def loaders(manifest, steps=3, batch_size=3, targets="score", **kwargs):
     """Training and validation loader of one-second segments, few enough for a test."""
     shared = dict(segment=1.024, n_fft=N_FFT, hop_length=HOP, targets=targets)
-    train = SlakhDataset(manifest, "train", n_segments=steps * batch_size, **shared, **kwargs)
-    validation = SlakhDataset(manifest, "validation", **shared)
+    train = ScoreDataset(manifest, "train", n_segments=steps * batch_size, **shared, **kwargs)
+    validation = ScoreDataset(manifest, "validation", **shared)
     return make_loader(train, batch_size), make_loader(validation, batch_size)
 
 
 def step_one(manifest, steps=3, total=9, lr=0.005):
     """Step 1 as the recipe does it."""
-    front = TranscriptorFront(transcriptor())
+    front = TranscriptorTrainingWrapper(transcriptor())
     optimizer = torch.optim.Adam(front.parameters(), lr)
     schedule = {"interval": "step", "scheduler": warmup_cosine(optimizer, total, 2)}
     return System(front, optimizer, TranscriptionLoss(), *loaders(manifest, steps), schedule)
@@ -161,7 +161,7 @@ def step_one(manifest, steps=3, total=9, lr=0.005):
 def step_two(manifest, weights=None, steps=3, total=9, lr=0.005, critic=None, targets="score"):
     """Step 2 as the recipe does it: Asteroid's own System."""
     critic = transcriptor() if critic is None else critic
-    front = SeparatorFront(separator(seed=1))
+    front = SeparatorTrainingWrapper(separator(seed=1))
     front.separator.load_trunk(critic)
     weights = weights or {"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}
     loss = ScoreSupervisedLoss(weights, stft(), critic, templates())

@@ -101,7 +101,7 @@ def summarize_checks(findings, names):
         names (sequence of str): Names of the classes.
 
     Returns:
-        dict: ``pitch`` (by class: how many tracks sound ``as_labelled``, ``moved`` by which
+        dict: ``pitch`` (by class: how many tracks sound ``as_labeled``, ``moved`` by which
         interval, or ``unclear``, and the ``consensus``: what two thirds of the sure ones say, if
         they are at least half of all), ``offset`` (how many tracks are sure, off and unclear,
         median in seconds), ``tuning`` (the same, in cents), ``silent_notes`` (mean share by
@@ -123,7 +123,7 @@ def summarize_checks(findings, names):
             f"{_where(int(semitones))} in {count}, " for semitones, count in moved.items()
         )
         lines.append(
-            f"{name}: as labelled in {_tracks(pitch[name]['as_labelled'])}, {intervals}unclear in "
+            f"{name}: as labeled in {_tracks(pitch[name]['as_labeled'])}, {intervals}unclear in "
             f"{pitch[name]['unclear']}; notes without energy: {energy}"
         )
         if consensus:
@@ -168,7 +168,7 @@ def _agree(answers):
         if semitones is not None and count * 3 >= sure * 2 and sure * 2 >= len(answers):
             consensus = semitones
     return {
-        "as_labelled": counts[0],
+        "as_labeled": counts[0],
         "moved": {str(key): counts[key] for key in sorted(filter(None, counts))},
         "unclear": counts[None],
         "consensus": consensus,

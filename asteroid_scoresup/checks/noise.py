@@ -6,7 +6,7 @@ note, so that looking for notes without energy does not find them. Here a stem m
 
 - Against its notes: their partials do not stand out from what lies between them.
 - **Noise** in itself: its spectrum is flat within narrow bands (spectral flatness, the geometric
-  over the arithmetic mean of the power: :math:`e^{-\gamma} = 0.56` for noise of any colour, seldom
+  over the arithmetic mean of the power: :math:`e^{-\gamma} = 0.56` for noise of any color, seldom
   above 0.3 for instruments).
 - **Single tone** in itself: its power stays at the same frequencies while its notes move about.
 
@@ -48,7 +48,7 @@ def find_defect(signal, sample_rate, notes):
         notes (Notes): The notes that it should play; their octave does not matter.
 
     Returns:
-        str or None: ``"white noise"`` (noise of any colour), ``"single tone"``, or None.
+        str or None: ``"white noise"`` (noise of any color), ``"single tone"``, or None.
     """
     windows = find_windows(notes, len(signal) / sample_rate)
     excerpts = [Excerpt(signal, sample_rate, *window) for window in windows]
@@ -121,8 +121,8 @@ def _contrast(pitch, power, per_bin):
         level = 10 * np.log10(np.maximum(spectrum, spectrum.max() * 1e-6))
 
         def near(frequency, level=level):
-            centre = np.round(frequency / per_bin).astype(int)
-            return level[centre[:, None] + np.arange(-1, 2)].mean(axis=1)
+            center = np.round(frequency / per_bin).astype(int)
+            return level[center[:, None] + np.arange(-1, 2)].mean(axis=1)
 
         sides = (near((k - 0.5) * f0) + near((k + 0.5) * f0)) / 2
         contrasts.append(np.mean(near(k * f0) - sides))

@@ -87,12 +87,12 @@ class PitchEvidence:
             begin = first * per_frame + excerpt.origin - 0.33
             end = last * per_frame + excerpt.origin + 0.13
             near = (inside.onset < end) & (inside.offset > begin)
-            same = inside.source == mine.source[row]
+            same = inside.class_index == mine.class_index[row]
             spectra.append(magnitude)
             pitches.append(pitch)
             own.append(_key_roll(inside.pitch[near & same & (inside.pitch != pitch)]))
             rest = near & ~same & (not alone)
-            others.append([_key_roll(inside.pitch[rest & (inside.source == k)])
+            others.append([_key_roll(inside.pitch[rest & (inside.class_index == k)])
                            for k in range(n_src)])  # fmt: skip
         self.pitch = np.array(pitches, dtype=np.int64)
         if not len(self):
@@ -172,9 +172,9 @@ def _partials_of_keys(per_bin):
         axis = np.arange(_GRID) * _STEP
         table = np.zeros((128, _GRID), dtype=np.float32)
         for k in range(1, _FOREIGN_PARTIALS + 1):
-            centre = np.arange(128)[:, None] + 12 * np.log2(k)
-            width = np.maximum(0.4, 12 * np.log2(1 + 1.2 * per_bin / frequency_of(centre)))
-            table[np.abs(axis - centre) <= width] = 1
+            center = np.arange(128)[:, None] + 12 * np.log2(k)
+            width = np.maximum(0.4, 12 * np.log2(1 + 1.2 * per_bin / frequency_of(center)))
+            table[np.abs(axis - center) <= width] = 1
         _partials[per_bin] = table
     return _partials[per_bin]
 

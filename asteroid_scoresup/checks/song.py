@@ -9,7 +9,7 @@ Four questions are asked of every song, with nothing but spectra (no network, no
 - **References that are no instruments**: noise, or a single tone; see
   :mod:`~asteroid_scoresup.checks.noise`.
 
-Where references exist, each class is held against its own; else all are held against the mixture.
+Where stems exist, each class is held against its own; else all are held against the mixture.
 At most :data:`~asteroid_scoresup.checks.spectra.LISTEN_SECONDS` of a song are analyzed. All
 thresholds are our choice, set so that honest data raise no alarm; where the evidence is thin the
 answer is None.
@@ -58,7 +58,7 @@ def unpitched_classes(classes):
     )
 
 
-def check_song(notes, names, sample_rate, mixture, references=None, unpitched=()):
+def check_song(notes, names, sample_rate, mixture, stems=None, unpitched=()):
     r"""Holds the notes of a song against its audio.
 
     Args:
@@ -66,7 +66,7 @@ def check_song(notes, names, sample_rate, mixture, references=None, unpitched=()
         names (sequence of str): Names of the classes.
         sample_rate (float): Rate of the audio, in Hz.
         mixture (array): Shape :math:`(time,)`.
-        references (dict, optional): Signals of the classes by name, of the same shape.
+        stems (dict, optional): Signals of the classes by name, of the same shape.
         unpitched (sequence of str): Classes whose notes have no pitch, such as drums.
 
     Returns:
@@ -78,7 +78,7 @@ def check_song(notes, names, sample_rate, mixture, references=None, unpitched=()
         notes; None if unclear), ``offset_confidence``, ``tuning_cents`` (None if unclear),
         ``notes_checked``, and ``warnings`` (list of str).
     """
-    song = _Song(as_sounding(notes), names, sample_rate, mixture, references or {}, unpitched)
+    song = _Song(as_sounding(notes), names, sample_rate, mixture, stems or {}, unpitched)
     defects = song.find_defects()
     moved = [0] * len(names)
     offset = song.find_offset(moved)
@@ -120,16 +120,16 @@ def _differ(one, other):
 class _Song:
     """The windows of a song with their excerpts and notes, by class."""
 
-    def __init__(self, notes, names, sample_rate, mixture, references, unpitched):
-        self.names, self.references, self.unpitched = names, references, unpitched
+    def __init__(self, notes, names, sample_rate, mixture, stems, unpitched):
+        self.names, self.stems, self.unpitched = names, stems, unpitched
         windows = find_windows(notes, len(mixture) / sample_rate)
         self.inside = [notes.select((notes.onset >= a) & (notes.onset < b)) for a, b in windows]
         excerpts = {}
 
         def excerpt_of(name, number):
-            key = name if name in references else None, number
+            key = name if name in stems else None, number
             if key not in excerpts:
-                signal = references.get(name, mixture)
+                signal = stems.get(name, mixture)
                 excerpts[key] = Excerpt(signal, sample_rate, *windows[number])
             return excerpts[key]
 
@@ -149,10 +149,10 @@ class _Song:
         return sum(len(table) for table in self.inside)
 
     def find_defects(self):
-        """What is wrong with the references, by class; they are not asked anything further."""
+        """What is wrong with the stems, by class; they are not asked anything further."""
         defects = {}
         for name, parts in zip(self.names, self.parts):
-            if parts and name in self.references and name not in self.unpitched:
+            if parts and name in self.stems and name not in self.unpitched:
                 defect = defect_of([part[0] for part in parts], [part[1] for part in parts])
                 if defect:
                     defects[name] = defect
@@ -189,10 +189,10 @@ class _Song:
             for excerpt, mine, inside in parts:
                 mine, inside = (
                     t.replace(onset=t.onset + (offset or 0.0), offset=t.offset + (offset or 0.0))
-                    for t in (mine, inside.select(np.isin(inside.source, pitched)))
+                    for t in (mine, inside.select(np.isin(inside.class_index, pitched)))
                 )
                 evidence[index].append(
-                    PitchEvidence(excerpt, mine, inside, len(self.names), name in self.references)
+                    PitchEvidence(excerpt, mine, inside, len(self.names), name in self.stems)
                 )
         return find_pitch(evidence)
 
@@ -204,6 +204,6 @@ class _Song:
         loudest = {n: np.percentile(v, 95) if len(v) else 0.0 for n, v in levels.items()}
         # In a mixture a class that is missing has no loud notes of its own to compare with.
         return [
-            share_silent(levels[n], loudest[n] if n in self.references else max(loudest.values()))
+            share_silent(levels[n], loudest[n] if n in self.stems else max(loudest.values()))
             for n in self.names
         ]

@@ -29,8 +29,8 @@ def find_windows(notes, duration):
     if duration <= LISTEN_SECONDS or not len(notes):
         return [(0.0, duration)]
     length = LISTEN_SECONDS / N_WINDOWS
-    centres = np.quantile(notes.onset, (np.arange(N_WINDOWS) + 0.5) / N_WINDOWS)
-    starts = np.clip(centres - length / 2, 0, duration - length)
+    centers = np.quantile(notes.onset, (np.arange(N_WINDOWS) + 0.5) / N_WINDOWS)
+    starts = np.clip(centers - length / 2, 0, duration - length)
     # Side by side where the quantiles lie close together: forwards, then back from the end.
     apart = length * np.arange(N_WINDOWS)
     starts = np.maximum.accumulate(starts - apart) + apart

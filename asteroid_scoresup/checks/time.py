@@ -33,11 +33,11 @@ _MAX_TRIED = 120  # the same, for each transposition that is tried
 
 def _partial_bins(per_bin, n_bins):
     """Rows of weights over the bins for the partials of MIDI notes 0 to 127."""
-    centres = partial_frequencies(torch.arange(128), 6).numpy()
+    centers = partial_frequencies(torch.arange(128), 6).numpy()
     bins = np.arange(n_bins) * per_bin
-    width = np.maximum(1.5 * per_bin, 0.006 * centres)
-    inside = np.abs(bins - centres[..., None]) <= width[..., None]
-    inside &= (centres < per_bin * (n_bins - 1))[..., None]
+    width = np.maximum(1.5 * per_bin, 0.006 * centers)
+    inside = np.abs(bins - centers[..., None]) <= width[..., None]
+    inside &= (centers < per_bin * (n_bins - 1))[..., None]
     return inside.any(axis=1).astype(np.float32)
 
 

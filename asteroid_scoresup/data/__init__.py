@@ -1,19 +1,19 @@
 """Where songs come from: Slakh tracks, own pairs, synthesized songs → prepared → Dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
-from .dataset import SlakhDataset, equalize
-from .informed import InformedShares
+from .dataset import ScoreDataset, equalize
+from .informed import ScoreInformedMasks
 from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
 
 __all__ = [
     "ClassMap",
     "DEFAULT_CLASSES",
-    "InformedShares",
+    "ScoreInformedMasks",
     "Manifest",
     "PreparedTrack",
     "SegmentSampler",
-    "SlakhDataset",
+    "ScoreDataset",
     "SourceClass",
     "equalize",
     "make_loader",

@@ -18,18 +18,18 @@ from .manifest import Manifest
 PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
 
 
-class SlakhDataset(Dataset):
+class ScoreDataset(Dataset):
     r"""Segments or whole tracks of a prepared folder with their scores.
 
-    Stems are opened only if `targets` asks for them: a folder whose references were deleted
+    Stems are opened only if `targets` asks for them: a folder whose stems were deleted
     trains all the same.
 
     Args:
         root (str, Path or Manifest): The prepared folder.
         split (str): Name of the split.
-        targets (str): ``"score"``: a dict of tensors (below). ``"stems"``: the references as one
+        targets (str): ``"score"``: a dict of tensors (below). ``"stems"``: the stems as one
             tensor :math:`(n\_src, time)`, as any Asteroid recipe wants. ``"both"``: the dict with
-            the references under ``"sources"``.
+            the stems under ``"sources"``.
         segment (float, optional): Seconds per item; None gives whole tracks.
         n_segments (int, optional): Items per epoch, drawn at random places (with
             :class:`~asteroid_scoresup.data.loader.SegmentSampler`: new places in each epoch). None
@@ -37,32 +37,32 @@ class SlakhDataset(Dataset):
         n_fft (int): STFT length; decides the number of frames of the shortest clips only.
         hop_length (int): STFT hop in samples, for the rolls.
         gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
-        eq_db (float): Random equaliser per item (random segments only), see :func:`equalize`.
+        eq_db (float): Random equalizer per item (random segments only), see :func:`equalize`.
         varispeed (int): Random segments are played faster and higher, or slower and lower, by up to
-            so many whole semitones; their scores and shares follow.
+            so many whole semitones; their scores and masks follow.
         saliency (float): Random segments are drawn again, up to 20 times, until the classes that
-            have a note in them make up at least this share of the classes (0: take any).
-        stem_share (float, optional): Only this share of the songs have stems, as far as the dataset
-            is concerned; those of the others are never opened. With ``"both"`` the targets then say
-            ``has_stems``, and ``sources`` of the others are zeros. A smaller share's songs are
-            among those of a larger one.
+            have a note in them make up at least this fraction of the classes (0: take any).
+        stem_fraction (float, optional): Fraction of the songs that have stems, as far as the
+            dataset is concerned; those of the others are never opened. With ``"both"`` the targets
+            then say ``has_stems``, and ``sources`` of the others are zeros. The songs of a smaller
+            fraction are among those of a larger one.
         stem_draw (float, optional): Random segments come from songs with stems at least so often
-            (with `stem_share`); by default as often as such songs are.
+            (with `stem_fraction`); by default as often as such songs are.
         remix (float): Probability that an item is the sum of two segments; its score is the union.
         before, after, fade, use_velocity: How the sounding roll is drawn, see
             :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
         seed (int): Item `i` depends on the seed and on `i`, not on workers or order.
         tracks (sequence of str, optional): Only these tracks of the split.
-        shares (InformedShares, optional): Adds ``share`` to the targets.
+        soft_masks (ScoreInformedMasks, optional): Adds ``soft_masks`` to the targets.
 
     The targets of ``"score"``:
         - ``mixture``: :math:`(time,)`, the same signal as the input
         - ``roll``: :math:`(n\_src, 88, frames)`, the score :math:`Y`
         - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks; where a note of
           the split bends, :math:`(n\_src, 88 \cdot steps, frames)`
-        - ``has_stems``, with `stem_share`: a bool
-        - ``share``, if asked for: :math:`(n\_src, freq, frames)`, see
-          :class:`~asteroid_scoresup.data.informed.InformedShares`
+        - ``has_stems``, with `stem_fraction`: a bool
+        - ``fraction``, if asked for: :math:`(n\_src, freq, frames)`, see
+          :class:`~asteroid_scoresup.data.informed.ScoreInformedMasks`
 
     Raises:
         FileNotFoundError, ValueError: see :class:`~asteroid_scoresup.data.manifest.Manifest`;
@@ -85,7 +85,7 @@ class SlakhDataset(Dataset):
         eq_db=0.0,
         varispeed=0,
         saliency=0.0,
-        stem_share=None,
+        stem_fraction=None,
         stem_draw=None,
         remix=0.0,
         before=SOUND_BEFORE,
@@ -94,20 +94,23 @@ class SlakhDataset(Dataset):
         use_velocity=USE_VELOCITY,
         seed=0,
         tracks=None,
-        shares=None,
+        soft_masks=None,
     ):
         if targets not in ("score", "stems", "both"):
             raise ValueError(f"targets is 'score', 'stems' or 'both', found {targets!r}.")
         if n_segments is not None and segment is None:
             raise ValueError("n_segments draws random segments: give segment, in seconds.")
-        if remix and (targets != "score" or shares is not None):
+        if remix and (targets != "score" or soft_masks is not None):
             raise ValueError(
-                "remix sums songs and has neither stems nor shares to give: use it with 'score'."
+                "remix sums songs and has neither stems nor masks to give: use it with 'score'."
             )
-        if shares is not None and (shares.n_fft, shares.hop_length) != (n_fft, hop_length):
+        if soft_masks is not None and (soft_masks.n_fft, soft_masks.hop_length) != (
+            n_fft,
+            hop_length,
+        ):
             raise ValueError(
-                f"The shares are for an STFT of {shares.n_fft}/{shares.hop_length} samples, the "
-                f"dataset for one of {n_fft}/{hop_length}."
+                f"The masks are for an STFT of {soft_masks.n_fft}/{soft_masks.hop_length} samples, "
+                f"the dataset for one of {n_fft}/{hop_length}."
             )
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.targets, self.seed = split, targets, seed
@@ -125,13 +128,13 @@ class SlakhDataset(Dataset):
         self.n_samples = None if segment is None else self._whole_frames(segment)
         self.n_segments = n_segments
         self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
-        self.varispeed, self.shares = varispeed, shares
+        self.varispeed, self.soft_masks = varispeed, soft_masks
         self.sounding = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
         self.with_stems = None
-        if stem_share is not None:
-            self._choose_stems(stem_share)
+        if stem_fraction is not None:
+            self._choose_stems(stem_fraction)
         if targets != "score":
-            self._require_references()
+            self._require_stems()
         for track in self.tracks:
             self._require_length(self.manifest.mixture_path(track), track.n_samples)
         self._notes = [self.manifest.notes(track) for track in self.tracks]
@@ -144,7 +147,7 @@ class SlakhDataset(Dataset):
             if weights[has].sum() < stem_draw and not has.all():
                 weights[has] *= stem_draw / weights[has].sum()
                 weights[~has] *= (1 - stem_draw) / weights[~has].sum()
-        self._share = np.cumsum(weights) / weights.sum()
+        self._cumulative = np.cumsum(weights) / weights.sum()
         if n_segments is None and segment is not None:
             counts = np.maximum(lengths // self.n_samples, 1)
             self._fixed = [(i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)]
@@ -153,22 +156,24 @@ class SlakhDataset(Dataset):
         """Samples of a segment: a whole number of hops, so that frames have equal context."""
         return max(round(seconds * self.sample_rate / self.hop_length), 1) * self.hop_length
 
-    def _choose_stems(self, share):
-        """Chooses the songs whose stems may be opened; the order does not depend on the share."""
+    def _choose_stems(self, fraction):
+        """Chooses the songs whose stems may be opened, in an order that is always the same."""
         if self.targets != "both":
-            raise ValueError("stem_share says which songs have stems: use it with targets='both'.")
-        if not 0 < share <= 1:
-            raise ValueError(f"stem_share is {share}, expected a share above 0 and up to 1.")
+            raise ValueError(
+                "stem_fraction says which songs have stems: use it with targets='both'."
+            )
+        if not 0 < fraction <= 1:
+            raise ValueError(f"stem_fraction is {fraction}, expected a number above 0 and up to 1.")
         order = np.random.default_rng([len(self.tracks), 7]).permutation(len(self.tracks))
-        count = max(round(share * len(self.tracks)), 1)
+        count = max(round(fraction * len(self.tracks)), 1)
         self.with_stems = {self.tracks[place].id for place in order[:count]}
 
-    def _require_references(self):
+    def _require_stems(self):
         for track in self.tracks:
             if self.with_stems is not None and track.id not in self.with_stems:
                 continue
             for name in self.manifest.names:
-                path = self.manifest.reference_path(track, name)
+                path = self.manifest.stem_path(track, name)
                 if not path.is_file():
                     raise ValueError(
                         f"{path} does not exist, but targets={self.targets!r} asks for stems. "
@@ -243,13 +248,13 @@ class SlakhDataset(Dataset):
         length = self._n_played(self.n_samples, semitones)
         wanted = self.saliency * len(self.names)
         for _ in range(20):
-            track = int(np.searchsorted(self._share, rng.random(), side="right"))
+            track = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
             room = max(self.tracks[track].n_samples - length, 0)
             start = int(rng.integers(room // self.hop_length + 1)) * self.hop_length
             if self.saliency <= 0:
                 break
             notes = self._notes_between(track, start, start + length, margin=0)
-            if len(np.unique(notes.source)) >= wanted:
+            if len(np.unique(notes.class_index)) >= wanted:
                 break
         return track, start, self.n_samples, semitones
 
@@ -297,7 +302,7 @@ class SlakhDataset(Dataset):
         has_stems = self.with_stems is None or track.id in self.with_stems
         if self.targets != "score":
             if has_stems:
-                stems = self._references(track, start, n_played)
+                stems = self._stems(track, start, n_played)
             else:
                 stems = signals.new_zeros(len(self.names), signals.shape[-1])
             signals = torch.cat([signals, stems])
@@ -327,17 +332,19 @@ class SlakhDataset(Dataset):
             targets["sources"] = sources
             if self.with_stems is not None:
                 targets["has_stems"] = torch.tensor(has_stems)
-        if self.shares is not None:
-            targets["share"] = self.shares.read(track, start // self.hop_length, n_frames, speed)
+        if self.soft_masks is not None:
+            targets["soft_masks"] = self.soft_masks.read(
+                track, start // self.hop_length, n_frames, speed
+            )
         return mixture, targets
 
-    def _references(self, track, start, n_samples):
-        paths = (self.manifest.reference_path(track, name) for name in self.names)
+    def _stems(self, track, start, n_samples):
+        paths = (self.manifest.stem_path(track, name) for name in self.names)
         return torch.stack([self._read(path, start, n_samples, track.n_samples) for path in paths])
 
 
 def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
-    r"""Filters signals by one smooth random response: recordings and instruments differ in colour.
+    r"""Filters signals by one smooth random response: recordings and instruments differ in color.
 
     Args:
         signals (:class:`torch.Tensor`): Shape :math:`(..., time)`; all get the same response.
@@ -366,7 +373,7 @@ def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
 def minimum_phase(gains):
     r"""The response of given gains that rings after a sound and not before it.
 
-    Real filters (instruments, rooms, equalisers) do so, and an onset stays where the score has it.
+    Real filters (instruments, rooms, equalizers) do so, and an onset stays where the score has it.
     By folding the real cepstrum (Oppenheim and Schafer, *Discrete-Time Signal Processing*).
 
     Args:

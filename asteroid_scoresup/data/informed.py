@@ -13,7 +13,14 @@ import numpy as np
 import torch
 
 from ..dsp import STFT
-from ..score import Factors, HarmonicTemplates, factorize, onset_roll, shares, sounding_roll
+from ..score import (
+    Factors,
+    HarmonicTemplates,
+    onset_roll,
+    score_informed_nmf,
+    soft_masks,
+    sounding_roll,
+)
 from ..score.defaults import (
     INFORMED_ITERATIONS,
     INFORMED_POWER,
@@ -30,12 +37,12 @@ from .manifest import Manifest
 
 #: Components for what belongs to no class, where the mixture is the whole song.
 N_FREE = 6
-#: Tracks whose factors are kept in memory.
+#: Number of tracks whose factors are kept in memory.
 CACHED_TRACKS = 256
 
 
-class InformedShares:
-    """The shares of the classes in each bin of a track's mixture, as score and mixture tell them.
+class ScoreInformedMasks:
+    """Score-informed masks of prepared tracks, from a factorization of each mixture.
 
     See :mod:`asteroid_scoresup.score.informed`. Factors are fitted to whole tracks, kept as
     ``informed-<settings>.npz`` in the track's folder (half precision), and read from there.
@@ -43,10 +50,10 @@ class InformedShares:
     Args:
         manifest (Manifest): The prepared data.
         n_fft, hop_length (int): The STFT, in samples.
-        iterations (int): See :func:`~asteroid_scoresup.score.informed.factorize`.
+        iterations (int): See :func:`~asteroid_scoresup.score.informed.score_informed_nmf`.
         n_partials, relative_width, decay, inharmonicity: See
             :class:`~asteroid_scoresup.score.HarmonicTemplates`.
-        power (float): See :func:`~asteroid_scoresup.score.informed.shares`.
+        power (float): See :func:`~asteroid_scoresup.score.informed.soft_masks`.
         sounding (dict, optional): Options of :func:`~asteroid_scoresup.score.sounding_roll` that
             differ from its defaults.
     """
@@ -74,7 +81,7 @@ class InformedShares:
         )
         self.sounding = {**SOUNDING, **(sounding or {})}
         self.free = N_FREE if manifest.mixture == "song" else 0
-        settings = [2, n_fft, hop_length, iterations, self.partials, self.sounding, self.free]
+        settings = [3, n_fft, hop_length, iterations, self.partials, self.sounding, self.free]
         self.settings = json.dumps([*settings, manifest.names], sort_keys=True).encode()
         self._paths, self._factors = {}, {}
 
@@ -104,7 +111,7 @@ class InformedShares:
         wav = torch.from_numpy(manifest.read_mixture(track))
         notes = manifest.notes(track)
         size = (len(manifest.names), stft.n_frames(len(wav)), self.hop_length, stft.sample_rate)
-        factors = factorize(
+        factors = score_informed_nmf(
             stft.magnitude(stft(wav.unsqueeze(0)))[0],
             sounding_roll(notes, *size, **self.sounding),
             onset_roll(notes, *size),
@@ -112,16 +119,16 @@ class InformedShares:
             self.iterations,
             free=self.free,
         )
-        # Half precision has a small range: the scale of a component lies in its levels, and the
-        # levels of a track are brought to at most 1.
-        levels = factors.levels / factors.levels.amax().clamp(min=1e-9)
+        # Half precision has a small range: the scale of a component lies in its activations, and
+        # those of a track are scaled to at most 1.
+        activations = factors.activations / factors.activations.amax().clamp(min=1e-9)
         manifest.folder_to_write(track)
         with atomic_path(self.path(track)) as temporary:
             np.savez(
                 temporary,
-                spectra=factors.spectra.numpy().astype(np.float16),
-                levels=levels.numpy().astype(np.float16),
-                source=factors.source.numpy().astype(np.int16),
+                templates=factors.templates.numpy().astype(np.float16),
+                activations=activations.numpy().astype(np.float16),
+                class_index=factors.class_index.numpy().astype(np.int16),
             )
         return factors
 
@@ -142,7 +149,7 @@ class InformedShares:
         alone.manifest = Manifest(
             manifest.root, manifest.sample_rate, manifest.classes, manifest.mixture
         )
-        title = "score-informed shares"
+        title = "score-informed masks"
         for _ in in_processes(partial(_fit, alone), waiting, jobs, title, progress):
             pass
 
@@ -160,32 +167,34 @@ class InformedShares:
                 if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                     return None
             with np.load(path, allow_pickle=False) as content:
-                spectra, levels, source = (content[name] for name in Factors._fields)
+                templates, activations, class_index = (content[name] for name in Factors._fields)
         except MemoryError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
-        n_parts, n_src = len(source), len(self.manifest.names)
+        n_components, n_src = len(class_index), len(self.manifest.names)
         whole = (
-            spectra.shape == (n_parts, self.n_fft // 2 + 1)
-            and levels.shape == (n_parts, n_frames)
-            and (spectra.dtype, levels.dtype, source.dtype) == (np.float16, np.float16, np.int16)
-            and np.isfinite(spectra).all()
-            and np.isfinite(levels).all()
-            and (not n_parts or source.min() >= -1 and source.max() < n_src)
+            templates.shape == (n_components, self.n_fft // 2 + 1)
+            and activations.shape == (n_components, n_frames)
+            and (templates.dtype, activations.dtype) == (np.float16, np.float16)
+            and class_index.dtype == np.int16
+            and np.isfinite(templates).all()
+            and np.isfinite(activations).all()
+            and (not n_components or class_index.min() >= -1 and class_index.max() < n_src)
         )
         if not whole:
             return None
-        return Factors(*(torch.from_numpy(a) for a in (spectra.astype(np.float32), levels, source)))
+        arrays = (templates.astype(np.float32), activations, class_index)
+        return Factors(*map(torch.from_numpy, arrays))
 
     def read(self, track, first=0, n_frames=None, speed=1.0):
-        r"""The shares in a stretch of a track.
+        r"""The masks of a stretch of a track.
 
         Args:
             track (PreparedTrack): The track.
             first (int): First frame.
-            n_frames (int, optional): Number of frames; default: to the end. Frames beyond the end
-                have no shares.
+            n_frames (int, optional): Number of frames; default: to the end. Beyond the end the
+                masks are 0.
             speed (float): How much faster and higher the stretch is played: its frames and bins
                 are looked up where they come from.
 
@@ -211,22 +220,22 @@ class InformedShares:
         factors = self._factors[path]
         if speed != 1:
             factors, first = _at_speed(factors, first, n_frames, speed), 0
-        stop = factors.levels.shape[1] if n_frames is None else first + n_frames
-        levels = factors.levels[:, first:stop].float()
-        active = levels.amax(1) > 0
-        part = Factors(factors.spectra[active], levels[active], factors.source[active])
-        share = shares(part, len(self.manifest.names), self.power)
-        return torch.nn.functional.pad(share, (0, stop - first - share.shape[-1]))
+        stop = factors.activations.shape[1] if n_frames is None else first + n_frames
+        activations = factors.activations[:, first:stop].float()
+        active = activations.amax(1) > 0
+        part = Factors(factors.templates[active], activations[active], factors.class_index[active])
+        masks = soft_masks(part, len(self.manifest.names), self.power)
+        return torch.nn.functional.pad(masks, (0, stop - first - masks.shape[-1]))
 
 
 def _at_speed(factors, first, n_frames, speed):
     """The factors of a stretch that is played faster and higher, from its first frame on."""
-    n_known, n_freqs = factors.levels.shape[1], factors.spectra.shape[1]
+    n_known, n_freqs = factors.activations.shape[1], factors.templates.shape[1]
     if n_frames is None:
         n_frames = int((n_known - first) / speed)
-    levels = _between(factors.levels, first + speed * torch.arange(n_frames))
-    spectra = _between(factors.spectra, torch.arange(n_freqs) / speed)
-    return Factors(spectra, levels, factors.source)
+    activations = _between(factors.activations, first + speed * torch.arange(n_frames))
+    templates = _between(factors.templates, torch.arange(n_freqs) / speed)
+    return Factors(templates, activations, factors.class_index)
 
 
 def _between(values, places):

@@ -26,7 +26,7 @@ RAW_NOTES = "notes_as_read.csv"
 
 def count_notes(notes, names):
     """Number of notes of each class, by name."""
-    return {name: int((notes.source == index).sum()) for index, name in enumerate(names)}
+    return {name: int((notes.class_index == index).sum()) for index, name in enumerate(names)}
 
 
 def settle_labels(manifest, correct=False):
@@ -197,15 +197,15 @@ def _update_report(folder, aggregate):
 def _check_prepared(track, manifest, as_read):
     folder = manifest.folder(track)
     notes = _notes_as_read(folder, manifest.names) if as_read else manifest.notes(track)
-    paths = {name: manifest.reference_path(track, name) for name in manifest.names}
-    references = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
+    paths = {name: manifest.stem_path(track, name) for name in manifest.names}
+    stems = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
     mixture = manifest.read_mixture(track)
     return check_song(
         notes,
         manifest.names,
         manifest.sample_rate,
         mixture,
-        references,
+        stems,
         unpitched_classes(manifest.classes),
     )
 
@@ -222,7 +222,7 @@ def _check_source(source, settings):
         classes.names,
         settings.sample_rate,
         song.mixture,
-        song.references,
+        song.stems,
         unpitched_classes(classes),
     )
     return found, located_drops(song.facts["drops"], source.id), song.facts.get("bends", {})

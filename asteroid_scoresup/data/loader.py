@@ -71,7 +71,7 @@ def make_loader(dataset, batch_size, num_workers=0):
     """A loader for training or validation.
 
     Args:
-        dataset (SlakhDataset): Random segments get a :class:`SegmentSampler`; all else comes in
+        dataset (ScoreDataset): Random segments get a :class:`SegmentSampler`; all else comes in
             order, whole tracks one by one.
         batch_size (int): Items per batch, of one device.
         num_workers (int): Loader processes; the batches do not depend on it.

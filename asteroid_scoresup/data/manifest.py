@@ -5,8 +5,8 @@ A prepared folder holds ``manifest.json`` and one folder a track::
     manifest.json
     report.json
     train/Track00001/mixture.wav        mono float WAV at the working rate
-                     notes.csv          onset,offset,pitch,source,velocity,release,bend
-                     references/bass.wav …   only where stems exist
+                     notes.csv          onset,offset,pitch,class,velocity,release,bend
+                     stems/bass.wav …   only where stems exist
 
 Slakh folders, own (audio, MIDI) pairs and synthesized songs are the same from here on. Nothing
 here opens a reference unless it is asked for by name.
@@ -31,7 +31,7 @@ from ..utils.names import why_not_plain
 from .classes import ClassMap
 
 FORMAT = 1
-COLUMNS = ("onset", "offset", "pitch", "source", "velocity")
+COLUMNS = ("onset", "offset", "pitch", "class", "velocity")
 #: Tables without these are those of earlier versions: notes released at their offset, unbent.
 SOUND_COLUMNS = ("release", "bend")
 _LONGEST = 10**7  # seconds; no song lasts for four months
@@ -53,10 +53,10 @@ def write_notes(path, notes, names):
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow([*COLUMNS, *SOUND_COLUMNS])
-        columns = (notes.onset, notes.offset, notes.pitch, notes.source, notes.velocity)
+        columns = (notes.onset, notes.offset, notes.pitch, notes.class_index, notes.velocity)
         sound = (notes.release, notes.bends())
-        for onset, offset, pitch, source, velocity, release, bend in zip(*columns, *sound):
-            row = (f"{onset:.6f}", f"{offset:.6f}", pitch, names[source], velocity)
+        for onset, offset, pitch, index, velocity, release, bend in zip(*columns, *sound):
+            row = (f"{onset:.6f}", f"{offset:.6f}", pitch, names[index], velocity)
             writer.writerow([*row, f"{release:.6f}", _bend_text(bend)])
 
 
@@ -81,7 +81,11 @@ def read_notes(path, names):
         # A byte order mark, which spreadsheets write, is skipped.
         with open(path, newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            columns, rows = reader.fieldnames or [], list(reader)
+            columns = list(reader.fieldnames or [])
+            if "class" not in columns and "source" in columns:  # the name in earlier versions
+                columns[columns.index("source")] = "class"
+                reader.fieldnames = columns
+            rows = list(reader)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: the prepared folder is incomplete, prepare it again."
@@ -93,7 +97,7 @@ def read_notes(path, names):
         raise ValueError(f"{path} lacks the columns {missing}; expected {list(COLUMNS)}.")
     if not rows:
         return Notes.empty()
-    unknown = {row["source"] for row in rows} - set(names)
+    unknown = {row["class"] for row in rows} - set(names)
     if unknown:
         raise ValueError(
             f"{path} has notes of {sorted(map(str, unknown))}, but the classes are {list(names)}."
@@ -104,7 +108,7 @@ def read_notes(path, names):
             [float(row["onset"]) for row in rows],
             [float(row["offset"]) for row in rows],
             [int(row["pitch"]) for row in rows],
-            [index[row["source"]] for row in rows],
+            [index[row["class"]] for row in rows],
             [int(row["velocity"]) for row in rows],
             [float(row["release"]) for row in rows] if "release" in rows[0] else None,
             [_read_bend(row["bend"]) for row in rows] if "bend" in rows[0] else None,
@@ -133,9 +137,9 @@ class PreparedTrack:
         n_samples (int): Length of the mixture, in samples.
         rms (float): Root mean square of the mixture.
         n_notes (dict): Notes per class.
-        references (list of str): Names under ``references/`` when the track was prepared.
+        stems (list of str): Names under ``stems/`` when the track was prepared.
         facts (dict): What preparation found out about the track (label check, drops).
-        audio (str): Hash of the samples of mixture and references as they were prepared; empty in
+        audio (str): Hash of the samples of mixture and stems as they were prepared; empty in
             folders of earlier versions.
     """
 
@@ -144,7 +148,7 @@ class PreparedTrack:
     n_samples: int
     rms: float
     n_notes: dict = field(default_factory=dict)
-    references: list = field(default_factory=list)
+    stems: list = field(default_factory=list)
     facts: dict = field(default_factory=dict)
     audio: str = ""
 
@@ -161,6 +165,9 @@ class PreparedTrack:
         """
         if not isinstance(content, dict):
             raise ValueError(f"a track is {content!r:.40}, expected a mapping")
+        if "references" in content and "stems" not in content:  # the name in earlier versions
+            content = dict(content)
+            content["stems"] = content.pop("references")
         wanted = {f.name for f in fields(cls)}
         missing = {"id", "split", "n_samples", "rms"} - set(content)
         if missing or set(content) - wanted:
@@ -178,8 +185,8 @@ class PreparedTrack:
             "n_samples": _is_count(track.n_samples) and track.n_samples < 2**48,
             "rms": _is_number(track.rms) and 0 <= track.rms < math.inf,
             "n_notes": all(_is_count(count) for count in counts.values()),
-            "references": isinstance(track.references, list)
-            and not any(why_not_plain(name) for name in track.references),
+            "stems": isinstance(track.stems, list)
+            and not any(why_not_plain(name) for name in track.stems),
             "facts": isinstance(track.facts, dict),
             "audio": isinstance(track.audio, str),
         }
@@ -208,7 +215,7 @@ class Manifest:
         sample_rate (int): Working rate, in Hz.
         classes (ClassMap): The classes, in order.
         mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything, then
-            references have a ``residual`` too).
+            stems have a ``residual`` too).
         tracks (list of PreparedTrack): The tracks.
     """
 
@@ -347,9 +354,11 @@ class Manifest:
         """The mixture's file."""
         return self.folder(track) / "mixture.wav"
 
-    def reference_path(self, track, name):
-        """Where the reference of class `name` lies, if there is one."""
-        return self.folder(track) / "references" / f"{name}.wav"
+    def stem_path(self, track, name):
+        """The stem of class `name`; the file need not exist."""
+        folder = self.folder(track)
+        earlier = folder / "references" / f"{name}.wav"  # the name in earlier versions
+        return earlier if earlier.is_file() else folder / "stems" / f"{name}.wav"
 
     def notes(self, track):
         """The score of a track."""

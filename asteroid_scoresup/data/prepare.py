@@ -229,7 +229,7 @@ def _kept_track(folder, content, source, settings):
             return None
         if "check" in track.facts:
             summarize_checks({track.id: track.facts["check"]}, names)
-        for path in (folder / "mixture.wav", *_reference_paths(folder, track.references)):
+        for path in (folder / "mixture.wav", *_stem_paths(folder, track.stems)):
             header = sf.info(path)
             if (header.frames, header.samplerate) != (track.n_samples, settings.sample_rate):
                 return None
@@ -239,8 +239,8 @@ def _kept_track(folder, content, source, settings):
         return None
 
 
-def _reference_paths(folder, names):
-    return [folder / "references" / f"{name}.wav" for name in names]
+def _stem_paths(folder, names):
+    return [folder / "stems" / f"{name}.wav" for name in names]
 
 
 def _require_same_settings(folder, content, settings):
@@ -270,7 +270,7 @@ def _prepare_track(source, out_dir, settings, check):
                 names,
                 settings.sample_rate,
                 song.mixture,
-                song.references,
+                song.stems,
                 unpitched_classes(classes),
             )
     except Exception as error:  # one bad track must not end the preparation of a thousand others
@@ -285,13 +285,13 @@ def _write_track(song, names, source, fingerprint, out_dir, settings):
     temporary = unfinished(folder)
     try:
         with explained(folder):
-            (temporary / "references").mkdir(parents=True)
+            (temporary / "stems").mkdir(parents=True)
         write_audio(temporary / "mixture.wav", song.mixture, settings.sample_rate)
-        for name, reference in song.references.items():
-            path = temporary / "references" / f"{name}.wav"
+        for name, reference in song.stems.items():
+            path = temporary / "stems" / f"{name}.wav"
             write_audio(path, reference, settings.sample_rate)
-        if not song.references:
-            (temporary / "references").rmdir()
+        if not song.stems:
+            (temporary / "stems").rmdir()
         write_notes(temporary / "notes.csv", song.notes, names)
         track = PreparedTrack(
             id=source.id,
@@ -299,9 +299,9 @@ def _write_track(song, names, source, fingerprint, out_dir, settings):
             n_samples=len(song.mixture),
             rms=gated_rms(song.mixture, settings.sample_rate),
             n_notes=count_notes(song.notes, names),
-            references=list(song.references),
+            stems=list(song.stems),
             facts=song.facts,
-            audio=samples_hash(song.mixture, *song.references.values()),
+            audio=samples_hash(song.mixture, *song.stems.values()),
         )
         _write_track_file(temporary, track, settings, fingerprint)
         with explained(folder):

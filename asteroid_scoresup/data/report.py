@@ -42,7 +42,7 @@ def make_report(input_dir, layout, settings, manifest, drops, aggregate):
             "hours": round(sum(t.n_samples for t in tracks) / settings.sample_rate / 3600, 6),
             "notes": {name: sum(t.n_notes[name] for t in tracks) for name in names},
             "tracks_without": {name: sum(not t.n_notes[name] for t in tracks) for name in names},
-            "tracks_with_references": sum(bool(t.references) for t in tracks),
+            "tracks_with_stems": sum(bool(t.stems) for t in tracks),
         }
         for split, tracks in sorted(by_split.items())
     }

@@ -70,7 +70,7 @@ class Settings:
         parse_label_shift(self.label_shift, ClassMap.parse(self.classes).names)
 
 
-class Unusable(ValueError):
+class UnusableSongError(ValueError):
     """A whole song cannot be used.
 
     Args:
@@ -89,14 +89,14 @@ class Song:
 
     Args:
         mixture (array): float32, shape :math:`(time,)`.
-        references (dict): float32 arrays of the same shape by class name (and ``residual``), whose
+        stems (dict): float32 arrays of the same shape by class name (and ``residual``), whose
             sum is the mixture; empty where there are no stems.
         notes (Notes): The score, cut at the end of the audio.
         facts (dict): What was found on the way: ``drops``, ``programs``, ``label_shift``, …
     """
 
     mixture: np.ndarray
-    references: dict
+    stems: dict
     notes: Notes
     facts: dict = field(default_factory=dict)
 
@@ -142,7 +142,7 @@ def _drop(what, reason, where="", notes=0):
 
 def drop_of_error(source, error):
     """The record of a song that could not be read."""
-    if isinstance(error, Unusable):
+    if isinstance(error, UnusableSongError):
         reason, detail = str(error), error.detail
     elif isinstance(error, (ValueError, OSError)):
         reason, detail = "unreadable", str(error)
@@ -228,7 +228,7 @@ def read_song(source, settings, find_defects=True):
         Song: The song.
 
     Raises:
-        Unusable: if nothing of it can be used.
+        UnusableSongError: if nothing of it can be used.
         ValueError: on files that cannot be read.
     """
     if isinstance(source.files, Pair):
@@ -246,9 +246,9 @@ def read_song(source, settings, find_defects=True):
         others = song.facts.get("other_programs")
         if others:
             reasons.append(f"programs of no class: {', '.join(map(str, others))}")
-        raise Unusable(f"no notes of {', '.join(names)} are left", "; ".join(reasons))
+        raise UnusableSongError(f"no notes of {', '.join(names)} are left", "; ".join(reasons))
     if not np.abs(song.mixture).max(initial=0) > SILENCE:
-        raise Unusable("the mixture is silent")
+        raise UnusableSongError("the mixture is silent")
     outside = (song.notes.pitch < LOWEST_PITCH) | (song.notes.pitch >= LOWEST_PITCH + N_PITCHES)
     if outside.any():
         song.facts["notes_outside_88_keys"] = int(outside.sum())
@@ -351,12 +351,12 @@ def _read_slakh(files, settings, find_defects):
         track = read_slakh_track(files.path)
     except ValueError as error:
         detail = str(error).replace(f"{files.path}/", "").replace(f"{files.path} ", "")
-        raise Unusable("bad metadata", detail) from None
+        raise UnusableSongError("bad metadata", detail) from None
     drops, tables, adder = [], [], _Adder()
     programs, shifts, bends = defaultdict(list), defaultdict(set), defaultdict(list)
     stem_free = not any(stem.audio for stem in track.stems)
     if stem_free and not (whole_song and track.mix):
-        raise Unusable("no stems on disk")
+        raise UnusableSongError("no stems on disk")
 
     for stem in track.stems:
         if stem.program is None and stem.inst_class is None and stem.midi is not None:
@@ -391,7 +391,9 @@ def _read_slakh(files, settings, find_defects):
             # class that the score does not know. Without stems nobody can say whether it sounds.
             no_instrument = (defect or stem.problem) in NO_INSTRUMENT
             if whole_song and not no_instrument and not (stem_free and lack):
-                raise Unusable(f"a class plays without labels: {trouble}", f"{name} {stem.name}")
+                raise UnusableSongError(
+                    f"a class plays without labels: {trouble}", f"{name} {stem.name}"
+                )
             drops.append(_drop("stem", trouble, stem.name, count))
             if whole_song and audio is not None:
                 adder.add("residual", audio, rate)
@@ -406,19 +408,19 @@ def _read_slakh(files, settings, find_defects):
             adder.add(name, audio, rate)
 
     if stem_free:
-        mixture, references = read_audio(track.mix, settings.sample_rate)[0], {}
+        mixture, stems = read_audio(track.mix, settings.sample_rate)[0], {}
         if not track.generated:
             how = (mixture, settings.sample_rate, Notes.concatenate(tables))
             for place, notes in enumerate(tables):
                 tables[place], verdict = settle_bends(notes, *how)
                 if verdict:
-                    bends[classes.names[notes.source[0]]].append(verdict)
+                    bends[classes.names[notes.class_index[0]]].append(verdict)
     else:
         keys = [*classes.names, "residual"] if whole_song else classes.names
-        references = adder.finish(keys, settings.sample_rate)
-        # In float32 and in this order, so that the written references add up to it exactly.
-        mixture = np.zeros(len(next(iter(references.values()))), dtype=np.float32)
-        for reference in references.values():
+        stems = adder.finish(keys, settings.sample_rate)
+        # In float32 and in this order, so that the written stems add up to it exactly.
+        mixture = np.zeros(len(next(iter(stems.values()))), dtype=np.float32)
+        for reference in stems.values():
             mixture = mixture + reference
     facts = {
         "generated": track.generated,
@@ -430,7 +432,7 @@ def _read_slakh(files, settings, find_defects):
         facts["remarks"] = track.remarks
     if bends:
         facts["bends"] = {name: verdicts for name, verdicts in bends.items() if verdicts}
-    return Song(mixture, references, Notes.concatenate(tables), facts)
+    return Song(mixture, stems, Notes.concatenate(tables), facts)
 
 
 def _program_in(path):

@@ -3,10 +3,10 @@
 from .callbacks import BatchSeed, LogLossTerms, LogValidationSISDR
 from .finetune_system import FineTuneSystem
 from .finite import StopOnNonFinite
-from .folder import claim_folder
-from .simulation import TranscriptorSystem, imitate_separation
+from .folder import lock_experiment
+from .simulation import TranscriptorSystem, simulate_separation
 from .training import Clock, fit, save_model, warmup_cosine
-from .wrappers import SeparatorFront, TranscriptorFront
+from .wrappers import SeparatorTrainingWrapper, TranscriptorTrainingWrapper
 
 __all__ = [
     "BatchSeed",
@@ -14,13 +14,13 @@ __all__ = [
     "FineTuneSystem",
     "LogLossTerms",
     "LogValidationSISDR",
-    "SeparatorFront",
+    "SeparatorTrainingWrapper",
     "StopOnNonFinite",
-    "TranscriptorFront",
+    "TranscriptorTrainingWrapper",
     "TranscriptorSystem",
-    "claim_folder",
+    "lock_experiment",
     "fit",
-    "imitate_separation",
+    "simulate_separation",
     "save_model",
     "warmup_cosine",
 ]

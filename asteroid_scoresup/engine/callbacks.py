@@ -6,7 +6,7 @@ import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from pytorch_lightning import Callback
 
-from ..losses.multi_domain import SILENT_POWER
+from ..losses.waveform import SILENT_POWER
 from ..utils.files import read_audio
 
 
@@ -38,8 +38,8 @@ class LogLossTerms(Callback):
     def on_validation_batch_end(
         self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0
     ):
-        """Validation terms, as epoch means; in step 3 those of its judge."""
-        self._log(pl_module, "val", getattr(pl_module, "judge", None))
+        """Validation terms, as epoch means; in step 3 those of its validation_critic."""
+        self._log(pl_module, "val", getattr(pl_module, "validation_critic", None))
 
     @staticmethod
     def _log(pl_module, stage, loss=None):
@@ -53,7 +53,7 @@ class LogValidationSISDR(Callback):
 
     Args:
         separator (TCNSeparator): The network in training.
-        manifest (Manifest): The prepared data; tracks without references are passed over, and
+        manifest (Manifest): The prepared data; tracks without stems are passed over, and
             where there are none nothing is logged.
         split (str): Split to look at.
         seconds (float): How much of each track, from its middle.
@@ -64,15 +64,15 @@ class LogValidationSISDR(Callback):
         self.separator, self.manifest, self.clips = separator, manifest, []
         length = int(seconds * manifest.sample_rate)
         for track in (track for track in manifest.tracks if track.split == split):
-            paths = [manifest.reference_path(track, name) for name in manifest.names]
+            paths = [manifest.stem_path(track, name) for name in manifest.names]
             if len(self.clips) < max_tracks and all(path.is_file() for path in paths):
                 start = max(track.n_samples - length, 0) // 2
                 piece = slice(start, start + length)
                 mixture = torch.from_numpy(manifest.read_mixture(track)[piece])
-                references = torch.stack(
+                stems = torch.stack(
                     [torch.from_numpy(read_audio(path)[0][piece]) for path in paths]
                 )
-                self.clips.append((mixture, references, track.rms))
+                self.clips.append((mixture, stems, track.rms))
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer, pl_module):
@@ -82,11 +82,11 @@ class LogValidationSISDR(Callback):
         was_training = self.separator.training
         self.separator.eval()
         scores = []
-        for mixture, references, rms in self.clips:
+        for mixture, stems, rms in self.clips:
             estimates = self.separator(mixture.to(pl_module.device), level=rms).cpu()
-            score = -singlesrc_neg_sisdr(estimates, references)
+            score = -singlesrc_neg_sisdr(estimates, stems)
             # A silent reference has no SI-SDR.
-            scores.append(score.where(references.pow(2).mean(-1) > SILENT_POWER, torch.nan))
+            scores.append(score.where(stems.pow(2).mean(-1) > SILENT_POWER, torch.nan))
         self.separator.train(was_training)
         per_class = torch.stack(scores).nanmean(0)
         values = {

@@ -10,16 +10,16 @@ from asteroid.engine.system import System
 from ..dsp import Spectrograms
 from ..losses import (
     ScoreSupervisedLoss,
+    audible_notes_loss,
     interference_transcriptor_loss,
     remix,
     remix_order,
     remix_separator_loss,
     remix_transcriptor_loss,
     transcription_loss,
-    truthful_loss,
 )
 from ..losses.compatibility import require_dataset
-from .wrappers import SeparatorFront
+from .wrappers import SeparatorTrainingWrapper
 
 
 class FineTuneSystem(System):
@@ -31,11 +31,12 @@ class FineTuneSystem(System):
       :math:`\lambda_{AML} H(Y_{remix}, T(remix))`;
     - transcriptor: :math:`H(Y, T(X)) + \lambda_{AML} H(0, T(remix)) + \lambda_{ATL}
       \frac{1}{n} \sum_i H(Y - Y^{(i)}, T(\hat S_i))`, on what the separator gave before its update;
-      and, which is ours, the :func:`~asteroid_scoresup.losses.truthful_loss` of these estimates.
+      and, our choice, the :func:`~asteroid_scoresup.losses.audible_notes_loss` of these
+      estimates.
 
     A turn moves the weights of one network only, and the other's state not at all. Validation
-    needs no stem: the step-2 loss as the transcriptor of the *start* hears it (a judge that moves
-    would make epochs incomparable) plus :math:`H(Y, T(X))`.
+    needs no stem: the step-2 loss with the transcriptor of the *start* as critic (a critic that
+    learns would make epochs incomparable) plus :math:`H(Y, T(X))`.
 
     Args:
         separator (TCNSeparator), transcriptor (ScoreTranscriptor): The networks.
@@ -68,9 +69,14 @@ class FineTuneSystem(System):
         config=None,
     ):
         super().__init__(
-            SeparatorFront(separator), list(optimizer), loss_func, train_loader, val_loader,
-            list(scheduler or []), config,
-        )  # fmt: skip
+            SeparatorTrainingWrapper(separator),
+            list(optimizer),
+            loss_func,
+            train_loader,
+            val_loader,
+            list(scheduler or []),
+            config,
+        )
         if loss_func.critic is not None and loss_func.critic is not transcriptor:
             raise ValueError("The critic of loss_func must be the transcriptor that is fine-tuned.")
         if truth and loss_func.templates is None:
@@ -84,11 +90,11 @@ class FineTuneSystem(System):
         self.transcriptor = transcriptor
         self.aml, self.atl, self.truth = aml, atl, truth
         self.gradient_clip = gradient_clip
-        judge = copy.deepcopy(transcriptor)
-        self.judge = ScoreSupervisedLoss(
+        validation_critic = copy.deepcopy(transcriptor)
+        self.validation_critic = ScoreSupervisedLoss(
             loss_func.weights,
             loss_func.stft,
-            judge,
+            validation_critic,
             loss_func.templates,
             residual=loss_func.residual,
         )
@@ -132,7 +138,7 @@ class FineTuneSystem(System):
         if self.atl:
             terms["atl"] = interference_transcriptor_loss(logits, targets["roll"])
         if self.truth:
-            terms["truth"] = truthful_loss(
+            terms["truth"] = audible_notes_loss(
                 logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
             )
         weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl, "truth": self.truth}
@@ -161,7 +167,7 @@ class FineTuneSystem(System):
         """Logs the stem-free criterion by which checkpoints are chosen."""
         wav, targets = batch
         estimates = self.model(wav)
-        separation = self.judge(estimates, targets)
+        separation = self.validation_critic(estimates, targets)
         reading = transcription_loss(self.transcriptor.outputs(estimates.mixture), targets["roll"])
         self.log("val_separation", separation, on_epoch=True, sync_dist=True)
         self.log("val_reading", reading, on_epoch=True, sync_dist=True)

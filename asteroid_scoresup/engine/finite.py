@@ -66,7 +66,9 @@ class StopOnNonFinite(Callback):
         loss = trainer.callback_metrics.get("val_loss")
         if trainer.sanity_checking or loss is None or bool(torch.isfinite(loss)):
             return
-        terms = getattr(getattr(pl_module, "judge", pl_module.loss_func), "last_terms", {})
+        terms = getattr(
+            getattr(pl_module, "validation_critic", pl_module.loss_func), "last_terms", {}
+        )
         named = {f"val_{name}" for name in (*terms, "separation", "reading")}
         found = trainer.callback_metrics
         bad = sorted(n for n in named if n in found and not bool(torch.isfinite(found[n])))

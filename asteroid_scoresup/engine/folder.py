@@ -19,7 +19,7 @@ PARTIAL = re.compile(r"\..*\.(\d+)\.part(\..*)?$")
 MODEL_HASH = "model:"
 
 
-def claim_folder(exp_dir, config, free=()):
+def lock_experiment(exp_dir, config, free=()):
     """Takes an experiment folder for a configuration, or refuses one that belongs to another.
 
     A folder in which no checkpoint and no model has been written belongs to nobody yet: a start

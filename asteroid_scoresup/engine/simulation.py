@@ -9,13 +9,13 @@ from asteroid.engine.system import System
 KEPT_DB, REMOVED_DB = (-12.0, 0.0), (-40.0, -25.0)
 
 
-def imitate_separation(mixture, roll, sounding, templates, share=1.0):
+def simulate_separation(mixture, roll, sounding, templates, fraction=1.0):
     r"""Makes separated mixtures without a separator and without stems (our choice).
 
     Of a share of the clips, some classes are turned down by soft harmonic masks drawn from the
     score, as an imperfect separator would, and are struck from the labels; the others stay at
     random levels. Half of those clips then go through a fixed random filter, with gains that differ
-    from bin to bin: a class must not be told by the colour that a separator can give to anything.
+    from bin to bin: a class must not be told by the color that a separator can give to anything.
 
     Without this a critic that reads stems well can be satisfied by masks that separate nothing
     (docs/experiments.md).
@@ -25,7 +25,7 @@ def imitate_separation(mixture, roll, sounding, templates, share=1.0):
         roll (:class:`torch.Tensor`): The score.
         sounding (:class:`torch.Tensor`): The score with sound tails, for the masks.
         templates (HarmonicTemplates): Draws the masks.
-        share (float): Share of the clips that are changed.
+        fraction (float): Share of the clips that are changed.
 
     Shape:
         - mixture: :math:`(batch, freq, frames)`
@@ -38,7 +38,7 @@ def imitate_separation(mixture, roll, sounding, templates, share=1.0):
         >>> from asteroid_scoresup.score import HarmonicTemplates
         >>> roll = torch.zeros(2, 3, 88, 20)
         >>> roll[:, :, 40] = 1
-        >>> heard, left = imitate_separation(
+        >>> heard, left = simulate_separation(
         ...     torch.ones(2, 129, 20), roll, roll, HarmonicTemplates(4000, 256))
         >>> heard.shape, bool((heard <= 1).all()), bool((left <= roll).all())
         (torch.Size([2, 129, 20]), True, True)
@@ -48,7 +48,7 @@ def imitate_separation(mixture, roll, sounding, templates, share=1.0):
     def uniform(*size, low=0.0, high=1.0):
         return low + (high - low) * torch.rand(*size, device=mixture.device)
 
-    changed = uniform(batch) < share
+    changed = uniform(batch) < fraction
     kept = uniform(batch, n_src) < 0.5
     level = torch.where(
         kept,
@@ -56,9 +56,9 @@ def imitate_separation(mixture, roll, sounding, templates, share=1.0):
         uniform(batch, n_src, low=REMOVED_DB[0], high=REMOVED_DB[1]),
     )
     gain = (10 ** (level / 20))[:, :, None, None]
-    shares = templates.soft_mask(sounding)
+    masks = templates.soft_mask(sounding)
     # What no note explains goes with the loudest class.
-    mask = (shares * gain).sum(1) + (1 - shares.sum(1)).clamp(min=0) * gain.amax(1)
+    mask = (masks * gain).sum(1) + (1 - masks.sum(1)).clamp(min=0) * gain.amax(1)
     filtered = uniform(batch, 1) < 0.5
     slope, offset = uniform(batch, 1, high=5.0), uniform(batch, 1, low=-1.0, high=2.0)
     response = torch.randn(batch, mixture.shape[1], device=mixture.device)
@@ -74,23 +74,23 @@ class TranscriptorSystem(System):
 
     Args:
         args, kwargs: See Asteroid's ``System``; the model is a
-            :class:`~asteroid_scoresup.engine.TranscriptorFront`.
+            :class:`~asteroid_scoresup.engine.TranscriptorTrainingWrapper`.
         templates (HarmonicTemplates): Draws the masks.
-        imitate (float): Share of the training clips that :func:`imitate_separation` changes; 0
+        simulate (float): Share of the training clips that :func:`simulate_separation` changes; 0
             for the paper's step 1. Validation hears mixtures only.
     """
 
-    def __init__(self, *args, templates=None, imitate=0.0, **kwargs):
+    def __init__(self, *args, templates=None, simulate=0.0, **kwargs):
         super().__init__(*args, **kwargs)
-        self.templates, self.imitate = templates, imitate
+        self.templates, self.simulate = templates, simulate
 
     def common_step(self, batch, batch_nb, train=True):
         """See Asteroid's ``System``."""
         wav, targets = batch
         magnitude = self.model.magnitude(wav)
-        if train and self.imitate:
-            magnitude, roll = imitate_separation(
-                magnitude, targets["roll"], targets["sounding"], self.templates, self.imitate
+        if train and self.simulate:
+            magnitude, roll = simulate_separation(
+                magnitude, targets["roll"], targets["sounding"], self.templates, self.simulate
             )
             targets = {**targets, "roll": roll}
         return self.loss_func(self.model.transcriptor.outputs(magnitude), targets)

@@ -133,7 +133,7 @@ def fit(
         exp_dir (str or Path): The experiment folder.
         epochs (int): How many epochs in all.
         callbacks (sequence of Callback): Further callbacks.
-        gradient_clip (float, optional): Largest gradient norm, for automatic optimisation.
+        gradient_clip (float, optional): Largest gradient norm, for automatic optimization.
         precision (str): Lightning's, or ``"auto"``: bfloat16 on a GPU and on processors that
             compute it natively, float32 elsewhere.
         quiet (bool): No progress bar.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 
-class SeparatorFront(nn.Module):
+class SeparatorTrainingWrapper(nn.Module):
     r"""Clips at the nominal level → magnitudes of mixture and estimates.
 
     The masked magnitudes go to the critic directly, with no inverse STFT and STFT on the way.
@@ -27,7 +27,7 @@ class SeparatorFront(nn.Module):
         return self.separator.spectrograms(wav)
 
 
-class TranscriptorFront(nn.Module):
+class TranscriptorTrainingWrapper(nn.Module):
     r"""Clips at the nominal level → logits.
 
     Args:

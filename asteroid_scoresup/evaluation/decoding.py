@@ -135,8 +135,8 @@ def _mean_f1(scores, source, setting):
     """Note-onset F1 of one class with (threshold, min_seconds, max_gap_seconds)."""
     values = []
     for notes, probabilities, hop_length, sample_rate in scores:
-        true = notes.select(notes.source == source)
-        true = true.replace(source=np.zeros(len(true)))
+        true = notes.select(notes.class_index == source)
+        true = true.replace(class_index=np.zeros(len(true)))
         if len(true):
             found = roll_to_notes(probabilities[source], hop_length, sample_rate, *setting)
             values.append(note_scores(true, found, ["class"], offsets=False)[0]["note_f1"])
@@ -215,7 +215,7 @@ def to_midi(notes, names, programs=None):
     for source, name in enumerate(names):
         program = (programs or {}).get(name, default_program(name))
         part = pretty_midi.Instrument(program, name=name)
-        own = notes.select(notes.source == source)
+        own = notes.select(notes.class_index == source)
         columns = zip(own.velocity, own.pitch, own.onset, own.offset)
         part.notes = [
             pretty_midi.Note(int(v), int(p), float(a), float(b)) for v, p, a, b in columns

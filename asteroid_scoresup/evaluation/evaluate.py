@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..data import InformedShares, Manifest, PreparedTrack
+from ..data import Manifest, PreparedTrack, ScoreInformedMasks
 from ..data.songs import fit_notes
 from ..dsp import STFT
 from ..dsp.level import gated_rms
@@ -41,7 +41,7 @@ class TestTrack:
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
-        paths = {name: manifest.reference_path(track, name) for name in manifest.names}
+        paths = {name: manifest.stem_path(track, name) for name in manifest.names}
         self.track, self.names = track, manifest.names
         self.mixture = torch.from_numpy(manifest.read_mixture(track))
         self.stems = {}
@@ -61,7 +61,7 @@ def oracle_masks(
     song: TestTrack,
     stft: STFT,
     templates: HarmonicTemplates,
-    shares: InformedShares | None = None,
+    informed_masks: ScoreInformedMasks | None = None,
     **sounding: object,
 ) -> dict[str, torch.Tensor]:
     r"""Masks that need no training: from the score alone, and from the stems.
@@ -74,7 +74,7 @@ def oracle_masks(
         song (TestTrack): The track.
         stft (STFT): The STFT.
         templates (HarmonicTemplates): Makes the harmonic masks.
-        shares (InformedShares, optional): For the informed oracle.
+        informed_masks (ScoreInformedMasks, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
     Returns:
@@ -90,8 +90,8 @@ def oracle_masks(
         return masks.where(masks.sum(1, keepdim=True) > 0, free)
 
     masks = {SCORE_ORACLE: binary, SOFT_ORACLE: completed(templates.soft_mask(roll))}
-    if shares is not None:
-        masks[INFORMED_ORACLE] = completed(shares.read(song.track).unsqueeze(0))
+    if informed_masks is not None:
+        masks[INFORMED_ORACLE] = completed(informed_masks.read(song.track).unsqueeze(0))
     stems = stft.magnitude(stft(torch.stack(list(song.stems.values()))))
     rest = song.mixture - sum(song.stems.values())
     total = stems.sum(0) + stft.magnitude(stft(rest.unsqueeze(0)))[0]
@@ -105,7 +105,7 @@ def score_separation(
     separators: Mapping[str, torch.nn.Module],
     stft: STFT | None = None,
     templates: HarmonicTemplates | None = None,
-    shares: InformedShares | None = None,
+    informed_masks: ScoreInformedMasks | None = None,
     **sounding: object,
 ) -> tuple[list[dict], dict[str, torch.Tensor]]:
     r"""Scores of separators on one track, and of the input mixture and the oracles.
@@ -117,7 +117,7 @@ def score_separation(
         stft (STFT, optional): For the oracles.
         templates (HarmonicTemplates, optional): For the oracles; without them the oracles and the
             input mixture are left out.
-        shares (InformedShares, optional): For the informed oracle.
+        informed_masks (ScoreInformedMasks, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
     Returns:
@@ -133,7 +133,7 @@ def score_separation(
     if templates is not None:
         spectrum = stft(song.mixture.unsqueeze(0))
         estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
-        for row, masks in oracle_masks(song, stft, templates, shares, **sounding).items():
+        for row, masks in oracle_masks(song, stft, templates, informed_masks, **sounding).items():
             estimates[row] = stft.separated(spectrum, masks, len(song.mixture))[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device

@@ -5,8 +5,9 @@ The tidy table has the columns ``row, seed, test_set, track, instrument, metric,
 `test_set` one set of test tracks. Means are taken in the paper's order: first over the tracks of an
 instrument, then over instruments, so that a class that is often silent weighs as much as the
 others. The mean over seeds comes last (:mod:`asteroid_scoresup.evaluation.tables`). NaN values
-(silent classes, classes without notes) are left out of every mean and counted. Which values are NaN depends
-on the stems and scores alone, so the rows of one test set are means over the same tracks.
+(silent classes, classes without notes) are left out of every mean and counted. Which values are
+NaN depends on the stems and scores alone, so the rows of one test set are means over the
+same tracks.
 
 Test sets are never pooled.
 """

@@ -151,7 +151,7 @@ def roll_to_notes(
         onset=np.maximum(first - 0.5, 0) * frame,
         offset=(end - 0.5) * frame,
         pitch=line % N_PITCHES + LOWEST_PITCH,
-        source=np.full(len(line), source) if one_class else line // N_PITCHES,
+        class_index=np.full(len(line), source) if one_class else line // N_PITCHES,
         velocity=np.full(len(line), VELOCITY),
     )
     return Notes.concatenate([notes])
@@ -188,7 +188,7 @@ def note_scores(
         [(0.5, 2)]
     """
     for label, notes in (("score", reference), ("transcription", estimate)):
-        unknown = set(notes.source.tolist()) - set(range(len(names)))
+        unknown = set(notes.class_index.tolist()) - set(range(len(names)))
         if unknown:
             raise ValueError(
                 f"The {label} has notes of the classes {sorted(unknown)}, but there are only "
@@ -196,8 +196,8 @@ def note_scores(
             )
     rows = []
     for index, name in enumerate(names):
-        true = reference.select(reference.source == index)
-        found = estimate.select(estimate.source == index)
+        true = reference.select(reference.class_index == index)
+        found = estimate.select(estimate.class_index == index)
         row = {"instrument": name, "note_f1": float("nan"), "note_f1_offset": float("nan")}
         if len(true):
             names_of = ("note_f1", "note_f1_offset")[: 1 + offsets]

@@ -1,10 +1,10 @@
 """A trained model and a song: stems and notes."""
 
 from .separator import Separator
-from .songs import Request, process_song, process_songs
+from .songs import OutputOptions, process_song, process_songs
 
 __all__ = [
-    "Request",
+    "OutputOptions",
     "Separator",
     "process_song",
     "process_songs",

@@ -26,11 +26,11 @@ CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Numbers in which the networks' products can be computed.
 PRECISIONS = ("float32", "bfloat16")
 #: Names that no class can have: files of a song have them.
-TAKEN = ("mixture", "residual", "score", "page")
+RESERVED_NAMES = ("mixture", "residual", "score", "page")
 #: Levels above are no audio: numbers of 32 bits overflow on the way through a model.
 _LOUD = 1e6
 #: The model file that is used where none is named.
-BOXED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
+BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
 
 
 class Piece(NamedTuple):
@@ -97,10 +97,10 @@ class Separator:
         self.precision = precision
         for name in model.sources:
             # They become names of files, beside "mixture" and "residual".
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in TAKEN:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
                 raise ValueError(
                     f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
-                    f"of {', '.join(TAKEN)}."
+                    f"of {', '.join(RESERVED_NAMES)}."
                 )
         self.model = model.to(self.device).eval()
         self.transcriptor = None
@@ -133,12 +133,12 @@ class Separator:
         Raises:
             FileNotFoundError, ValueError: if a file is missing or not the model it should be.
         """
-        if path is None and not BOXED_MODEL.is_file():
+        if path is None and not BUNDLED_MODEL.is_file():
             raise FileNotFoundError(
-                f"{BOXED_MODEL} is missing from the installed package: install it again, or name a "
-                "model file (--model)."
+                f"{BUNDLED_MODEL} is missing from the installed package: install it again, or name "
+                "a model file (--model)."
             )
-        model, packed, decoding, programs = unpack(BOXED_MODEL if path is None else path)
+        model, packed, decoding, programs = unpack(BUNDLED_MODEL if path is None else path)
         if transcriptor is not None:
             packed, decoding = read_transcriptor(transcriptor)
         decoding = Decoding.from_plain(decoding, model.n_src)

@@ -35,7 +35,7 @@ _LARGEST_WAV = 4_000_000_000
 
 
 @dataclass(frozen=True)
-class Request:
+class OutputOptions:
     """What is wanted of every song.
 
     Args:
@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass
-class Made:
+class SongResult:
     """What became of one song.
 
     Args:
@@ -88,12 +88,12 @@ def process_songs(separator, arguments, out_dir, request, progress=None):
         separator (Separator): The models.
         arguments (sequence of str or Path): Files and folders, see :func:`find_songs`.
         out_dir (str or Path): Results go to ``out_dir/<name of the song>/``.
-        request (Request): What is wanted of each.
+        request (OutputOptions): What is wanted of each.
         progress (callable, optional): Called with the name of the song, the seconds done and those
             there are.
 
     Yields:
-        tuple: path of the song, and :class:`Made` or the error, one sentence, that it met.
+        tuple: path of the song, and :class:`SongResult` or the error, one sentence, that it met.
     """
     for path, name in find_songs(arguments, out_dir):
         told = None if progress is None else partial(progress, name)
@@ -115,17 +115,17 @@ def process_song(separator, path, folder, request, progress=None):
         separator (Separator): The models.
         path (str or Path): The song.
         folder (str or Path): Folder of its results.
-        request (Request): What is wanted.
+        request (OutputOptions): What is wanted.
         progress (callable, optional): Called with the seconds done and those there are.
 
     Returns:
-        Made: What was written and what was there already.
+        SongResult: What was written and what was there already.
 
     Raises:
         ValueError: if the song cannot be read or its results cannot be written: one sentence that
             names the file.
     """
-    path, made = Path(path), Made(Path(folder))
+    path, made = Path(path), SongResult(Path(folder))
     suffix = FORMATS[request.file_format][0]
     names = list(separator.names) if request.stems or request.page else []
     names += [RESIDUAL] if request.residual else []

@@ -1,18 +1,31 @@
-"""The losses: one idea a file, a pure function each, and the wrapper that a System calls."""
+"""The losses: pure functions, the registry of terms, and the modules that a System calls."""
 
-from .adversarial_mixture import remix, remix_order, remix_separator_loss, remix_transcriptor_loss
-from .adversarial_transcription import interference_rolls, interference_transcriptor_loss
-from .audible import audible_rolls, truthful_loss
-from .clip_mixture import clip_mixture_loss
-from .frame_mixture import frame_mixture_loss
-from .harmonic_mixture import allowed_bins, harmonic_mixture_loss
-from .informed import informed_loss
-from .mixture import mixture_loss, sharing_loss
-from .multi_domain import multi_domain_loss, si_sdr_loss
+from .adversarial import (
+    interference_rolls,
+    interference_transcriptor_loss,
+    remix,
+    remix_order,
+    remix_separator_loss,
+    remix_transcriptor_loss,
+)
+from .critic import audible_notes_loss, audible_rolls, passed_fraction
+from .masks import (
+    informed_loss,
+    magnitude_approximation_loss,
+    mask_approximation_loss,
+    mask_kl_loss,
+    soft_harmonic_loss,
+)
+from .mixture import (
+    allowed_bins,
+    clip_mixture_loss,
+    frame_mixture_loss,
+    harmonic_mixture_loss,
+    mixture_loss,
+)
 from .score_wrapper import ScoreSupervisedLoss
 from .semi_supervised import SemiSupervisedLoss
-from .soft_harmonic import soft_harmonic_loss
-from .stems import stem_loss, stem_share_loss
+from .terms import TERMS, LossBatch, Term, register_term, terms_that_need, terms_that_read
 from .transcription import (
     TranscriptionLoss,
     critic_roll,
@@ -20,12 +33,17 @@ from .transcription import (
     separated_transcription_loss,
     transcription_loss,
 )
+from .waveform import multi_domain_loss, si_sdr_loss
 
 __all__ = [
+    "TERMS",
+    "LossBatch",
     "ScoreSupervisedLoss",
     "SemiSupervisedLoss",
+    "Term",
     "TranscriptionLoss",
     "allowed_bins",
+    "audible_notes_loss",
     "audible_rolls",
     "clip_mixture_loss",
     "critic_roll",
@@ -35,18 +53,21 @@ __all__ = [
     "interference_rolls",
     "interference_transcriptor_loss",
     "isolated_rolls",
+    "magnitude_approximation_loss",
+    "mask_approximation_loss",
+    "mask_kl_loss",
     "mixture_loss",
     "multi_domain_loss",
+    "passed_fraction",
+    "register_term",
     "remix",
     "remix_order",
     "remix_separator_loss",
     "remix_transcriptor_loss",
     "separated_transcription_loss",
-    "sharing_loss",
     "si_sdr_loss",
     "soft_harmonic_loss",
-    "stem_loss",
-    "stem_share_loss",
+    "terms_that_need",
+    "terms_that_read",
     "transcription_loss",
-    "truthful_loss",
 ]

@@ -1,15 +1,19 @@
-"""Mismatches that shapes do not show: data, critic, templates and STFT of a loss.
+"""Mismatches that shapes do not reveal: between data, critic, templates and STFT of a loss.
 
 Classes in another order, or a rate of 44,100 Hz instead of 16,000, give tensors of the same shapes
-and losses that fall, and a model that has learned nonsense.
+and losses that decrease, and a model that has learned nonsense.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
+
 from ..score.defaults import SOUNDING
 
 
-def require_same_stft(stft, critic=None, templates=None):
+def require_same_stft(stft, critic=None, templates=None) -> None:
     """Refuses a critic or templates made for another STFT or sample rate.
 
     Args:
@@ -26,17 +30,17 @@ def require_same_stft(stft, critic=None, templates=None):
     ):
         if other is not None:
             found = [(key, getattr(other, key), getattr(stft, key)) for key in keys]
-            _require(found, f"the {name}", "the STFT of the loss")
+            _require_equal(found, f"the {name}", "the STFT of the loss")
 
 
-def require_dataset(dataset, stft, critic=None, terms=()):
-    """Refuses a dataset that does not belong to a critic, an STFT or the terms of a loss.
+def require_dataset(dataset, stft, critic=None, terms: Iterable[str] = ()) -> None:
+    """Refuses a dataset that does not match the critic, the STFT or the terms of a loss.
 
     Args:
-        dataset (SlakhDataset): What the batches are made of.
+        dataset (ScoreDataset): The training data.
         stft (STFT): The STFT of the loss.
-        critic (SpectrogramModel, optional): The critic; its classes must be the dataset's, in
-            order.
+        critic (SpectrogramModel, optional): The critic; its classes must be those of the dataset,
+            in the same order.
         terms (iterable of str): Names of the terms of the loss.
 
     Raises:
@@ -48,7 +52,7 @@ def require_dataset(dataset, stft, critic=None, terms=()):
         found.append(("classes", list(dataset.names), list(critic.sources)))
     for key in ("sample_rate", "n_fft", "hop_length"):
         found.append((key, getattr(dataset, key), getattr(stft, key)))
-    _require(found, "the dataset", "the loss" if critic is None else "the critic")
+    _require_equal(found, "the dataset", "the loss" if critic is None else "the critic")
     if dataset.targets == "stems":
         raise ValueError(
             "The dataset gives stems alone (targets='stems'), and this loss reads scores: make it "
@@ -56,16 +60,47 @@ def require_dataset(dataset, stft, critic=None, terms=()):
         )
     if "informed" not in terms:
         return
-    if dataset.shares is None:
+    if dataset.soft_masks is None:
         raise ValueError(
-            "The informed term needs targets['share']: give the dataset shares=InformedShares."
+            "The informed term reads targets['soft_masks']: give the dataset "
+            "soft_masks=ScoreInformedMasks(...)."
         )
-    drawn = {**SOUNDING, **dataset.shares.sounding}
+    drawn = {**SOUNDING, **dataset.soft_masks.sounding}
     pairs = [(key, dataset.sounding[key], drawn[key]) for key in drawn if key in dataset.sounding]
-    _require(pairs, "the dataset", "its InformedShares (sounding=…)")
+    _require_equal(pairs, "the dataset", "its ScoreInformedMasks (sounding=…)")
 
 
-def _require(found, one, other):
+def require_shapes(est_targets) -> None:
+    """Refuses estimates of a wrong number of dimensions, which broadcasting would hide.
+
+    Args:
+        est_targets (Spectrograms or :class:`torch.Tensor`): Output of a model.
+
+    Raises:
+        ValueError: if it is neither waveforms :math:`(batch, n_src, time)` nor Spectrograms of
+            :math:`(batch, freq, frames)` and :math:`(batch, n_src, freq, frames)`.
+    """
+    if isinstance(est_targets, torch.Tensor):
+        if est_targets.ndim != 3:
+            raise ValueError(
+                f"Expected waveforms of shape (batch, n_src, time), found "
+                f"{tuple(est_targets.shape)}."
+            )
+        return
+    if not isinstance(est_targets, tuple) or len(est_targets) != 2:
+        raise ValueError(
+            "Expected waveforms of shape (batch, n_src, time) or Spectrograms of a mixture and its "
+            f"sources, found a {type(est_targets).__name__}."
+        )
+    mixture, sources = est_targets
+    if mixture.ndim != 3 or sources.ndim != 4 or sources[:, 0].shape != mixture.shape:
+        raise ValueError(
+            "Expected Spectrograms of shapes (batch, freq, frames) and (batch, n_src, freq, "
+            f"frames), found {tuple(mixture.shape)} and {tuple(sources.shape)}."
+        )
+
+
+def _require_equal(found, one, other):
     for what, mine, theirs in found:
         if mine != theirs:
             raise ValueError(

@@ -16,7 +16,7 @@ class SemiSupervisedLoss(nn.Module):
         + w \sum_{b \in \mathcal{S}} L_{stems}(b) )
 
     :math:`\mathcal{S}` are the examples whose ``targets["has_stems"]`` is true, as
-    ``SlakhDataset(targets="both", stem_share=...)`` says it. A half of the batch that is empty
+    ``ScoreDataset(targets="both", stem_fraction=...)`` says it. A half of the batch that is empty
     costs nothing.
 
     Args:
@@ -67,7 +67,7 @@ class SemiSupervisedLoss(nn.Module):
         if self.training and not {"has_stems", "sources"} <= set(targets):
             raise ValueError(
                 "Semi-supervised batches need targets['has_stems'] and targets['sources']: make "
-                "the dataset with targets='both' and a stem_share."
+                "the dataset with targets='both' and a stem_fraction."
             )
         if "has_stems" not in targets and "roll" not in targets:
             raise ValueError(

@@ -173,7 +173,7 @@ def _bends(notes, onsets, bends, budget):
     return [bends.steps(*row) for row in zip([note.pitch for note in notes], spans, onsets)]
 
 
-def join_instruments(instruments, source=0):
-    """All notes of several instruments as one table of one source."""
+def join_instruments(instruments, class_index=0):
+    """All notes of several instruments as one table of one class."""
     notes = Notes.concatenate(instrument.notes for instrument in instruments)
-    return notes.replace(source=np.full(len(notes), source))
+    return notes.replace(class_index=np.full(len(notes), class_index))

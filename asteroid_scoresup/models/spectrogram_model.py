@@ -12,7 +12,7 @@ from .tcn import ChannelsLastTDConvNet
 class SpectrogramModel(SourceModel):
     r"""A TCN on a log-compressed magnitude spectrogram.
 
-    Waveform → level normalisation → STFT → :math:`\log(1 + 1000 X)` → TCN → activation.
+    Waveform → level normalization → STFT → :math:`\log(1 + 1000 X)` → TCN → activation.
     Subclasses say how many outputs a frame has per class and what they mean.
 
     The trunk normalises each frame by itself (``norm_type="cLN"``), so what a frame's output

@@ -226,7 +226,9 @@ def _write_tiles(tracks: Sequence[_Track], highest: int, n_frames: int) -> None:
 
 
 def _check_notes(label: str, notes: Notes | None, classes: Sequence[str]) -> None:
-    unknown = [] if notes is None else sorted(set(notes.source.tolist()) - {*range(len(classes))})
+    unknown = (
+        [] if notes is None else sorted(set(notes.class_index.tolist()) - {*range(len(classes))})
+    )
     if unknown:
         raise ValueError(
             f"The {label} has notes of the sources {unknown}, but there are {len(classes)} stems "
@@ -238,7 +240,7 @@ def _note_rows(notes: Notes | None, source: int) -> list[list[float]]:
     """Onset, offset (s) and pitch of the notes of one stem."""
     if notes is None:
         return []
-    kept = notes.select(notes.source == source)
+    kept = notes.select(notes.class_index == source)
     times = np.stack([kept.onset, kept.offset], axis=1).round(3).tolist()
     return [[*span, pitch] for span, pitch in zip(times, kept.pitch.tolist())]
 

@@ -1,7 +1,7 @@
 """What a score says: notes, piano-rolls, activities and harmonic masks. Arrays in, arrays out."""
 
 from .harmonic import HarmonicTemplates, partial_frequencies
-from .informed import Factors, factorize, onset_roll, shares
+from .informed import Factors, onset_roll, score_informed_nmf, soft_masks
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll, steps_of
 
@@ -12,13 +12,13 @@ __all__ = [
     "HarmonicTemplates",
     "Notes",
     "clip_activity",
-    "factorize",
+    "score_informed_nmf",
     "frame_activity",
     "frame_times",
     "onset_roll",
     "partial_frequencies",
     "piano_roll",
-    "shares",
+    "soft_masks",
     "sounding_roll",
     "steps_of",
 ]

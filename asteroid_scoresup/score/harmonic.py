@@ -94,12 +94,12 @@ class HarmonicTemplates(nn.Module):
     def _draw(self, pitch):
         """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
         rate, n_fft = self.sample_rate, self.n_fft
-        centre = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
-        width = torch.clamp(self.relative_width * centre, min=self.half_width)
+        center = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
+        width = torch.clamp(self.relative_width * center, min=self.half_width)
         bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
         # (pitch, partial, bin); a partial above Nyquist must not leak in by its width.
-        inside = (bins - centre[..., None]).abs() <= width[..., None] * (1 + 1e-9)
-        inside &= (centre < rate / 2)[..., None]
+        inside = (bins - center[..., None]).abs() <= width[..., None] * (1 + 1e-9)
+        inside &= (center < rate / 2)[..., None]
         weight = self.decay ** torch.arange(self.n_partials, dtype=torch.float64)
         return inside.any(1).float(), (inside * weight[:, None]).amax(1).float()
 

@@ -1,7 +1,7 @@
-r"""Score-informed factorisation: what a score and the *mixture* together say about each bin.
+r"""Score-informed factorization: what a score and the *mixture* together say about each bin.
 
 A harmonic mask knows where partials lie, not how strong they are. The mixture does: a
-nonnegative factorisation whose spectra and activations start as the score allows, and stay zero
+nonnegative factorization whose spectra and activations start as the score allows, and stay zero
 where it forbids, finds the spectrum of every note of the song and how it sounds over time (Ewert
 and Müller, "Using score-informed constraints for NMF-based source separation", ICASSP 2012; the
 updates are Lee and Seung's for the Kullback-Leibler divergence). Each class then gets its share of
@@ -28,16 +28,16 @@ class Factors(NamedTuple):
     r"""Spectra of the notes of a song, and when they sound.
 
     Args:
-        spectra (:class:`torch.Tensor`): One spectrum per component, each with sum 1,
+        templates (:class:`torch.Tensor`): One spectrum per component, each with sum 1,
             :math:`(n, freq)`.
-        levels (:class:`torch.Tensor`): :math:`(n, frames)`.
-        source (:class:`torch.Tensor`): Class of each component, :math:`(n,)`; -1 for what
+        activations (:class:`torch.Tensor`): :math:`(n, frames)`.
+        class_index (:class:`torch.Tensor`): Class of each component, :math:`(n,)`; -1 for what
             belongs to no class.
     """
 
-    spectra: torch.Tensor
-    levels: torch.Tensor
-    source: torch.Tensor
+    templates: torch.Tensor
+    activations: torch.Tensor
+    class_index: torch.Tensor
 
 
 def onset_roll(notes, n_src, n_frames, hop_length, sample_rate, before=1, after=2):
@@ -53,7 +53,7 @@ def onset_roll(notes, n_src, n_frames, hop_length, sample_rate, before=1, after=
     return max_pool1d(padded.unsqueeze(0), before + after + 1, stride=1)[0]
 
 
-def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02, free=0):
+def score_informed_nmf(magnitude, sounding, onsets, templates, iterations=10, attack=0.02, free=0):
     r"""Fits the spectra of the notes of a song to its mixture.
 
     Components: one for each (class, pitch) that occurs, allowed on its partials while it sounds,
@@ -105,11 +105,11 @@ def factorize(magnitude, sounding, onsets, templates, iterations=10, attack=0.02
     return Factors(spectra, levels, source)
 
 
-def shares(factors, n_src, power=1.5):
+def soft_masks(factors, n_src, power=1.5):
     r"""Share of each class in each bin.
 
     Args:
-        factors (Factors): From :func:`factorize`, whole or a stretch of frames.
+        factors (Factors): From :func:`score_informed_nmf`, whole or a stretch of frames.
         n_src (int): Number of classes.
         power (float): Exponent before bins are split: 1 by amplitude, 2 by energy.
 
@@ -119,7 +119,8 @@ def shares(factors, n_src, power=1.5):
     """
     models = torch.stack(
         [
-            factors.spectra[factors.source == i].T @ factors.levels[factors.source == i]
+            factors.templates[factors.class_index == i].T
+            @ factors.activations[factors.class_index == i]
             for i in [*range(n_src), -1]
         ]
     )

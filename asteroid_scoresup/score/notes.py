@@ -1,9 +1,9 @@
 """Notes: the one form in which a score travels through the package.
 
 A score is a table with one row per note: onset and offset in seconds, MIDI pitch, index of the
-class (the *source*) that plays it, and velocity. Two more columns say how a note sounds where that
-differs from the keys: when it is released (the sustain pedal holds notes beyond their offset), and
-how its pitch bends. Piano-rolls, activities and harmonic masks are made from the table at the
+class that plays it, and velocity. Two more columns say how a note sounds where that differs from
+the keys: when it is released (the sustain pedal holds notes beyond their offset), and how its pitch
+bends. Piano-rolls, activities and harmonic masks are made from the table at the
 frame rate of whatever STFT is in use; no roll is ever stored.
 """
 
@@ -31,7 +31,7 @@ class Notes:
         onset (array): Onset times, in seconds.
         offset (array): Offset times (note-off, not the end of the sound), in seconds.
         pitch (array): MIDI note numbers (69 is 440 Hz).
-        source (array): Index of the class that plays each note.
+        class_index (array): Index of the class that plays each note.
         velocity (array): MIDI velocities, 1 to 127.
         release (array, optional): When the sound is let go, in seconds: later than the offset
             where a pedal holds the note. Default: at the offset.
@@ -52,7 +52,7 @@ class Notes:
     onset: np.ndarray
     offset: np.ndarray
     pitch: np.ndarray
-    source: np.ndarray
+    class_index: np.ndarray
     velocity: np.ndarray
     release: np.ndarray | None = None
     bend: np.ndarray | None = None
@@ -95,14 +95,14 @@ class Notes:
 
     @classmethod
     def concatenate(cls, tables):
-        """Joins tables into one, sorted by onset, then source, then pitch."""
+        """Joins tables into one, sorted by onset, then class_index, then pitch."""
         tables = list(tables) or [cls.empty()]
         names = [field.name for field in fields(cls)[:-1]]
         columns = {name: np.concatenate([getattr(t, name) for t in tables]) for name in names}
         if any(table.bend is not None for table in tables):
             columns["bend"] = [b for t in tables for b in t.bends()]
         joined = cls(**columns)
-        return joined.select(np.lexsort((joined.pitch, joined.source, joined.onset)))
+        return joined.select(np.lexsort((joined.pitch, joined.class_index, joined.onset)))
 
     def bends(self):
         """The bend of each note, None for those that keep their pitch."""
@@ -157,7 +157,7 @@ class Notes:
             semitones (array): Shift per class, shape :math:`(n\_src,)`.
         """
         shifts = np.asarray(semitones, dtype=np.int64)
-        return self.replace(pitch=self.pitch + (shifts[self.source] if len(self) else 0))
+        return self.replace(pitch=self.pitch + (shifts[self.class_index] if len(self) else 0))
 
     def at_speed(self, semitones):
         """The notes of a tape that runs faster, so that it sounds so many semitones higher."""

@@ -1,7 +1,7 @@
 r"""From notes to what a network can be held against: piano-rolls and activities.
 
-Time is exact: frame :math:`n` of a centred STFT looks at second :math:`n \cdot hop / rate`, and a
-note is on in the frames whose centre lies in [onset, offset). Nothing is rounded to a grid of
+Time is exact: frame :math:`n` of a centered STFT looks at second :math:`n \cdot hop / rate`, and a
+note is on in the frames whose center lies in [onset, offset). Nothing is rounded to a grid of
 milliseconds on the way, so nothing drifts.
 """
 
@@ -19,7 +19,7 @@ BEND_STEPS = 4
 
 
 def frame_times(n_frames, hop_length, sample_rate, device=None):
-    r"""Centres of the frames of a centred STFT.
+    r"""Centres of the frames of a centered STFT.
 
     Args:
         n_frames (int): Number of frames.
@@ -48,14 +48,14 @@ def _expand(notes, until, n_src, n_frames, hop_length, sample_rate, before=0, af
     # Times that are whole frames up to rounding belong to that frame, not to the next one.
     first = torch.ceil(onset - 1e-6).long()
     last = torch.ceil(offset - 1e-6).long() - 1
-    # A note too short to meet a frame centre is still a note: it gets the nearest frame.
+    # A note too short to meet a frame center is still a note: it gets the nearest frame.
     nearest = torch.round((onset + offset) / 2).long()
     short = last < first
     first = torch.where(short, nearest, first) - before
     last = torch.where(short, nearest, last) + after
 
     pitch = torch.as_tensor(notes.pitch, device=device) - LOWEST_PITCH
-    source = torch.as_tensor(notes.source, device=device)
+    source = torch.as_tensor(notes.class_index, device=device)
     known = (pitch >= 0) & (pitch < N_PITCHES) & (source >= 0) & (source < n_src)
     first, last = first.clamp(min=0), last.clamp(max=n_frames - 1)
     count = ((last - first + 1) * known).clamp(min=0)
@@ -73,7 +73,7 @@ def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=No
     Pedal and pitch bends count in :func:`sounding_roll`.
 
     Args:
-        notes (Notes): The score, on the clock of the signal (frame 0 is centred on 0 s).
+        notes (Notes): The score, on the clock of the signal (frame 0 is centered on 0 s).
         n_src (int): Number of classes.
         n_frames (int): Number of STFT frames.
         hop_length (int): Hop of the STFT, in samples.
@@ -85,7 +85,7 @@ def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=No
 
     Returns:
         :class:`torch.Tensor`: 1.0 while a note is on, else 0.0. Pitches outside the 88 keys are
-        left out; a note that lies between two frame centres gets the nearest frame (our choice).
+        left out; a note that lies between two frame centers gets the nearest frame (our choice).
 
     Examples
         >>> notes = Notes([0.032], [0.096], [21], [1], [100])
@@ -115,7 +115,7 @@ def sounding_roll(
     r"""How strongly each pitch may be *heard* in each frame: the roll with sound tails.
 
     The label of a note stops at note-off, its sound does not, and an STFT frame hears a note
-    before its onset is centred. Harmonic masks are drawn from this roll, not from the score.
+    before its onset is centered. Harmonic masks are drawn from this roll, not from the score.
     Notes last until their release (the sustain pedal) and follow their pitch bends from frame to
     frame. All of it is our choice: the paper does not say how its masks treat time.
 

@@ -48,9 +48,9 @@ def run(args):
     Returns:
         int: 0, or 1 if any song failed.
     """
-    from ..inference.songs import Request
+    from ..inference.songs import OutputOptions
 
-    request = Request(
+    request = OutputOptions(
         residual=args.residual,
         midi=args.midi,
         page=args.report,
@@ -65,7 +65,7 @@ def process_all(args, request, verb):
 
     Args:
         args (argparse.Namespace): What :func:`add_song_arguments` declared.
-        request (Request): What is wanted of every song.
+        request (OutputOptions): What is wanted of every song.
         verb (str): Name of the verb, for messages.
 
     Returns:

@@ -59,11 +59,11 @@ def add_arguments(parser):
         help="standard deviation of the random gain of each stem, in dB (default 2.5)",
     )
     add(
-        "--colour_db",
+        "--color_db",
         type=float,
         default=5.0,
         metavar="DB",
-        help="how much composed training stems are coloured: drive, tremolo, equaliser with this "
+        help="how much composed training stems are colored: drive, tremolo, equalizer with this "
         "standard deviation per band, in dB (default 5; 0 for not at all)",
     )
     add(
@@ -132,7 +132,7 @@ def run(args):
         fractions=args.fractions,
         max_seconds=args.max_seconds,
         level_spread=args.level_spread,
-        colour_db=args.colour_db,
+        color_db=args.color_db,
         invented=args.invented,
         varispeed=args.varispeed,
         drums=args.drums,

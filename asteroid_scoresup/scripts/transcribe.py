@@ -16,7 +16,7 @@ def run(args):
     Returns:
         int: 0, or 1 if any song failed.
     """
-    from ..inference.songs import Request
+    from ..inference.songs import OutputOptions
 
-    request = Request(stems=False, midi=True, overwrite=args.overwrite)
+    request = OutputOptions(stems=False, midi=True, overwrite=args.overwrite)
     return process_all(args, request, "transcribe")

@@ -5,7 +5,7 @@ Two renderers play the same notes: the ``fluidsynth`` command line program, and 
 
 - Rendering runs at 44.1 kHz and the result is resampled: SoundFont players interpolate their
   samples so simply that they alias audibly when run at 16 kHz.
-- No reverb, no chorus, no dither, and **no normalisation**: the same note has the same level
+- No reverb, no chorus, no dither, and **no normalization**: the same note has the same level
   whatever else is rendered, so that the levels between stems mean something. (The convenience
   method ``pretty_midi.PrettyMIDI.fluidsynth`` scales every call to a peak of 1.0.)
 - Pitch bends and control changes (sustain pedal, volume, expression, bend range...) are played.

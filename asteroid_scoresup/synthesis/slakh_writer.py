@@ -8,7 +8,7 @@
                MIDI/S00.mid …     one instrument each
                stems/S00.flac …
 
-Levels follow Slakh: every stem is normalised to -13 LUFS (ITU-R BS.1770), then the whole song gets
+Levels follow Slakh: every stem is normalized to -13 LUFS (ITU-R BS.1770), then the whole song gets
 one gain that puts the peak at -1 dBFS. In between, each stem gets a random gain of its own, so that
 balances vary from song to song; Slakh has no such gain, but its loudnesses differ as much.
 
@@ -89,7 +89,7 @@ class TrackJob:
     soundfonts: tuple
     renderer: str
     level_spread: float
-    colour_db: float
+    color_db: float
     invented: float
     varispeed: float
     drums: bool
@@ -275,7 +275,7 @@ def _render(song, seconds, soundfont, job, variety=None):
     stems = []
     for part in song.instruments:
         stem = render_varied(part, *how, variety, job.invented, job.varispeed)
-        stems.append(random_channel(stem, job.sample_rate, job.colour_db, variety))
+        stems.append(random_channel(stem, job.sample_rate, job.color_db, variety))
     return stems
 
 

@@ -60,7 +60,7 @@ def synthesize(
     fractions=(0.8, 0.1, 0.1),
     max_seconds=None,
     level_spread=2.5,
-    colour_db=5.0,
+    color_db=5.0,
     invented=0.5,
     varispeed=4.0,
     drums=False,
@@ -91,7 +91,7 @@ def synthesize(
         fractions (sequence of float): Shares of train, validation and test among the MIDI files.
         max_seconds (float, optional): Longer MIDI files are cut there.
         level_spread (float): Standard deviation of a stem's random gain, in dB.
-        colour_db (float): How much composed training stems are coloured, see
+        color_db (float): How much composed training stems are colored, see
             :func:`~asteroid_scoresup.synthesis.channel.random_channel`; 0 for not at all.
         invented (float): Share of the composed training stems that invented instruments play, see
             :mod:`~asteroid_scoresup.synthesis.timbre`.
@@ -122,7 +122,7 @@ def synthesize(
     }
     variety = {
         "level_spread": float(level_spread),
-        "colour_db": float(colour_db),
+        "color_db": float(color_db),
         "invented": float(invented),
         "varispeed": float(varispeed),
     }
@@ -288,7 +288,7 @@ def _check_options(
             f"at least 1, at most {LONGEST:g}",
         ),
     }
-    for name in ("level_spread", "colour_db"):
+    for name in ("level_spread", "color_db"):
         checks[name] = (variety[name], 0 <= variety[name] <= 20, "0 to 20 dB")
     checks["invented"] = (variety["invented"], 0 <= variety["invented"] <= 1, "a share, 0 to 1")
     checks["varispeed"] = (

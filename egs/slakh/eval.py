@@ -14,7 +14,7 @@ from local import settings
 from tqdm import tqdm
 
 from asteroid_scoresup import __version__
-from asteroid_scoresup.data import Manifest, SlakhDataset
+from asteroid_scoresup.data import Manifest, ScoreDataset
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.engine.folder import sweep_partial_files
 from asteroid_scoresup.evaluation import (
@@ -171,7 +171,10 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
     templates = settings.templates(args, manifest.sample_rate)
-    sounding, shares = settings.sounding(args), settings.informed_shares(args, manifest)
+    sounding, informed_masks = (
+        settings.sounding(args),
+        settings.score_informed_masks(args, manifest),
+    )
 
     @torch.no_grad()
     def masks_of(mixture):
@@ -193,7 +196,7 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
             made, estimates = [], {}
             if song.stems:
                 made, estimates = score_separation(
-                    song, separators, stft, templates, shares, **sounding
+                    song, separators, stft, templates, informed_masks, **sounding
                 )
             else:
                 without_stems.append(f"{split}/{track.id}")
@@ -241,9 +244,9 @@ def report(exp_dir, records, order, names):
 def dataset_infos(manifest):
     """What a published model says of its data; Asteroid's upload asks for all of it."""
     splits = sorted({track.split for track in manifest.tracks})
-    real = [t for t in manifest.tracks if t.references and t.facts.get("generated") is False]
+    real = [t for t in manifest.tracks if t.stems and t.facts.get("generated") is False]
     infos = {
-        "dataset": f"{SlakhDataset.dataset_name} ({len(manifest.tracks)} tracks in {splits})",
+        "dataset": f"{ScoreDataset.dataset_name} ({len(manifest.tracks)} tracks in {splits})",
         "task": "sep_score",
         "licenses": [SLAKH_LICENSE] if real else [],
     }

@@ -64,7 +64,7 @@ def main(conf, args):
         separator.stft,
         transcriptor,
         settings.templates(args, manifest.sample_rate),
-        args.classes_heard,
+        args.critic_classes,
         residual=manifest.mixture == "song",
     )
     train, validation = settings.loaders(args, args.f_steps, args.f_batch_size, weights=weights)

@@ -13,7 +13,7 @@ import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from local import settings
 
-from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.data import Manifest, ScoreDataset, make_loader
 from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
@@ -59,7 +59,7 @@ def main(conf, args):
     templates = settings.templates(args, manifest.sample_rate)
     weights = dict.fromkeys(("transcription", "clip", "frame", "harmonic", "soft_harmonic"), 1.0)
     loss = ScoreSupervisedLoss(weights, critic.stft, critic, templates).eval()
-    data = SlakhDataset(
+    data = ScoreDataset(
         manifest, "validation", "both", args.segment, n_fft=args.n_fft,
         hop_length=args.hop_length, **settings.sounding(args),
     )  # fmt: skip
@@ -84,10 +84,10 @@ def main(conf, args):
     table = pd.DataFrame(rows).groupby("masks", sort=False).mean().round(2)
     folder = Path(args.exp_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "look_inside.csv")
+    table.to_csv(folder / "inspect_losses.csv")
     cells = [[name, *(f"{value:.2f}" for value in row)] for name, *row in table.itertuples()]
     markdown = markdown_table(["masks", *table.columns], cells)
-    (folder / "look_inside.md").write_text(markdown + "\n", encoding="utf-8")
+    (folder / "inspect_losses.md").write_text(markdown + "\n", encoding="utf-8")
     print(markdown)
 
 

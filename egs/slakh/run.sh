@@ -41,7 +41,7 @@ exp_root=
 # Sizes and budgets: mini, box, small or paper (local/presets.yml).
 preset=mini
 # What teaches the separator: score, activity (the weak baseline), stems (the upper bound), or semi
-# (stems where there are some, else the score; how many: --train_opts "--stem_share 0.1").
+# (stems where there are some, else the score; how many: --train_opts "--stem_fraction 0.1").
 supervision=score
 # Mixture losses of steps 2 and 3, joined by +: clip, frame, harmonic (all of the paper),
 # soft and informed (both ours). Default: clip+informed; frame with --supervision activity.

@@ -13,7 +13,7 @@ from asteroid_scoresup.engine import (
     Clock,
     LogLossTerms,
     LogValidationSISDR,
-    SeparatorFront,
+    SeparatorTrainingWrapper,
     fit,
     save_model,
     warmup_cosine,
@@ -57,7 +57,7 @@ def main(conf, args):
             critic.stft,
             critic if "transcription" in weights else None,
             settings.templates(args, manifest.sample_rate),
-            args.classes_heard,
+            args.critic_classes,
             residual=manifest.mixture == "song",
         )
 
@@ -73,7 +73,7 @@ def main(conf, args):
         mixtures = (wav for wav, _ in train)
         separator.net.fit_input(itertools.islice(mixtures, STATISTICS))
     system = System(
-        SeparatorFront(separator) if args.model == "tcn" else separator.net,
+        SeparatorTrainingWrapper(separator) if args.model == "tcn" else separator.net,
         optimizer,
         loss,
         train,

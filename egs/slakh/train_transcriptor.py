@@ -7,8 +7,8 @@ from local import settings
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
-    TranscriptorFront,
     TranscriptorSystem,
+    TranscriptorTrainingWrapper,
     fit,
     save_model,
     warmup_cosine,
@@ -33,7 +33,7 @@ def main(conf, args):
     optimizer = settings.adam(args, transcriptor, args.t_lr)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
     system = TranscriptorSystem(
-        TranscriptorFront(transcriptor),
+        TranscriptorTrainingWrapper(transcriptor),
         optimizer,
         TranscriptionLoss(),
         train,
@@ -41,7 +41,7 @@ def main(conf, args):
         {"interval": "step", "scheduler": schedule},
         conf,
         templates=settings.templates(args, manifest.sample_rate),
-        imitate=args.t_imitate,
+        imitate=args.t_simulate,
     )
     best = fit(
         system,

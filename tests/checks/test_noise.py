@@ -149,7 +149,7 @@ def test_a_stem_that_is_noise_is_treated_as_a_known_problem(tmp_path, defect, ge
     manifest = Manifest.load(tmp_path / "out")
     (track,) = manifest.tracks
     assert track.n_notes["guitar"] == len(melody(8, SECONDS, 48))
-    assert ("residual" in track.references) == (mixture == "song")
+    assert ("residual" in track.stems) == (mixture == "song")
 
 
 def test_a_reference_that_is_noise_is_warned_of(tmp_path):
@@ -159,8 +159,8 @@ def test_a_reference_that_is_noise_is_warned_of(tmp_path):
     names = ("guitar", "piano")
     other = melody(11, SECONDS, 62)
     notes = Notes.concatenate([to_notes(rows, 0), to_notes(other, 1)])
-    references = {"guitar": audio, "piano": play(other, SECONDS)}
-    found = check_song(notes, names, RATE, sum(references.values()), references)
+    stems = {"guitar": audio, "piano": play(other, SECONDS)}
+    found = check_song(notes, names, RATE, sum(stems.values()), stems)
     assert found["guitar"]["defect"] == NOISE and found["piano"]["defect"] is None
     assert found["guitar"]["semitones"] is None and found["piano"]["semitones"] == 0
     (warning,) = found["warnings"]

@@ -27,32 +27,32 @@ def to_notes(rows, source):
 
 
 def make_song(seed, transpose=(0, 0, 0), chords=(1, 1, 1), shift=0.0):
-    """Notes and references of three plucked lines that sound `transpose` semitones off."""
-    tables, references = [], {}
+    """Notes and stems of three plucked lines that sound `transpose` semitones off."""
+    tables, stems = [], {}
     for index, name in enumerate(NAMES):
         rows = melody([seed, index], SECONDS, LOWEST[name] + 5, chord=chords[index])
         tables.append(to_notes(rows, index))
-        references[name] = play(rows, SECONDS, shift=shift, transpose=transpose[index])
-    return Notes.concatenate(tables), references
+        stems[name] = play(rows, SECONDS, shift=shift, transpose=transpose[index])
+    return Notes.concatenate(tables), stems
 
 
 @pytest.fixture(scope="module")
 def rendered():
-    """A composed song that a SoundFont plays: its notes and references."""
+    """A composed song that a SoundFont plays: its notes and stems."""
     song = compose_song(np.random.default_rng(5), TRAIN_PALETTE, 16.0)
-    tables, references = [], {}
+    tables, stems = [], {}
     for instrument in song.instruments:
         index = NAMES.index(instrument.name.split()[0])
         rows = [(n.start, n.end, n.pitch, n.velocity) for n in instrument.notes]
         tables.append(to_notes(rows, index))
         audio = render_instrument(instrument, 16.0, RATE, renderer="tinysoundfont")
-        references[NAMES[index]] = references.get(NAMES[index], 0.0) + audio
-    return Notes.concatenate(tables), references
+        stems[NAMES[index]] = stems.get(NAMES[index], 0.0) + audio
+    return Notes.concatenate(tables), stems
 
 
-def answers(notes, references, alone):
-    mixture = sum(references.values())
-    found = check_song(notes, NAMES, RATE, mixture, references if alone else None)
+def answers(notes, stems, alone):
+    mixture = sum(stems.values())
+    found = check_song(notes, NAMES, RATE, mixture, stems if alone else None)
     return [found[name]["semitones"] for name in NAMES], found
 
 
@@ -61,12 +61,12 @@ def answers(notes, references, alone):
 def test_no_interval_is_taken_for_another(rendered, alone, kind):
     """The labels of one class, then of all, are moved the other way: the same as if they sounded
     so."""
-    notes, references = rendered if kind == "rendered" else make_song(2)
+    notes, stems = rendered if kind == "rendered" else make_song(2)
     right = asked = 0
     for turn, semitones in enumerate((-12, -7, -5, -3, -2, -1, 0, 1, 2, 4, 7, 12)):
         for moved in (np.eye(3, dtype=int)[turn % 3], [1, 1, 1]):
             wanted = [semitones * m for m in moved]
-            found, _ = answers(notes.transposed([-w for w in wanted]), references, alone)
+            found, _ = answers(notes.transposed([-w for w in wanted]), stems, alone)
             assert all(f in (w, None) for f, w in zip(found, wanted)), (semitones, moved, found)
             right += sum(f == w for f, w in zip(found, wanted))
             asked += 3
@@ -76,9 +76,9 @@ def test_no_interval_is_taken_for_another(rendered, alone, kind):
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("semitones", [-24, -19, 19, 24])
 def test_wide_intervals_are_found_or_unclear(alone, semitones):
-    notes, references = make_song(3)
-    notes = notes.replace(pitch=notes.pitch - semitones * (notes.source == 1))
-    (_, guitar, _), _ = answers(notes, references, alone)
+    notes, stems = make_song(3)
+    notes = notes.replace(pitch=notes.pitch - semitones * (notes.class_index == 1))
+    (_, guitar, _), _ = answers(notes, stems, alone)
     assert guitar in ((semitones, None) if abs(semitones) == 24 else (None,))
 
 
@@ -115,8 +115,8 @@ def test_other_timbres_are_as_labelled(harmonics, amplitude):
 @pytest.mark.parametrize("cents", [-50, -30, 0, 5, 25, 50, 58])
 @pytest.mark.parametrize("alone", [True, False])
 def test_the_tuning_is_told(cents, alone):
-    notes, references = make_song(5, transpose=[cents / 100] * 3)
-    found, findings = answers(notes, references, alone)
+    notes, stems = make_song(5, transpose=[cents / 100] * 3)
+    found, findings = answers(notes, stems, alone)
     assert set(found) <= {0, None} and 0 in found
     assert findings["tuning_cents"] == pytest.approx(cents, abs=3)
     warned = [w for w in findings["warnings"] if "cents" in w]
@@ -131,16 +131,16 @@ def test_the_tuning_is_told(cents, alone):
 @pytest.mark.parametrize("a4", [415.0, 430.0, 432.0, 443.0, 466.0])
 def test_historical_tunings(a4):
     total = 1200 * np.log2(a4 / 440)
-    notes, references = make_song(6, transpose=[total / 100] * 3)
-    found, findings = answers(notes, references, True)
+    notes, stems = make_song(6, transpose=[total / 100] * 3)
+    found, findings = answers(notes, stems, True)
     semitones = round(total / 100)
     assert found == [semitones] * 3
     assert findings["tuning_cents"] == pytest.approx(total - 100 * semitones, abs=3)
 
 
 def test_a_part_that_is_out_of_tune_is_named():
-    notes, references = make_song(7, transpose=(0, 0.35, 0))
-    _, findings = answers(notes, references, True)
+    notes, stems = make_song(7, transpose=(0, 0.35, 0))
+    _, findings = answers(notes, stems, True)
     assert abs(findings["tuning_cents"]) < 3
     assert findings["guitar"]["tuning_cents"] == pytest.approx(35, abs=3)
     assert [w for w in findings["warnings"] if "guitar is tuned 3" in w and "above" in w]
@@ -149,8 +149,8 @@ def test_a_part_that_is_out_of_tune_is_named():
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("semitones", "seconds"), [(-3, 0.25), (4, -0.4), (-12, 0.6), (1, 0.1)])
 def test_offset_and_interval_are_found_together(alone, semitones, seconds):
-    notes, references = make_song(8, transpose=[semitones] * 3, shift=seconds)
-    found, findings = answers(notes, references, alone)
+    notes, stems = make_song(8, transpose=[semitones] * 3, shift=seconds)
+    found, findings = answers(notes, stems, alone)
     assert findings["offset_seconds"] == pytest.approx(seconds, abs=0.01)
     assert set(found) <= {semitones, None} and semitones in found
     assert all(findings[name]["silent_notes"] == 0 for name in NAMES if semitones in found)
@@ -158,8 +158,8 @@ def test_offset_and_interval_are_found_together(alone, semitones, seconds):
 
 def test_a_song_in_another_key_is_corrected_as_a_whole():
     """One song of three: the data set does not agree on it, the classes of the song do."""
-    off, references = make_song(9, transpose=[-3] * 3)
-    found, moved = answers(off, references, True)
+    off, stems = make_song(9, transpose=[-3] * 3)
+    found, moved = answers(off, stems, True)
     assert found == [-3] * 3
     assert moved["warnings"] == ["bass, guitar and piano sound 3 semitones below their labels"]
     _, honest = answers(*make_song(10), True)
@@ -168,18 +168,18 @@ def test_a_song_in_another_key_is_corrected_as_a_whole():
     correction = correction_of(moved, aggregate)
     assert correction == {"offset_seconds": 0.0, "transpose": dict.fromkeys(NAMES, -3)}
     fixed = correct_notes(off, correction, NAMES)
-    found, again = answers(fixed, references, True)
+    found, again = answers(fixed, stems, True)
     assert found == [0] * 3 and not again["warnings"]
 
 
 def test_an_interval_of_one_class_is_advised_as_what_it_is():
-    notes, references = make_song(11, transpose=(-5, 0, 0))
-    _, findings = answers(notes, references, True)
+    notes, stems = make_song(11, transpose=(-5, 0, 0))
+    _, findings = answers(notes, stems, True)
     aggregate = summarize_checks({"a": findings}, NAMES)
     assert aggregate["pitch"]["bass"] == {
-        "as_labelled": 0, "moved": {"-5": 1}, "unclear": 0, "consensus": -5,
+        "as_labeled": 0, "moved": {"-5": 1}, "unclear": 0, "consensus": -5,
     }  # fmt: skip
-    assert aggregate["lines"][0].startswith("bass: as labelled in 0 tracks, 5 semitones below in 1")
+    assert aggregate["lines"][0].startswith("bass: as labeled in 0 tracks, 5 semitones below in 1")
     assert "--label_shift bass=-5" in aggregate["warnings"][0]
 
 
@@ -191,13 +191,13 @@ def test_notes_without_a_sounding_pitch_are_never_transposed():
     instrument = pretty_midi.Instrument(0, is_drum=True)
     instrument.notes = [pretty_midi.Note(v, p, a, b) for a, b, p, v in hits]
     drums = render_instrument(instrument, SECONDS, RATE, renderer="tinysoundfont")
-    notes, references = make_song(12, transpose=(-3, 0, -3))
-    notes = Notes.concatenate([notes.select(notes.source != 1), to_notes(hits, 1)])
-    names, references = ("bass", "drums", "piano"), {**references, "drums": drums}
-    del references["guitar"]
-    for stems in (references, None):
-        mixture = sum(references.values())
-        found = check_song(notes, names, RATE, mixture, stems, unpitched=("drums",))
+    notes, stems = make_song(12, transpose=(-3, 0, -3))
+    notes = Notes.concatenate([notes.select(notes.class_index != 1), to_notes(hits, 1)])
+    names, stems = ("bass", "drums", "piano"), {**stems, "drums": drums}
+    del stems["guitar"]
+    mixture = sum(stems.values())
+    for known in (stems, None):
+        found = check_song(notes, names, RATE, mixture, known, unpitched=("drums",))
         assert found["drums"]["semitones"] is None and not found["drums"]["pitched"]
         assert found["bass"]["semitones"] in (-3, None)
         aggregate = summarize_checks({"a": found}, names)

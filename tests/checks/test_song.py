@@ -21,20 +21,20 @@ def to_notes(rows, source):
 
 
 def make_song(seed, shift=0.0, transpose=0, seconds=SECONDS, rate=RATE, chords=(1, 2, 3)):
-    """Notes, mixture and references of three plucked lines whose sound is not where they say."""
-    tables, references = [], {}
+    """Notes, mixture and stems of three plucked lines whose sound is not where they say."""
+    tables, stems = [], {}
     for index, name in enumerate(NAMES):
         rows = melody([seed, index], seconds, LOWEST[name], chord=chords[index])
         tables.append(to_notes(rows, index))
-        references[name] = play(rows, seconds, rate, shift, transpose)
-    return Notes.concatenate(tables), sum(references.values()), references
+        stems[name] = play(rows, seconds, rate, shift, transpose)
+    return Notes.concatenate(tables), sum(stems.values()), stems
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_honest_songs_raise_no_alarm(seed):
-    notes, mixture, references = make_song(seed)
-    for stems in (references, None):
-        found = check_song(notes, NAMES, RATE, mixture, stems)
+    notes, mixture, stems = make_song(seed)
+    for known in (stems, None):
+        found = check_song(notes, NAMES, RATE, mixture, known)
         assert not found["warnings"] and abs(found["offset_seconds"]) < 0.01
         assert all(found[name]["semitones"] in (0, None) for name in NAMES)
         assert all(found[name]["silent_notes"] == 0 for name in NAMES)
@@ -43,8 +43,8 @@ def test_honest_songs_raise_no_alarm(seed):
 
 @pytest.mark.parametrize("transpose", [-12, 12])
 def test_wrong_octaves_are_found(transpose):
-    notes, mixture, references = make_song(1, transpose=transpose)
-    found = check_song(notes, NAMES, RATE, mixture, references)
+    notes, mixture, stems = make_song(1, transpose=transpose)
+    found = check_song(notes, NAMES, RATE, mixture, stems)
     # The chords of three random semitones cover each other's partials.
     assert [found[name]["semitones"] for name in NAMES[:2]] == [transpose] * 2
     assert found["piano"]["semitones"] in (transpose, None)
@@ -53,11 +53,11 @@ def test_wrong_octaves_are_found(transpose):
 
 @pytest.mark.parametrize("seed", [4, 5, 6])
 def test_one_wrong_octave_is_found_in_a_mixture(seed):
-    notes, _, references = make_song(seed, chords=(1, 1, 1))
+    notes, _, stems = make_song(seed, chords=(1, 1, 1))
     low = play(melody([seed, 0], SECONDS, LOWEST["bass"] + 12), SECONDS, transpose=-12)
-    bass = notes.source == 0
+    bass = notes.class_index == 0
     notes = notes.replace(pitch=notes.pitch + 12 * bass)
-    found = check_song(notes, NAMES, RATE, low + references["guitar"] + references["piano"])
+    found = check_song(notes, NAMES, RATE, low + stems["guitar"] + stems["piano"])
     assert found["bass"]["semitones"] == -12
     assert found["guitar"]["semitones"] != -12 and found["piano"]["semitones"] != -12
 
@@ -65,8 +65,8 @@ def test_one_wrong_octave_is_found_in_a_mixture(seed):
 @pytest.mark.parametrize("shift", [-0.7, -0.2, -0.05, 0.05, 0.2, 0.7])
 @pytest.mark.parametrize("stems", [True, False])
 def test_offsets_are_found(shift, stems):
-    notes, mixture, references = make_song(3, shift=shift)
-    found = check_song(notes, NAMES, RATE, mixture, references if stems else None)
+    notes, mixture, stems = make_song(3, shift=shift)
+    found = check_song(notes, NAMES, RATE, mixture, stems if stems else None)
     assert found["offset_seconds"] == pytest.approx(shift, abs=0.01)
     assert found["offset_confidence"] > 0.6
     assert ("later" if shift > 0 else "earlier") in found["warnings"][-1]
@@ -74,8 +74,8 @@ def test_offsets_are_found(shift, stems):
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
 def test_any_rate_will_do(rate):
-    notes, mixture, references = make_song(4, shift=0.1, rate=rate)
-    found = check_song(notes, NAMES, rate, mixture, references)
+    notes, mixture, stems = make_song(4, shift=0.1, rate=rate)
+    found = check_song(notes, NAMES, rate, mixture, stems)
     assert found["offset_seconds"] == pytest.approx(0.1, abs=0.01)
     assert all(found[name]["semitones"] in (0, None) for name in NAMES)
 
@@ -91,20 +91,20 @@ def test_a_drift_is_no_offset():
 
 
 def test_notes_of_another_song_are_noticed():
-    _, mixture, references = make_song(6)
+    _, mixture, stems = make_song(6)
     other, _, _ = make_song(7)
-    found = check_song(other, NAMES, RATE, mixture, references)
+    found = check_song(other, NAMES, RATE, mixture, stems)
     assert found["offset_seconds"] is None and found["offset_confidence"] < 0.5
     assert all(found[name]["semitones"] is None for name in NAMES)
 
 
 def test_notes_without_energy_are_counted():
-    notes, mixture, references = make_song(8)
+    notes, mixture, stems = make_song(8)
     half = int(SECONDS / 2 * RATE)
-    references["piano"][half:] = 0
-    mixture = sum(references.values())
-    found = check_song(notes, NAMES, RATE, mixture, references)
-    late = np.mean(notes.onset[notes.source == 2] > SECONDS / 2)
+    stems["piano"][half:] = 0
+    mixture = sum(stems.values())
+    found = check_song(notes, NAMES, RATE, mixture, stems)
+    late = np.mean(notes.onset[notes.class_index == 2] > SECONDS / 2)
     assert found["piano"]["silent_notes"] == pytest.approx(late, abs=0.1)
     assert found["bass"]["silent_notes"] == 0
     assert any("of the notes of piano are not in the audio" in w for w in found["warnings"])
@@ -175,7 +175,7 @@ def test_classes_without_notes_do_not_vote():
     tracks = {k: finding(None, silent=None) for k in "abc"} | {"d": finding(0)}
     aggregate = summarize_checks(tracks, ["bass"])
     assert aggregate["pitch"]["bass"] == {
-        "as_labelled": 1, "moved": {}, "unclear": 0, "consensus": 0,
+        "as_labeled": 1, "moved": {}, "unclear": 0, "consensus": 0,
     }  # fmt: skip
 
 
@@ -198,7 +198,7 @@ def test_real_guitar_is_aligned(real_data, layout):
     """Two seconds of a song of four minutes, in which one guitar plays five notes."""
     sources = [s for s in find_sources(real_data / layout)[1] if s.id == "Track00001"]
     song = read_song(sources[0], Settings("bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"))
-    found = check_song(song.notes, NAMES, RATE, song.mixture, song.references)
+    found = check_song(song.notes, NAMES, RATE, song.mixture, song.stems)
     assert abs(found["offset_seconds"]) < 0.02 and found["guitar"]["semitones"] == 0
     assert found["guitar"]["silent_notes"] == 0 and not found["warnings"]
     assert found["bass"]["silent_notes"] is None

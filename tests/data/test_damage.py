@@ -13,7 +13,7 @@ import soundfile as sf
 from slakh_folder import write_song
 from tiny import HOP, N_FFT, write_folder
 
-from asteroid_scoresup.data import InformedShares
+from asteroid_scoresup.data import ScoreInformedMasks
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest, read_notes
 from asteroid_scoresup.data.prepare import prepare
@@ -64,10 +64,10 @@ def edited(root, **changes):
         ("rms", None, "rms"),
         ("n_notes", [], "n_notes"),
         ("n_notes", {"bass": -1}, "n_notes"),
-        ("references", ["../bass"], "references"),
-        ("references", "bass", "references"),
+        ("stems", ["../bass"], "stems"),
+        ("stems", "bass", "stems"),
         ("facts", [], "facts"),
-        ("colour", "red", "has the unknown colour"),
+        ("color", "red", "has the unknown color"),
     ],
 )
 def test_tracks_of_a_manifest_are_held_against_what_they_may_be(tmp_path, field, value, message):
@@ -133,7 +133,7 @@ def test_nothing_is_written_through_a_link_that_leads_outside(tmp_path):
     shutil.move(manifest.folder(track), outside)
     manifest.folder(track).symlink_to(outside)
     before = sorted(outside.iterdir())
-    shares = InformedShares(manifest, N_FFT, HOP, 1, 6)
+    shares = ScoreInformedMasks(manifest, N_FFT, HOP, 1, 6)
     with pytest.raises(ValueError, match="is a link that leads outside"):
         shares.fit(track)
     with pytest.raises(ValueError, match="is a link that leads outside"):
@@ -144,7 +144,7 @@ def test_nothing_is_written_through_a_link_that_leads_outside(tmp_path):
     manifest.folder(track).unlink()
     shutil.move(outside, manifest.folder(track))
     linked = Manifest.load(tmp_path / "linked")
-    InformedShares(linked, N_FFT, HOP, 1, 6).fit(linked.tracks[0])
+    ScoreInformedMasks(linked, N_FFT, HOP, 1, 6).fit(linked.tracks[0])
 
 
 # -------------------------------------------------------------------------------- note tables
@@ -216,7 +216,7 @@ DAMAGES = {
     "a name": lambda f: change_json(f / "track.json", lambda c: c["track"].update(id="../x")),
     "facts": lambda f: change_json(f / "track.json", lambda c: c["track"]["facts"].update(check=5)),
     "short audio": lambda f: write_audio(f / "mixture.wav", np.zeros(10, np.float32), 16000),
-    "half a file": lambda f: os.truncate(f / "references" / "bass.wav", 100),
+    "half a file": lambda f: os.truncate(f / "stems" / "bass.wav", 100),
     "no notes": lambda f: (f / "notes.csv").unlink(),
     "odd notes": lambda f: (f / "notes.csv").write_text("x"),
 }  # fmt: skip
@@ -379,8 +379,8 @@ def test_a_limit_on_file_sizes_leaves_nothing_half_written(finished, tmp_path, l
 def test_a_damaged_cache_is_made_again(tmp_path, damage):
     manifest = write_folder(tmp_path, splits={"train": 1}, seconds=1.0)
     track = manifest.tracks[0]
-    exact = InformedShares(manifest, N_FFT, HOP, 2, 6).read(track)
-    path = InformedShares(manifest, N_FFT, HOP, 2, 6).path(track)
+    exact = ScoreInformedMasks(manifest, N_FFT, HOP, 2, 6).read(track)
+    path = ScoreInformedMasks(manifest, N_FFT, HOP, 2, 6).path(track)
     whole = path.read_bytes()
     arrays = dict(np.load(path))
     if damage in ("empty", "cut", "no zip"):
@@ -398,7 +398,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, damage):
         if damage == "shape":
             arrays[key] = arrays[key][:, :-1]
         np.savez(path, **{k: v.astype(np.load(path)[k].dtype) for k, v in arrays.items()})
-    again = InformedShares(manifest, N_FFT, HOP, 2, 6).read(track)
+    again = ScoreInformedMasks(manifest, N_FFT, HOP, 2, 6).read(track)
     np.testing.assert_array_equal(again.numpy(), exact.numpy())
     assert len(path.read_bytes()) == len(whole)
 

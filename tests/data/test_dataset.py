@@ -9,7 +9,7 @@ import torch
 from tiny import HOP, N_FFT, NAMES, RATE, stft, tone, write_folder
 
 from asteroid_scoresup import models
-from asteroid_scoresup.data import Manifest, SlakhDataset, make_loader
+from asteroid_scoresup.data import Manifest, ScoreDataset, make_loader
 from asteroid_scoresup.data.manifest import write_notes
 from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.score import Notes, clip_activity, piano_roll, sounding_roll
@@ -46,7 +46,7 @@ def opened(monkeypatch):
 
 def random_segments(manifest, n_segments=8, **kwargs):
     options = {"segment": SEGMENT, "n_segments": n_segments, **STFT, **kwargs}
-    return SlakhDataset(manifest, "train", **options)
+    return ScoreDataset(manifest, "train", **options)
 
 
 def same_items(one, other):
@@ -55,7 +55,7 @@ def same_items(one, other):
 
 
 def test_fixed_segments_are_the_tracks_end_to_end(manifest):
-    data = SlakhDataset(manifest, "train", segment=SEGMENT, **STFT)
+    data = ScoreDataset(manifest, "train", segment=SEGMENT, **STFT)
     expected = []
     for track in manifest.select("train"):
         wav, notes = manifest.read_mixture(track), manifest.notes(track)
@@ -78,7 +78,7 @@ def test_fixed_segments_are_the_tracks_end_to_end(manifest):
 
 def test_options_of_the_sounding_roll_reach_it(manifest):
     options = dict(before=3, after=0, fade=[0.1, 0.2, 0.5], use_velocity=True)
-    _, targets = SlakhDataset(manifest, "test", segment=None, **STFT, **options)[0]
+    _, targets = ScoreDataset(manifest, "test", segment=None, **STFT, **options)[0]
     track = manifest.select("test")[0]
     size = (3, stft().n_frames(track.n_samples), HOP, RATE)
     expected = sounding_roll(manifest.notes(track), *size, **options)
@@ -86,7 +86,7 @@ def test_options_of_the_sounding_roll_reach_it(manifest):
 
 
 def test_whole_tracks(manifest):
-    data = SlakhDataset(manifest, "train", segment=None, **STFT)
+    data = ScoreDataset(manifest, "train", segment=None, **STFT)
     lengths = [track.n_samples for track in manifest.select("train")]
     assert [len(data[i][0]) for i in range(len(data))] == lengths and len(set(lengths)) == 3
     assert [batch[0].shape[0] for batch in make_loader(data, batch_size=4)] == [1, 1, 1]
@@ -94,7 +94,7 @@ def test_whole_tracks(manifest):
 
 @pytest.mark.parametrize("segment", [0.03, SEGMENT, 1.0, 10.0, None])
 def test_rolls_have_the_frames_of_the_stft(manifest, segment):
-    mixture, targets = SlakhDataset(manifest, "test", segment=segment, **STFT)[0]
+    mixture, targets = ScoreDataset(manifest, "test", segment=segment, **STFT)[0]
     n_frames = stft()(mixture[None]).shape[-1]
     assert targets["roll"].shape == targets["sounding"].shape == (3, 88, n_frames)
 
@@ -102,7 +102,7 @@ def test_rolls_have_the_frames_of_the_stft(manifest, segment):
 def test_a_track_shorter_than_the_segment_ends_in_silence(manifest):
     track = manifest.select("test")[0]
     for kwargs in ({}, {"n_segments": 2}):
-        mixture, _ = SlakhDataset(manifest, "test", segment=6.0, **STFT, **kwargs)[0]
+        mixture, _ = ScoreDataset(manifest, "test", segment=6.0, **STFT, **kwargs)[0]
         assert mixture[: track.n_samples].std() > 0.05
         assert not mixture[track.n_samples :].any() and len(mixture) == 6 * RATE
 
@@ -126,13 +126,13 @@ MODES = [
 
 @pytest.mark.parametrize("mode", MODES)
 def test_no_stem_is_opened_unless_asked_for(manifest, opened, mode):
-    data = SlakhDataset(manifest, "train", **STFT, **mode)
+    data = ScoreDataset(manifest, "train", **STFT, **mode)
     for index in range(len(data)):
         data[index]
     assert len(opened) >= len(data)
     assert all(path.endswith("mixture.wav") for path, *_ in opened)
     if "remix" not in mode:
-        data = SlakhDataset(manifest, "train", "both", **STFT, **mode)
+        data = ScoreDataset(manifest, "train", "both", **STFT, **mode)
         opened.clear()  # the headers of all files, whose lengths are compared with the manifest
         data[0]
         assert [path.rsplit("/")[-1] for path, *_ in opened] == [
@@ -142,7 +142,7 @@ def test_no_stem_is_opened_unless_asked_for(manifest, opened, mode):
 
 def test_a_folder_without_references_serves_the_same_items(manifest, tmp_path):
     shutil.copytree(manifest.root, tmp_path / "bare")
-    for folder in (tmp_path / "bare").rglob("references"):
+    for folder in (tmp_path / "bare").rglob("stems"):
         shutil.rmtree(folder)
     bare = Manifest.load(tmp_path / "bare")
     for one, other in zip(random_segments(manifest), random_segments(bare)):
@@ -224,14 +224,14 @@ def test_gains_scale_all_that_sounds_within_their_range(manifest):
 
 def test_fixed_segments_know_no_chance(manifest):
     one, other = (
-        SlakhDataset(manifest, "train", segment=SEGMENT, gain_db=6.0, saliency=1.0, seed=s, **STFT)
+        ScoreDataset(manifest, "train", segment=SEGMENT, gain_db=6.0, saliency=1.0, seed=s, **STFT)
         for s in (0, 1)
     )
     assert all(same_items(one[i], other[i]) for i in range(len(one)))
 
 
 def classes_playing(item):
-    # The last frame is centred on the end of the segment.
+    # The last frame is centered on the end of the segment.
     return int(clip_activity(item[1]["roll"][..., :-1]).sum())
 
 
@@ -283,14 +283,14 @@ def test_remix_is_a_probability(manifest):
 
 
 def test_only_some_tracks(manifest):
-    whole = SlakhDataset(manifest, "train", segment=None, **STFT)
-    one = SlakhDataset(manifest, "train", segment=None, tracks=["Track00001"], **STFT)
+    whole = ScoreDataset(manifest, "train", segment=None, **STFT)
+    one = ScoreDataset(manifest, "train", segment=None, tracks=["Track00001"], **STFT)
     assert len(one) == 1
     assert same_items(one[0], whole[1])
 
 
 def test_infos_travel_with_a_published_model(manifest):
-    data = SlakhDataset(manifest, "train", **STFT)
+    data = ScoreDataset(manifest, "train", **STFT)
     assert data.dataset_name == "slakh-score" and data.names == NAMES
     assert data.get_infos() == {"dataset": "slakh-score (train, 3 tracks)", "licenses": []}
 
@@ -300,7 +300,7 @@ def test_infos_travel_with_a_published_model(manifest):
     [
         (dict(targets="wavs"), "'score', 'stems' or 'both', found 'wavs'"),
         (dict(segment=None, n_segments=4), "give segment, in seconds"),
-        (dict(targets="both", remix=0.5), "neither stems nor shares to give"),
+        (dict(targets="both", remix=0.5), "neither stems nor masks to give"),
         (dict(tracks=["Track9"]), r"no tracks \['Track9'\] in the split 'train'"),
         (dict(tracks=[]), r"no tracks \[\] in the split 'train'"),
         (dict(split="dev"), "no tracks in the split 'dev', only in .*'train'"),
@@ -308,15 +308,15 @@ def test_infos_travel_with_a_published_model(manifest):
 )
 def test_bad_wishes_are_refused(manifest, kwargs, message):
     with pytest.raises(ValueError, match=message):
-        SlakhDataset(manifest, **{"split": "train", **kwargs})
+        ScoreDataset(manifest, **{"split": "train", **kwargs})
 
 
 def test_missing_stems_and_folders_are_named(tmp_path):
-    manifest = write_folder(tmp_path / "own", references=False)
+    manifest = write_folder(tmp_path / "own", stems=False)
     with pytest.raises(ValueError, match=r"bass.wav does not exist.*targets='both' asks for stems"):
-        SlakhDataset(manifest, "train", "both")
+        ScoreDataset(manifest, "train", "both")
     with pytest.raises(FileNotFoundError, match="manifest.json does not exist"):
-        SlakhDataset(tmp_path / "nowhere", "train")
+        ScoreDataset(tmp_path / "nowhere", "train")
 
 
 def test_tones_read_their_pitch(manifest, tmp_path):
@@ -327,7 +327,7 @@ def test_tones_read_their_pitch(manifest, tmp_path):
     wave[1000:3000] = tone(69, 0.5)
     write_audio(one.mixture_path(track), wave, RATE)
     write_notes(one.folder(track) / "notes.csv", Notes([0.25], [0.75], [69], [0], [90]), one.names)
-    mixture, targets = SlakhDataset(one, "train", segment=None, **STFT)[0]
+    mixture, targets = ScoreDataset(one, "train", segment=None, **STFT)[0]
     magnitude = stft().magnitude(stft()(mixture[None]))[0]
     on = targets["roll"][0, 69 - 21] > 0
     assert int(on.sum()) == 31 or int(on.sum()) == 32
@@ -365,43 +365,43 @@ def test_another_speed_moves_sound_and_score_together(manifest):
 def test_speed_is_off_unless_asked_for_and_repeats(manifest):
     once, twice = (random_segments(manifest, 6, varispeed=3) for _ in range(2))
     assert all(same_items(once[i], twice[i]) for i in range(6))
-    fixed = SlakhDataset(
+    fixed = ScoreDataset(
         manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP, varispeed=3
     )
-    plain = SlakhDataset(manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP)
+    plain = ScoreDataset(manifest, "validation", segment=1.024, n_fft=N_FFT, hop_length=HOP)
     assert all(same_items(fixed[i], plain[i]) for i in range(len(fixed)))
 
 
 def test_stems_may_be_there_for_some_songs_only(tmp_path, opened):
     manifest = write_folder(tmp_path, splits={"train": 8})
     options = dict(targets="both", saliency=0.0)
-    few = random_segments(manifest, 40, stem_share=0.25, **options)
-    more = random_segments(manifest, 40, stem_share=0.5, **options)
+    few = random_segments(manifest, 40, stem_fraction=0.25, **options)
+    more = random_segments(manifest, 40, stem_fraction=0.5, **options)
     assert len(few.with_stems) == 2 and len(more.with_stems) == 4
     assert few.with_stems < more.with_stems
     for track in few.tracks:
         if track.id not in few.with_stems:
-            shutil.rmtree(manifest.folder(track) / "references")
+            shutil.rmtree(manifest.folder(track) / "stems")
     opened.clear()
     items = list(few)
-    folders = {path.split("/")[-3] for path, *_ in opened if "references" in path}
+    folders = {path.split("/")[-3] for path, *_ in opened if "stems" in path}
     assert folders and folders <= few.with_stems
     has = [bool(targets["has_stems"]) for _, targets in items]
     assert 0 < sum(has) < 40
     for with_stems, (mixture, targets) in zip(has, items):
         total = targets["sources"].sum(0)
         torch.testing.assert_close(total, mixture if with_stems else torch.zeros_like(mixture))
-    alone = random_segments(manifest, 40, stem_share=0.25, stem_draw=1.0, **options)
+    alone = random_segments(manifest, 40, stem_fraction=0.25, stem_draw=1.0, **options)
     assert all(targets["has_stems"] for _, targets in alone)
-    half = random_segments(manifest, 200, stem_share=0.25, stem_draw=0.5, **options)
+    half = random_segments(manifest, 200, stem_fraction=0.25, stem_draw=0.5, **options)
     assert 70 < sum(bool(targets["has_stems"]) for _, targets in half) < 130
     with pytest.raises(ValueError, match="does not exist"):
-        random_segments(manifest, 1, stem_share=0.5, **options)
+        random_segments(manifest, 1, stem_fraction=0.5, **options)
 
 
 def test_a_share_of_stems_needs_stems_and_a_share(manifest):
     with pytest.raises(ValueError, match="targets='both'"):
-        random_segments(manifest, stem_share=0.5)
+        random_segments(manifest, stem_fraction=0.5)
     for share in (0, 1.5):
-        with pytest.raises(ValueError, match="stem_share is"):
-            random_segments(manifest, targets="both", stem_share=share)
+        with pytest.raises(ValueError, match="stem_fraction is"):
+            random_segments(manifest, targets="both", stem_fraction=share)

@@ -1,11 +1,11 @@
-"""The random equaliser: one smooth response for mixture and stems alike."""
+"""The random equalizer: one smooth response for mixture and stems alike."""
 
 import numpy as np
 import pytest
 import torch
 from tiny import RATE, write_folder
 
-from asteroid_scoresup.data import SlakhDataset, equalize
+from asteroid_scoresup.data import ScoreDataset, equalize
 from asteroid_scoresup.data.dataset import minimum_phase
 
 
@@ -41,15 +41,15 @@ def test_no_spread_is_no_change():
 def test_the_dataset_filters_mixture_and_stems_alike(tmp_path):
     manifest = write_folder(tmp_path)
     shared = dict(targets="both", segment=1.024, n_segments=4, n_fft=256, hop_length=64)
-    plain = SlakhDataset(manifest, "train", **shared)
-    coloured = SlakhDataset(manifest, "train", eq_db=6.0, **shared)
+    plain = ScoreDataset(manifest, "train", **shared)
+    colored = ScoreDataset(manifest, "train", eq_db=6.0, **shared)
     for index in range(4):
-        mixture, targets = coloured[index]
+        mixture, targets = colored[index]
         torch.testing.assert_close(targets["sources"].sum(0), mixture, atol=1e-5, rtol=1e-4)
         before = plain[index][0]
         assert torch.equal(targets["roll"], plain[index][1]["roll"])
         assert (mixture - before).abs().max() > 0.05 * before.abs().max()
-        assert torch.equal(coloured[index][0], mixture)  # it belongs to the item, not to the call
+        assert torch.equal(colored[index][0], mixture)  # it belongs to the item, not to the call
 
 
 def test_the_end_does_not_return_at_the_beginning():

@@ -10,7 +10,7 @@ import pytest
 from tiny import HOP, N_FFT, write_folder
 from torch.utils.data.distributed import DistributedSampler
 
-from asteroid_scoresup.data import SegmentSampler, SlakhDataset, make_loader
+from asteroid_scoresup.data import ScoreDataset, SegmentSampler, make_loader
 from asteroid_scoresup.utils.files import read_audio, write_audio
 
 PACKAGE = Path(__file__).parents[2]
@@ -44,13 +44,13 @@ import json, os, sys
 from pathlib import Path
 import torch
 from asteroid.engine.system import System
-from asteroid_scoresup.data import SlakhDataset, make_loader
+from asteroid_scoresup.data import ScoreDataset, make_loader
 from asteroid_scoresup.engine import BatchSeed, fit
 from pytorch_lightning import Trainer, seed_everything
 
 folder, out, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
-class Noted(SlakhDataset):
+class Noted(ScoreDataset):
     def __getitem__(self, index):
         item = super().__getitem__(index)
         return (item[0], {**item[1], "index": torch.tensor(index)}) if self.n_segments else item
@@ -66,7 +66,7 @@ if __name__ == "__main__":
     seed_everything(0, verbose=False)
     sizes = dict(segment=0.5, n_fft=256, hop_length=64)
     train = Noted(folder, "train", n_segments=12, **sizes)
-    validation = SlakhDataset(folder, "validation", **sizes)
+    validation = ScoreDataset(folder, "validation", **sizes)
     model = torch.nn.Linear(1, 1)
     system = Noting(model, torch.optim.SGD(model.parameters(), 0.1), None,
                     make_loader(train, 3), make_loader(validation, 3))
@@ -83,7 +83,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["trainer", "fit"])
 def test_two_processes_draw_every_segment_once_and_random_numbers_of_their_own(tmp_path, how):
-    write_folder(tmp_path / "data", references=False)
+    write_folder(tmp_path / "data", stems=False)
     (tmp_path / "train.py").write_text(SCRIPT)
     out = tmp_path / "out"
     out.mkdir()
@@ -105,7 +105,7 @@ def test_two_processes_draw_every_segment_once_and_random_numbers_of_their_own(t
 
 
 @pytest.mark.parametrize("mode", [dict(n_segments=4), {}, dict(segment=None)])
-@pytest.mark.parametrize("which", ["mixture", "references/bass"])
+@pytest.mark.parametrize("which", ["mixture", "stems/bass"])
 @pytest.mark.parametrize("how", ["cut", "shorter", "longer", "text"])
 def test_a_file_of_another_length_is_refused(tmp_path, mode, which, how):
     manifest = write_folder(tmp_path)
@@ -121,14 +121,14 @@ def test_a_file_of_another_length_is_refused(tmp_path, mode, which, how):
     options = {"segment": 0.5, "n_fft": N_FFT, "hop_length": HOP, **mode}
     message = "cannot be read as audio" if how == "text" else "manifest.json says"
     with pytest.raises(ValueError, match=f"train/Track00001/{which}.wav .*{message}.*prepare the"):
-        SlakhDataset(manifest, "train", targets="both", **options)
+        ScoreDataset(manifest, "train", targets="both", **options)
     if which != "mixture":
-        SlakhDataset(manifest, "train", **options)
+        ScoreDataset(manifest, "train", **options)
 
 
 def test_a_file_that_changes_in_training_is_refused(tmp_path):
     manifest = write_folder(tmp_path)
-    data = SlakhDataset(manifest, "train", segment=None)
+    data = ScoreDataset(manifest, "train", segment=None)
     path = manifest.mixture_path(data.tracks[0])
     audio, rate = read_audio(path)
     write_audio(path, audio[:-100], rate)
@@ -142,11 +142,11 @@ def test_a_file_that_changes_in_training_is_refused(tmp_path):
 
 def test_the_place_of_an_item_is_where_it_is_read(tmp_path):
     manifest = write_folder(tmp_path)
-    fixed = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)
+    fixed = ScoreDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)
     assert fixed.place(0) == "train/Track00000 at 0.0 s"
     assert fixed.place(4) == "train/Track00001 at 1.0 s"
-    assert SlakhDataset(manifest, "train", segment=None).place(2) == "train/Track00002 at 0.0 s"
-    random = SlakhDataset(manifest, "train", segment=1.024, n_segments=5, n_fft=N_FFT,
+    assert ScoreDataset(manifest, "train", segment=None).place(2) == "train/Track00002 at 0.0 s"
+    random = ScoreDataset(manifest, "train", segment=1.024, n_segments=5, n_fft=N_FFT,
                           hop_length=HOP)  # fmt: skip
     read = []
     random._item = lambda track, start, *args: read.append((track, start))

@@ -7,7 +7,7 @@ from slakh_folder import RATE, melody, play, write_midi
 
 from asteroid_scoresup.data import pairs as pairs_module
 from asteroid_scoresup.data.pairs import find_pairs
-from asteroid_scoresup.data.songs import Settings, Unusable, find_sources, read_song
+from asteroid_scoresup.data.songs import Settings, UnusableSongError, find_sources, read_song
 from asteroid_scoresup.utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 
 CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
@@ -147,8 +147,8 @@ def test_classes_come_from_the_programs(tmp_path):
     bass, keys, strings = melody(0, 3.0, 36), melody(1, 3.0, 60), melody(2, 3.0, 70)
     source = write_pair(tmp_path, (35, bass), (4, keys), (48, strings), (128, [(0.0, 0.1, 36, 90)]))
     song = read_song(source, Settings(CLASSES, mixture="song"))
-    assert song.references == {} and song.mixture.dtype == "float32" and len(song.mixture) == 48000
-    assert [int((song.notes.source == k).sum()) for k in range(3)] == [len(bass), 0, len(keys)]
+    assert song.stems == {} and song.mixture.dtype == "float32" and len(song.mixture) == 48000
+    assert [int((song.notes.class_index == k).sum()) for k in range(3)] == [len(bass), 0, len(keys)]
     assert song.facts["programs"] == {"bass": [35], "piano": [4]}
     assert song.facts["other_programs"] == [48]
     assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 1}]
@@ -163,7 +163,9 @@ def test_labels_are_shifted_only_when_asked(tmp_path):
 
 def test_a_song_without_notes_of_the_classes_says_what_it_has(tmp_path):
     source = write_pair(tmp_path, (48, melody(0, 3.0)))
-    with pytest.raises(Unusable, match="no notes of bass, guitar, piano are left") as error:
+    with pytest.raises(
+        UnusableSongError, match="no notes of bass, guitar, piano are left"
+    ) as error:
         read_song(source, Settings(CLASSES, mixture="song"))
     assert error.value.detail == "programs of no class: 48"
 
@@ -171,7 +173,7 @@ def test_a_song_without_notes_of_the_classes_says_what_it_has(tmp_path):
 def test_drums_can_be_a_class(tmp_path):
     source = write_pair(tmp_path, (128, melody(0, 3.0)), (0, melody(1, 3.0)))
     song = read_song(source, Settings("drums=128,Drums;piano=0-7", mixture="song"))
-    assert set(song.notes.source.tolist()) == {0, 1}
+    assert set(song.notes.class_index.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(

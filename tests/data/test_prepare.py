@@ -50,7 +50,7 @@ def read(path):
 
 
 def read_references(manifest, track):
-    return {name: read(manifest.reference_path(track, name)) for name in track.references}
+    return {name: read(manifest.stem_path(track, name)) for name in track.stems}
 
 
 # ------------------------------------------------------------------------------ what comes out
@@ -65,20 +65,20 @@ def test_a_prepared_folder(tmp_path):
     for track in manifest.tracks:
         folder = manifest.folder(track)
         files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        assert files == ["mixture.wav", "notes.csv", "references/bass.wav"] + [
-            "references/guitar.wav", "references/piano.wav", "track.json",
+        assert files == ["mixture.wav", "notes.csv", "stems/bass.wav"] + [
+            "stems/guitar.wav", "stems/piano.wav", "track.json",
         ]  # fmt: skip
-        mixture, references = manifest.read_mixture(track), read_references(manifest, track)
+        mixture, stems = manifest.read_mixture(track), read_references(manifest, track)
         assert sf.info(manifest.mixture_path(track)).subtype == "FLOAT"
         assert track.n_samples == len(mixture) == 4 * RATE
         assert track.rms == pytest.approx(np.sqrt(np.mean(mixture**2)), rel=1e-5)
         total = np.zeros_like(mixture)
         for name in NAMES:
-            total = total + references[name]
+            total = total + stems[name]
         np.testing.assert_array_equal(total, mixture)
         rows = melody([len(track.split), 1], 4.0, LOWEST["guitar"])
-        np.testing.assert_allclose(references["guitar"], play(rows, 4.0), atol=1e-6)
-        notes = manifest.notes(track).select(manifest.notes(track).source == 1)
+        np.testing.assert_allclose(stems["guitar"], play(rows, 4.0), atol=1e-6)
+        notes = manifest.notes(track).select(manifest.notes(track).class_index == 1)
         np.testing.assert_allclose(notes.onset, [row[0] for row in rows], atol=2e-3)
         assert notes.pitch.tolist() == [row[2] for row in rows]
         assert track.n_notes["guitar"] == len(rows) and not track.facts["drops"]
@@ -93,7 +93,7 @@ def test_the_rate_is_a_setting(tmp_path):
     write_song(tmp_path / "in" / "Track00001")
     _, manifest, track = run(tmp_path, sample_rate=8000)
     assert track.n_samples == 32000 and manifest.sample_rate == 8000
-    reference = read(manifest.reference_path(track, "bass"))
+    reference = read(manifest.stem_path(track, "bass"))
     exact = play(melody([0, 0], 4.0, LOWEST["bass"]), 4.0, rate=8000)
     error = np.sum((reference - exact) ** 2) / np.sum(exact**2)
     assert error < 0.01
@@ -102,12 +102,12 @@ def test_the_rate_is_a_setting(tmp_path):
 def test_a_whole_song_has_a_residual(tmp_path):
     write_song(tmp_path / "in" / "Track00001")
     report, manifest, track = run(tmp_path, mixture="song")
-    references = read_references(manifest, track)
-    assert track.references == ["bass", "guitar", "piano", "residual"]
+    stems = read_references(manifest, track)
+    assert track.stems == ["bass", "guitar", "piano", "residual"]
     drums = sf.read(tmp_path / "in" / "Track00001" / "stems" / "S03.wav", dtype="float32")[0]
-    np.testing.assert_array_equal(references["residual"], drums)
+    np.testing.assert_array_equal(stems["residual"], drums)
     total = np.zeros(4 * RATE, dtype=np.float32)
-    for reference in references.values():
+    for reference in stems.values():
         total = total + reference
     np.testing.assert_array_equal(total, manifest.read_mixture(track))
     assert "whole songs" in summary(report)
@@ -116,7 +116,7 @@ def test_a_whole_song_has_a_residual(tmp_path):
 def test_classes_are_a_setting(tmp_path):
     write_song(tmp_path / "in" / "Track00001")
     _, manifest, track = run(tmp_path, classes="low=Bass;drums=128,Drums")
-    assert manifest.names == ("low", "drums") and track.references == ["low", "drums"]
+    assert manifest.names == ("low", "drums") and track.stems == ["low", "drums"]
     assert track.n_notes["drums"] == 1 and track.facts["programs"]["drums"] == [128]
 
 
@@ -127,14 +127,14 @@ def test_stems_of_one_class_are_summed(tmp_path):
     stems.append(write_stem(folder, 1, "guitar", lines[1], seconds=2.5, rate=44100))
     write_track(folder, stems)
     _, manifest, track = run(tmp_path)
-    reference = read(manifest.reference_path(track, "guitar"))
+    reference = read(manifest.stem_path(track, "guitar"))
     exact = play(lines[0], 2.5) + play(lines[1], 2.5)
     exact[2 * RATE :] = play(lines[1], 2.5)[2 * RATE :]
     assert len(reference) == 2.5 * RATE and np.sum((reference - exact) ** 2) < 1e-2 * np.sum(
         exact**2
     )
     assert track.n_notes["guitar"] == len(lines[0]) + len(lines[1])
-    assert not read(manifest.reference_path(track, "bass")).any(), "every class has a reference"
+    assert not read(manifest.stem_path(track, "bass")).any(), "every class has a reference"
 
 
 # ------------------------------------------------------------------------------------ the traps
@@ -152,7 +152,7 @@ def assert_bass_left_out(tmp_path, reason, notes):
     assert reasons(report) == {("stem", reason): notes}
     assert report["dropped"][0]["where"] == [f"{track.id}/S00"]
     assert track.n_notes["bass"] == 0 and track.n_notes["piano"] > 0
-    assert not read(manifest.reference_path(track, "bass")).any()
+    assert not read(manifest.stem_path(track, "bass")).any()
     assert reason in summary(report) and "1 without bass" in summary(report)
 
 
@@ -201,7 +201,7 @@ def test_known_problems(tmp_path):
     _, count = make_defect(tmp_path, "Track00385", generated=False)
     assert_bass_left_out(tmp_path, "known problem: white noise", count)
     report, manifest, track = run(tmp_path, mixture="song", overwrite=True)
-    assert read(manifest.reference_path(track, "residual")).any() and track.n_notes["bass"] == 0
+    assert read(manifest.stem_path(track, "residual")).any() and track.n_notes["bass"] == 0
 
 
 @pytest.mark.parametrize(
@@ -337,8 +337,8 @@ def test_a_song_without_stems_can_be_used_whole(tmp_path):
     with pytest.raises(ValueError, match="no stems on disk"):
         run(tmp_path)
     _, manifest, track = run(tmp_path, mixture="song")
-    assert track.references == [] and all(track.n_notes.values())
-    assert not (manifest.folder(track) / "references").exists()
+    assert track.stems == [] and all(track.n_notes.values())
+    assert not (manifest.folder(track) / "stems").exists()
 
 
 def test_slakh_with_twins_is_warned_of(tmp_path):
@@ -359,7 +359,7 @@ def test_own_songs(tmp_path):
     assert report["layout"] == "pairs" and manifest.mixture == "song"
     assert {t.id for t in manifest.tracks} == {"song_0", "song_1", "song_2"}
     assert sorted(t.split for t in manifest.tracks) == ["train", "train", "validation"]
-    assert all(t.references == [] and t.n_notes["guitar"] == 0 for t in manifest.tracks)
+    assert all(t.stems == [] and t.n_notes["guitar"] == 0 for t in manifest.tracks)
     assert report["check"]["offset"]["aligned"] == 3 and not report["warnings"]
 
 
@@ -470,17 +470,17 @@ def test_constant_errors_are_corrected_when_asked(tmp_path):
     report, manifest, track = run(tmp_path, correct=True)
     assert report["check"]["corrected_tracks"] == 3 and report["kept_from_earlier_run"] == 3
     fixed = manifest.notes(track)
-    assert fixed.pitch.tolist() == (raw.pitch - 12 * (raw.source == 0))[: len(fixed)].tolist()
+    assert fixed.pitch.tolist() == (raw.pitch - 12 * (raw.class_index == 0))[: len(fixed)].tolist()
     np.testing.assert_allclose(fixed.onset, raw.onset[: len(fixed)] + 0.2, atol=0.01)
     assert track.facts["corrected"]["transpose"] == {"bass": -12}
-    assert track.n_notes == {"bass": int((fixed.source == 0).sum()), "guitar": 0,
-                             "piano": int((fixed.source == 2).sum())}  # fmt: skip
+    assert track.n_notes == {"bass": int((fixed.class_index == 0).sum()), "guitar": 0,
+                             "piano": int((fixed.class_index == 2).sum())}  # fmt: skip
     found = check_folder(tmp_path / "out", **QUIET)["check"]
-    assert found["pitch"]["bass"]["as_labelled"] == 3 and found["offset"]["aligned"] == 3
+    assert found["pitch"]["bass"]["as_labeled"] == 3 and found["offset"]["aligned"] == 3
 
     # What was corrected is told, and not advised again; neither when it is done again.
     for again in (report, run(tmp_path, correct=True)[0]):
-        assert again["check"]["pitch"]["bass"]["as_labelled"] == 3
+        assert again["check"]["pitch"]["bass"]["as_labeled"] == 3
         assert again["check"]["offset"] == {**found["offset"], "median_seconds": ANY}
         assert again["warnings"] == [] == again["check"]["warnings"]
         assert "corrected: time in 1, bass -12 in 3 of 3 tracks" in again["check"]["lines"]
@@ -536,7 +536,7 @@ def test_a_prepared_folder_can_be_checked_and_corrected_later(tmp_path):
     manifest = Manifest.load(tmp_path / "out")
     raw = read_notes(manifest.folder(manifest.tracks[1]) / "notes_as_read.csv", NAMES)
     shift = manifest.notes(manifest.tracks[1]).pitch - raw.pitch
-    assert shift.tolist() == (-12 * (raw.source == 0)).tolist()
+    assert shift.tolist() == (-12 * (raw.class_index == 0)).tolist()
 
 
 def test_songs_can_be_checked_before_they_are_prepared(tmp_path):
@@ -570,7 +570,7 @@ def test_commands(tmp_path, capsys):
     text = capsys.readouterr()
     assert "1 track, 4 s" in text.out and "Label check by the audio:" in text.out and not text.err
     assert call(check_script, out, "--quiet", "--jobs", 1, "--out", tmp_path / "f.json") == 0
-    assert "bass: as labelled in" in capsys.readouterr().out
+    assert "bass: as labeled in" in capsys.readouterr().out
     assert "train/Track00001" in json.loads((tmp_path / "f.json").read_text())["tracks"]
 
 
@@ -587,6 +587,6 @@ def test_real_slakh(real_data, tmp_path, layout, mixture):
     assert silent["where"] == [f"Track00001/S{k:02d}" for k in (2, 3, 7, 8)]
     assert reasons(report)["notes", "beyond the end of the audio"] == 103
     assert report["check"]["offset"]["aligned"] == 1
-    assert report["check"]["pitch"]["guitar"]["as_labelled"] == 1
+    assert report["check"]["pitch"]["guitar"]["as_labeled"] == 1
     if layout == "slakh2100_flac_redux":
         assert reasons(report)["track", "in the split 'omitted'"] == 0

@@ -8,7 +8,7 @@ from raw_midi import cc, midi, note, program, tempo, wheel
 from slakh_folder import RATE, melody, play, write_stem, write_track
 
 from asteroid_scoresup.checks.bends import FOLLOWED, IGNORED, UNCLEAR, describe_bends, settle_bends
-from asteroid_scoresup.data.dataset import SlakhDataset
+from asteroid_scoresup.data.dataset import ScoreDataset
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest
 from asteroid_scoresup.data.prepare import prepare, summary
@@ -17,9 +17,9 @@ from asteroid_scoresup.midi.reader import read_midi
 from asteroid_scoresup.score import (
     HarmonicTemplates,
     Notes,
-    factorize,
     onset_roll,
-    shares,
+    score_informed_nmf,
+    soft_masks,
     sounding_roll,
 )
 from asteroid_scoresup.synthesis.synthesize import synthesize
@@ -65,8 +65,8 @@ def informed_si_sdr(notes, parts):
     magnitude = stft.magnitude(spectrum)[0]
     size = (len(parts), magnitude.shape[-1], HOP, RATE)
     roll = sounding_roll(notes, *size)
-    factors = factorize(magnitude, roll, onset_roll(notes, *size), templates)
-    masks = shares(factors, len(parts)).unsqueeze(0)
+    factors = score_informed_nmf(magnitude, roll, onset_roll(notes, *size), templates)
+    masks = soft_masks(factors, len(parts)).unsqueeze(0)
     masked = stft.separated(spectrum, masks, mixture.shape[-1])[0].numpy()
     return [si_sdr(found, part) for found, part in zip(masked, parts)]
 
@@ -83,7 +83,7 @@ def read_classes(path):
     """All notes of a file, with the class of their program."""
     index = {program_number: n for n, program_number in enumerate(PROGRAMS.values())}
     tables = [
-        i.notes.replace(source=np.full(len(i.notes), index[i.program]))
+        i.notes.replace(class_index=np.full(len(i.notes), index[i.program]))
         for i in read_midi(path).instruments
     ]
     return Notes.concatenate(tables)
@@ -105,7 +105,7 @@ def test_the_pedal_is_heard_by_masks_and_shares(tmp_path, rows):
     without = informed_si_sdr(notes.replace(release=notes.offset), parts)
     assert with_pedal[2] > without[2] + 2 and min(np.subtract(with_pedal, without)) > -0.3
     # Transcription is held against the keys.
-    piano = notes.select(notes.source == 2)
+    piano = notes.select(notes.class_index == 2)
     np.testing.assert_allclose(piano.offset - piano.onset, 0.2, atol=1e-9)
     np.testing.assert_allclose(piano.release - piano.onset, 1.7, atol=1e-9)
 
@@ -119,7 +119,9 @@ def test_bends_are_heard_by_masks_and_shares(tmp_path, rows, semitones):
         play(rows[name], SECONDS, transpose=semitones if name == "guitar" else 0)
         for name in PROGRAMS
     ]
-    guitar = notes.select(notes.source == 1).replace(source=np.zeros((notes.source == 1).sum()))
+    guitar = notes.select(notes.class_index == 1).replace(
+        class_index=np.zeros((notes.class_index == 1).sum())
+    )
     straight = play(rows["guitar"], SECONDS)
     best = under_mask(guitar.replace(bend=None), straight)
     assert under_mask(guitar, parts[1]) > best - 0.02
@@ -147,7 +149,7 @@ def test_the_audio_decides_whether_bends_count(tmp_path, rows, audio, verdict):
     assert song.facts["bends"] == {"guitar": [verdict]}
     assert f"By the audio, pitch bends: guitar {verdict} in 1 part" in summary(report)
     notes = manifest.notes(song)
-    guitar = notes.select(notes.source == 1)
+    guitar = notes.select(notes.class_index == 1)
     expected = rows["guitar"]
     assert guitar.pitch.tolist() == [row[2] for row in expected]  # keys, in any case
     if verdict == FOLLOWED:
@@ -158,7 +160,7 @@ def test_the_audio_decides_whether_bends_count(tmp_path, rows, audio, verdict):
         found = check_folder(folder, jobs=1, progress=False)
         assert f"guitar {verdict} in 1 part" in found["bends"] and found["bends"] in summary(found)
     # Rolls of all items have the same rows, so that they fit into a batch.
-    items = SlakhDataset(manifest, song.split, segment=1.0)
+    items = ScoreDataset(manifest, song.split, segment=1.0)
     n_rows = {targets["sounding"].shape[1] for _, targets in items}
     assert n_rows == ({4 * 88} if verdict == FOLLOWED else {88})
 
@@ -223,7 +225,9 @@ def test_preparation_and_synthesis_read_the_same(tmp_path, rows):
     # Equal pitches that touch get room between them when they are rendered.
     np.testing.assert_allclose(one.offset, other.offset, atol=8e-3)
     held = one.release - one.offset
-    assert (held[one.source == 2] > 0.1).any() and not (held[one.source != 2] > 0.01).any()
+    assert (held[one.class_index == 2] > 0.1).any() and not (
+        held[one.class_index != 2] > 0.01
+    ).any()
     np.testing.assert_allclose(one.release, other.release, atol=8e-3)
     assert one.bend is not None and other.bend is not None
     for mine, yours in zip(one.bend, other.bend):

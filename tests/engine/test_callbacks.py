@@ -79,13 +79,10 @@ def test_si_sdr_is_that_of_the_middle_of_each_track(tmp_path):
         wav = torch.from_numpy(manifest.read_mixture(track))
         start = (len(wav) - 8000) // 2
         estimates = model(wav[start : start + 8000], level=track.rms).detach()
-        references = torch.stack(
-            [
-                torch.from_numpy(read_audio(manifest.reference_path(track, name))[0])
-                for name in NAMES
-            ]
+        stems = torch.stack(
+            [torch.from_numpy(read_audio(manifest.stem_path(track, name))[0]) for name in NAMES]
         )[:, start : start + 8000]
-        scores.append(-singlesrc_neg_sisdr(estimates, references))
+        scores.append(-singlesrc_neg_sisdr(estimates, stems))
     expected = torch.stack(scores).mean(0)
     assert recorder.values.keys() == {"val_si_sdr", *(f"val_si_sdr_{name}" for name in NAMES)}
     for name, value in zip(NAMES, expected):
@@ -97,7 +94,7 @@ def test_a_silent_reference_has_no_si_sdr(tmp_path):
     manifest = write_folder(tmp_path, splits={"validation": 2})
     first, second = manifest.select("validation")
     recorders = [Recorder(), Recorder()]
-    path = manifest.reference_path(first, "guitar")
+    path = manifest.stem_path(first, "guitar")
     write_audio(path, 0 * read_audio(path)[0], manifest.sample_rate)
     LogValidationSISDR(separator(), manifest).on_validation_epoch_end(Idle, recorders[0])
     manifest.tracks.remove(first)
@@ -107,7 +104,7 @@ def test_a_silent_reference_has_no_si_sdr(tmp_path):
 
 
 def test_songs_without_references_log_nothing(tmp_path):
-    manifest = write_folder(tmp_path, references=False)
+    manifest = write_folder(tmp_path, stems=False)
     recorder = Recorder()
     LogValidationSISDR(separator(), manifest).on_validation_epoch_end(Idle, recorder)
     assert not recorder.values

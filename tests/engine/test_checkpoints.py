@@ -140,7 +140,7 @@ def names_in(path):
 
 @pytest.mark.parametrize(
     "build, left_out",
-    [(step_one, None), (step_two, "loss_func.critic."), (step_three, "judge.critic.")],
+    [(step_one, None), (step_two, "loss_func.critic."), (step_three, "validation_critic.critic.")],
 )
 def test_checkpoints_have_no_frozen_critic(manifest, tmp_path, build, left_out):
     system = build(manifest)

@@ -20,7 +20,7 @@ TURNS = ["plain", "aml", "atl", "aml and atl"]
 
 
 def build(manifest, turn="plain", **kwargs):
-    """With batch normalisation, whose running statistics are state that could leak."""
+    """With batch normalization, whose running statistics are state that could leak."""
     model, critic = separator(seed=1, norm_type="bN"), transcriptor(norm_type="bN")
     weights = {name: 0.1 for name in ("aml", "atl") if name in turn}
     return step_three(manifest, model, critic, **weights, **kwargs)
@@ -32,7 +32,11 @@ def manifest(tmp_path_factory):
 
 
 def states(system):
-    return state_of(system.separator), state_of(system.transcriptor), state_of(system.judge)
+    return (
+        state_of(system.separator),
+        state_of(system.transcriptor),
+        state_of(system.validation_critic),
+    )
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -64,7 +68,7 @@ def test_a_turn_moves_one_network_and_nothing_of_the_other(manifest, tmp_path, t
         moved = differing(after_separator[1], after_transcriptor[1])
         assert any(name.endswith("running_mean") for name in moved)
         assert any(name.endswith("weight") for name in moved)
-        # The judge stays what the transcriptor was at the start.
+        # The validation_critic stays what the transcriptor was at the start.
         assert not differing(start[2], end[2])
 
 

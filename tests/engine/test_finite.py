@@ -90,7 +90,7 @@ def test_the_term_of_the_loss_is_named(manifest, tmp_path, monkeypatch):
 @pytest.mark.parametrize("step", STEPS)
 def test_a_bad_validation_loss_ends_the_training(manifest, tmp_path, step):
     system = STEPS[step](manifest)
-    loss = system.judge if step == "3" else system.loss_func
+    loss = system.validation_critic if step == "3" else system.loss_func
     batches = len(system.val_loader)
     forward, calls = loss.forward, []
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 from tiny import separator, transcriptor
 
-from asteroid_scoresup.engine import claim_folder, save_model
+from asteroid_scoresup.engine import lock_experiment, save_model
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 
 
 def begun(folder, inputs):
-    claim_folder(folder, {"main_args": {"inputs": inputs}})
+    lock_experiment(folder, {"main_args": {"inputs": inputs}})
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
 
 
 def claim(folder, *paths):
-    claim_folder(folder, {"main_args": {"inputs": hash_inputs(folder, paths)}})
+    lock_experiment(folder, {"main_args": {"inputs": hash_inputs(folder, paths)}})
 
 
 def test_the_same_model_in_another_file_is_the_same_input(tmp_path):

@@ -4,7 +4,11 @@ import pytest
 import torch
 from tiny import loaders, state_of, stft, templates, transcriptor, write_folder
 
-from asteroid_scoresup.engine import TranscriptorFront, TranscriptorSystem, imitate_separation
+from asteroid_scoresup.engine import (
+    TranscriptorSystem,
+    TranscriptorTrainingWrapper,
+    simulate_separation,
+)
 from asteroid_scoresup.losses import TranscriptionLoss, transcription_loss
 
 
@@ -20,7 +24,7 @@ def test_classes_that_are_struck_from_the_labels_are_turned_down(scene):
     _, mixture, targets = scene
     torch.manual_seed(0)
     roll, sounding = targets["roll"], targets["sounding"]
-    heard, left = imitate_separation(mixture, roll, sounding, templates())
+    heard, left = simulate_separation(mixture, roll, sounding, templates())
     assert (heard <= mixture * (1 + 1e-6)).all() and (heard >= 0).all()
     shares = templates().soft_mask(sounding)
     n_seen = 0
@@ -40,7 +44,7 @@ def test_classes_that_are_struck_from_the_labels_are_turned_down(scene):
 def test_what_stays_is_heard_within_twelve_decibels_where_no_filter_is(scene):
     _, mixture, targets = scene
     torch.manual_seed(1)
-    heard, left = imitate_separation(mixture, targets["roll"], targets["sounding"], templates())
+    heard, left = simulate_separation(mixture, targets["roll"], targets["sounding"], templates())
     shares = templates().soft_mask(targets["sounding"])
     loud = 0
     for clip in range(len(mixture)):
@@ -54,17 +58,17 @@ def test_what_stays_is_heard_within_twelve_decibels_where_no_filter_is(scene):
 def test_a_share_of_zero_changes_nothing_and_a_half_about_half(scene):
     _, mixture, targets = scene
     roll, sounding = targets["roll"], targets["sounding"]
-    heard, left = imitate_separation(mixture, roll, sounding, templates(), share=0.0)
+    heard, left = simulate_separation(mixture, roll, sounding, templates(), share=0.0)
     assert torch.equal(heard, mixture) and torch.equal(left, roll)
     torch.manual_seed(0)
-    heard, _ = imitate_separation(mixture, roll, sounding, templates(), share=0.5)
+    heard, _ = simulate_separation(mixture, roll, sounding, templates(), share=0.5)
     same = sum(torch.equal(one, other) for one, other in zip(heard, mixture))
     assert 3 <= same <= 13
 
 
 def test_training_imitates_and_validation_does_not(scene):
     manifest, _, _ = scene
-    front = TranscriptorFront(transcriptor())
+    front = TranscriptorTrainingWrapper(transcriptor())
     train, validation = loaders(manifest)
     system = TranscriptorSystem(
         front, torch.optim.Adam(front.parameters()), TranscriptionLoss(), train, validation,

@@ -32,13 +32,13 @@ from tiny import (
     write_folder,
 )
 
-from asteroid_scoresup.data import Manifest, SlakhDataset
+from asteroid_scoresup.data import Manifest, ScoreDataset
 from asteroid_scoresup.engine import (
     Clock,
     LogLossTerms,
     LogValidationSISDR,
-    claim_folder,
     fit,
+    lock_experiment,
     save_model,
     warmup_cosine,
 )
@@ -93,37 +93,37 @@ CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_ar
 
 def test_a_folder_belongs_to_its_configuration(tmp_path):
     folder, free = tmp_path / "exp" / "run", {"s_epochs"}
-    claim_folder(folder, CONF, free)
+    lock_experiment(folder, CONF, free)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
     assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
-    claim_folder(
+    lock_experiment(
         folder, {**CONF, "training": {"s_epochs": 9}}, free
     )  # going on for longer is allowed
     assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
     message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
-        claim_folder(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, free)
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
-        claim_folder(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
 
 
 def test_a_folder_without_results_belongs_to_nobody(tmp_path):
-    claim_folder(tmp_path, {"optim": {"lr": float("nan")}})
+    lock_experiment(tmp_path, {"optim": {"lr": float("nan")}})
     (tmp_path / "logs").mkdir()
-    claim_folder(tmp_path, CONF)
+    lock_experiment(tmp_path, CONF)
     assert yaml.safe_load((tmp_path / "conf.yml").read_text()) == CONF
     (tmp_path / "best_model.pth").write_bytes(b"")
     with pytest.raises(ValueError, match="holds a run with another configuration"):
-        claim_folder(tmp_path, {**CONF, "optim": {"lr": 0.1}})
+        lock_experiment(tmp_path, {**CONF, "optim": {"lr": 0.1}})
 
 
 @pytest.mark.parametrize(
     "damage", ["", "[1, 2]", "optim: 3", "a: [", "a: b: c", "\x00", b"\xff\xfe", None]
 )
 def test_a_damaged_configuration_is_named(tmp_path, damage):
-    claim_folder(tmp_path, CONF)
+    lock_experiment(tmp_path, CONF)
     path = tmp_path / "conf.yml"
     if damage is None:
         path.unlink()
@@ -131,9 +131,9 @@ def test_a_damaged_configuration_is_named(tmp_path, damage):
         path.write_bytes(damage if isinstance(damage, bytes) else damage.encode())
     (tmp_path / "best_model.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=r"conf.yml cannot be read \(.*another --tag, or delete"):
-        claim_folder(tmp_path, CONF)
+        lock_experiment(tmp_path, CONF)
     (tmp_path / "best_model.pth").unlink()
-    claim_folder(tmp_path, CONF)  # nothing depends on it
+    lock_experiment(tmp_path, CONF)  # nothing depends on it
     assert yaml.safe_load(path.read_text()) == CONF
 
 
@@ -153,7 +153,7 @@ def test_half_written_files_of_dead_processes_are_swept(tmp_path):
     ]
     for path in (*gone, *kept):
         path.write_bytes(b"half")
-    claim_folder(tmp_path, CONF)
+    lock_experiment(tmp_path, CONF)
     assert [path for path in (*gone, *kept) if path.exists()] == kept
 
 
@@ -288,7 +288,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(manifest, tmp_path, caplog
 
 @pytest.fixture(scope="module")
 def batch(manifest):
-    data = SlakhDataset(manifest, "train", "both", 2.048, n_fft=N_FFT, hop_length=HOP)
+    data = ScoreDataset(manifest, "train", "both", 2.048, n_fft=N_FFT, hop_length=HOP)
     return torch.utils.data.default_collate([data[i] for i in (0, 2)])
 
 
@@ -330,7 +330,7 @@ OVERFIT = {
     "harmonic, critic": ({"transcription": 0.2, "harmonic": 0.5}, 0.1, 10.0),
     "soft": ({"soft_harmonic": 1.0}, 0.1, 12.0),
     "all": ({"transcription": 0.2, "clip": 0.5, "soft_harmonic": 1.0}, 0.2, 10.0),
-    "supervised": ({"stems": 1.0}, 0.1, 14.0),
+    "supervised": ({"magnitude_approximation": 1.0}, 0.1, 14.0),
 }
 
 
@@ -396,9 +396,9 @@ def test_fused_optimizers_are_clipped_too(manifest, tmp_path, precision):
 
 @pytest.fixture
 def bare(manifest, tmp_path):
-    """The prepared set with its references deleted."""
+    """The prepared set with its stems deleted."""
     shutil.copytree(manifest.root, tmp_path / "bare")
-    for folder in (tmp_path / "bare").rglob("references"):
+    for folder in (tmp_path / "bare").rglob("stems"):
         shutil.rmtree(folder)
     return Manifest.load(tmp_path / "bare")
 
@@ -456,7 +456,7 @@ def test_where_validation_songs_have_stems_they_are_looked_at_and_choose_nothing
         last.append((best["best_val_loss"], state_of(system)))
     assert {"val_si_sdr", "val_si_sdr_bass"} <= columns(tmp_path / "seen")
     assert last[0][0] == last[1][0] and not differing(last[0][1], last[1][1])
-    stems = [path for path in opened if "references" in path]
+    stems = [path for path in opened if "stems" in path]
     assert stems and all("validation" in path for path in stems)
 
 

@@ -41,11 +41,11 @@ def test_the_choice_finds_what_the_rolls_need():
     decoding = choose_decoding([(score(), roll, HOP, RATE)], ["a", "b"])
     assert decoding.threshold[0] <= 0.2
     found = decoding.notes(roll, HOP, RATE)
-    assert [int((found.source == i).sum()) for i in (0, 1)] == [8, 4]
+    assert [int((found.class_index == i).sum()) for i in (0, 1)] == [8, 4]
 
 
 def test_a_class_that_never_plays_keeps_the_default():
-    notes = score().select(score().source == 0)
+    notes = score().select(score().class_index == 0)
     roll = piano_roll(notes, 2, 450, HOP, RATE).numpy()
     decoding = choose_decoding([(notes, roll, HOP, RATE)], ["a", "b"])
     assert decoding.threshold[1] == Decoding.default(2).threshold[1]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import NET, stft, templates, write_folder
 
-from asteroid_scoresup.data import InformedShares
+from asteroid_scoresup.data import ScoreInformedMasks
 from asteroid_scoresup.evaluation import (
     INFORMED_ORACLE,
     INPUT_MIXTURE,
@@ -47,7 +47,7 @@ def by_row(records, score):
 
 
 def test_rows_come_out_in_the_order_that_theory_demands(song):
-    shares = InformedShares(song.manifest, NET["n_fft"], NET["hop_length"], n_partials=6)
+    shares = ScoreInformedMasks(song.manifest, NET["n_fft"], NET["hop_length"], n_partials=6)
     perfect = {"perfect": Perfect(song)}
     records, estimates = score_separation(song, perfect, stft(), templates(), shares)
     means = by_row(records, "si_sdr")
@@ -109,7 +109,7 @@ def test_a_transcriptor_that_knows_the_score_is_right_on_every_signal(song):
 
 
 def test_without_stems_only_the_mixture_is_transcribed(tmp_path):
-    manifest = write_folder(tmp_path, references=False)
+    manifest = write_folder(tmp_path, stems=False)
     song = TestTrack(manifest, manifest.select("test")[0])
     records = score_transcription(song, "net", ScoreTranscriptor(song.names, **NET).eval())
     assert all("note_accuracy_mixture" in record for record in records)

@@ -126,7 +126,7 @@ def model(rng, root, folder):
 _VALUES = ["nan", "inf", "-1", "0", "1e999", "10000000000", "x", "", "1" * 40, "0.5", "../x", "é"]
 _OPTIONS = {
     "synthesize": [
-        *("--n_train", "--seconds", "--seed", "--sample_rate", "--level_spread", "--colour_db"),
+        *("--n_train", "--seconds", "--seed", "--sample_rate", "--level_spread", "--color_db"),
         *("--invented", "--varispeed", "--others", "--jobs", "--max_seconds", "--soundfont"),
     ],
     "prepare": [

@@ -160,7 +160,7 @@ def test_in_pieces_it_is_the_same_as_on_the_whole(n_samples, core_seconds):
     """60 dB are promised; the network's norm is per frame, so it is rounding that is left."""
     torch.manual_seed(0)
     net = {**NET, "n_blocks": 4, "n_repeats": 2}
-    # Louder and louder: pieces that were normalised by their own level would differ.
+    # Louder and louder: pieces that were normalized by their own level would differ.
     song = noise(2, n_samples) * np.linspace(0.01, 0.5, n_samples, dtype=np.float32)
     model, critic = TCNSeparator(NAMES, **net), ScoreTranscriptor(NAMES, **net)
     whole = Separator(model, critic, core_seconds=1000)
@@ -308,7 +308,7 @@ def test_another_transcriptor_brings_its_own_decoding(tmp_path):
 def test_a_missing_boxed_model_is_told_with_its_remedy(tmp_path, monkeypatch):
     from asteroid_scoresup.inference import separator as module
 
-    monkeypatch.setattr(module, "BOXED_MODEL", tmp_path / "band.pth")
+    monkeypatch.setattr(module, "BUNDLED_MODEL", tmp_path / "band.pth")
     with pytest.raises(FileNotFoundError, match="band.pth is missing.*--model"):
         Separator.from_pretrained()
 

@@ -13,7 +13,7 @@ import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
 from asteroid_scoresup.evaluation import Decoding
-from asteroid_scoresup.inference import Request, Separator, process_song, songs
+from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs
 from asteroid_scoresup.inference.naming import find_songs
 from asteroid_scoresup.inference.provenance import RECORD
 from asteroid_scoresup.inference.songs import FORMATS, process_songs
@@ -36,7 +36,7 @@ def song(tmp_path):
 
 
 def test_stems_and_residual_add_up_sample_for_sample(separator, song, tmp_path):
-    made = process_song(separator, song, tmp_path / "out", Request(residual=True))
+    made = process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
     assert [path.name for path in made.written] == [f"{n}.wav" for n in (*NAMES, "residual")]
     heard, rate = sf.read(song, dtype="float32")
     parts = [sf.read(path, dtype="float32") for path in made.written]
@@ -50,7 +50,7 @@ def test_stems_and_residual_add_up_sample_for_sample(separator, song, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_what_it_says(separator, song, tmp_path, name):
-    made = process_song(separator, song, tmp_path / "out", Request(file_format=name))
+    made = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
     suffix, container, subtype = FORMATS[name]
     for path in made.written:
         info = sf.info(path)
@@ -59,7 +59,7 @@ def test_every_format_is_what_it_says(separator, song, tmp_path, name):
 
 
 def test_midi_only_writes_no_stems(separator, song, tmp_path):
-    request = Request(stems=False, midi=True)
+    request = OutputOptions(stems=False, midi=True)
     made = process_song(separator, song, tmp_path / "out", request)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"score.mid", RECORD}
     midi = pretty_midi.PrettyMIDI(str(made.written[0]))
@@ -70,7 +70,7 @@ def test_midi_only_writes_no_stems(separator, song, tmp_path):
 
 
 def test_the_page_has_the_stems_and_their_notes(separator, song, tmp_path):
-    request = Request(page=True, residual=True)
+    request = OutputOptions(page=True, residual=True)
     made = process_song(separator, song, tmp_path / "out", request)
     assert made.written[-1] == tmp_path / "out" / "page" / "index.html"
     page = made.written[-1].read_text()
@@ -80,15 +80,15 @@ def test_the_page_has_the_stems_and_their_notes(separator, song, tmp_path):
 
 def test_what_exists_is_kept_unless_it_is_to_be_overwritten(separator, song, tmp_path):
     folder = tmp_path / "out"
-    process_song(separator, song, folder, Request())
+    process_song(separator, song, folder, OutputOptions())
     (folder / "bass.wav").write_text("mine")
     (folder / "piano.wav").unlink()
-    made = process_song(separator, song, folder, Request(midi=True))
+    made = process_song(separator, song, folder, OutputOptions(midi=True))
     assert [path.name for path in made.written] == ["piano.wav", "score.mid"]
     assert [path.name for path in made.kept] == ["bass.wav", "guitar.wav"]
     assert (folder / "bass.wav").read_text() == "mine"
-    assert process_song(separator, song, folder, Request()).written == []
-    process_song(separator, song, folder, Request(overwrite=True))
+    assert process_song(separator, song, folder, OutputOptions()).written == []
+    process_song(separator, song, folder, OutputOptions(overwrite=True))
     assert sf.info(folder / "bass.wav").frames == 30000
 
 
@@ -102,18 +102,18 @@ def test_a_failure_leaves_nothing_half_written(separator, song, tmp_path, monkey
         return write(self, data)
 
     folder = tmp_path / "out"
-    process_song(separator, song, folder, Request())
+    process_song(separator, song, folder, OutputOptions())
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(sf.SoundFile, "write", fails_late)
     with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written: .*MB are free"):
-        process_song(separator, song, folder, Request(overwrite=True))
+        process_song(separator, song, folder, OutputOptions(overwrite=True))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_folder_that_cannot_be_made_is_named(separator, song, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=r"song.flac: .*file/out cannot be written"):
-        process_song(separator, song, tmp_path / "file" / "out", Request())
+        process_song(separator, song, tmp_path / "file" / "out", OutputOptions())
 
 
 def test_a_song_that_turns_bad_on_the_way_is_named(separator, tmp_path):
@@ -121,7 +121,7 @@ def test_a_song_that_turns_bad_on_the_way_is_named(separator, tmp_path):
     audio[-1] = np.inf
     sf.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
     with pytest.raises(ValueError, match=r"song.wav holds NaN or infinite samples"):
-        process_song(separator, tmp_path / "song.wav", tmp_path / "out", Request())
+        process_song(separator, tmp_path / "song.wav", tmp_path / "out", OutputOptions())
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -150,7 +150,7 @@ def test_songs_that_fail_do_not_stop_the_others(separator, song, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.wav").write_text("no audio")
     paths = [tmp_path / "empty", tmp_path / "bad.wav", song]
-    results = dict(process_songs(separator, paths, tmp_path / "out", Request()))
+    results = dict(process_songs(separator, paths, tmp_path / "out", OutputOptions()))
     assert "empty is a folder without audio files" in str(results[tmp_path / "empty"])
     assert "bad.wav cannot be read as audio" in str(results[tmp_path / "bad.wav"])
     assert len(results[song].written) == 3
@@ -161,25 +161,25 @@ def test_a_song_is_never_overwritten_by_its_own_stem(separator, tmp_path):
     path.parent.mkdir()
     sf.write(path, np.zeros(4000), RATE)
     with pytest.raises(ValueError, match="bass.wav is the song and would be overwritten"):
-        process_song(separator, path, path.parent, Request(overwrite=True))
+        process_song(separator, path, path.parent, OutputOptions(overwrite=True))
     assert not sf.read(path)[0].any()
 
 
 def test_a_residual_fits_the_stems_that_were_kept(separator, song, tmp_path):
-    process_song(separator, song, tmp_path / "out", Request(file_format="wav16"))
-    process_song(separator, song, tmp_path / "out", Request(residual=True))
+    process_song(separator, song, tmp_path / "out", OutputOptions(file_format="wav16"))
+    process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
     heard, _ = sf.read(song, dtype="float32")
     parts = [sf.read(path, dtype="float32")[0] for path in (tmp_path / "out").glob("*.wav")]
     np.testing.assert_allclose(sum(parts), heard, atol=3e-7)
     sf.write(tmp_path / "out" / "bass.wav", np.zeros(100), 11025)
     (tmp_path / "out" / "residual.wav").unlink()
     with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
-        process_song(separator, song, tmp_path / "out", Request(residual=True))
+        process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
 
 
 def test_large_files_get_sizes_of_64_bits(separator, song, tmp_path, monkeypatch):
     monkeypatch.setattr(songs, "_LARGEST_WAV", 100_000)
-    made = process_song(separator, song, tmp_path / "out", Request())
+    made = process_song(separator, song, tmp_path / "out", OutputOptions())
     assert {sf.info(path).format for path in made.written} == {"RF64"}
     assert sf.read(made.written[0])[0].shape == (30000, 2)
 
@@ -187,13 +187,15 @@ def test_large_files_get_sizes_of_64_bits(separator, song, tmp_path, monkeypatch
 def test_more_channels_than_flac_holds_are_refused_at_once(separator, tmp_path):
     sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
     with pytest.raises(ValueError, match="nine.wav has 9 channels"):
-        process_song(separator, tmp_path / "nine.wav", tmp_path / "o", Request(file_format="flac"))
+        process_song(
+            separator, tmp_path / "nine.wav", tmp_path / "o", OutputOptions(file_format="flac")
+        )
 
 
 def test_a_page_of_more_channels_than_flac_holds_is_refused_at_once(separator, tmp_path):
     sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
     with pytest.raises(ValueError, match="nine.wav has 9 channels.*leave out --report"):
-        process_song(separator, tmp_path / "nine.wav", tmp_path / "o", Request(page=True))
+        process_song(separator, tmp_path / "nine.wav", tmp_path / "o", OutputOptions(page=True))
     assert not (tmp_path / "o").exists()
 
 
@@ -212,70 +214,70 @@ def test_songs_of_one_name_do_not_mix(separator, tmp_path):
     """Same name, same length, one folder of results: the second song gets nothing of the first."""
     a, b = (noise_file(tmp_path / name / "01.wav", i) for i, name in enumerate("AB"))
     out = tmp_path / "out" / "01"
-    process_song(separator, a, out, Request())
+    process_song(separator, a, out, OutputOptions())
     before = contents(out)
     for request in (
-        Request(),
-        Request(residual=True),
-        Request(midi=True),
-        Request(stems=False, midi=True),
-        Request(file_format="flac"),
+        OutputOptions(),
+        OutputOptions(residual=True),
+        OutputOptions(midi=True),
+        OutputOptions(stems=False, midi=True),
+        OutputOptions(file_format="flac"),
     ):
         with pytest.raises(ValueError, match=r"B/01.wav: .*01 holds the results of another song"):
             process_song(separator, b, out, request)
         assert contents(out) == before
-    process_song(separator, a, out, Request(residual=True, midi=True))
-    made = process_song(separator, b, out, Request(overwrite=True))
+    process_song(separator, a, out, OutputOptions(residual=True, midi=True))
+    made = process_song(separator, b, out, OutputOptions(overwrite=True))
     assert len(made.written) == 3
     # What was left of the first song is gone, too.
     assert sorted(contents(out)) == ["bass.wav", "guitar.wav", "piano.wav", RECORD]
-    process_song(separator, b, out, Request(residual=True))
+    process_song(separator, b, out, OutputOptions(residual=True))
     parts = [sf.read(path, dtype="float32")[0] for path in out.glob("*.wav")]
     np.testing.assert_allclose(sum(parts), sf.read(b, dtype="float32")[0], atol=3e-7)
 
 
 def test_a_song_that_moved_or_got_another_name_keeps_its_results(separator, tmp_path):
     song = noise_file(tmp_path / "a.wav", 0)
-    process_song(separator, song, tmp_path / "out", Request())
+    process_song(separator, song, tmp_path / "out", OutputOptions())
     moved = tmp_path / "b.wav"
     song.rename(moved)
-    assert process_song(separator, moved, tmp_path / "out", Request()).written == []
+    assert process_song(separator, moved, tmp_path / "out", OutputOptions()).written == []
 
 
 def test_results_of_another_model_are_not_kept(separator, song, tmp_path):
-    process_song(separator, song, tmp_path / "out", Request(midi=True))
+    process_song(separator, song, tmp_path / "out", OutputOptions(midi=True))
     torch.manual_seed(1)
     other = Separator(TCNSeparator(NAMES, **NET), separator.transcriptor, separator.decoding)
     with pytest.raises(ValueError, match="bass.wav is there and was made with another model"):
-        process_song(other, song, tmp_path / "out", Request())
+        process_song(other, song, tmp_path / "out", OutputOptions())
     coarse = Separator(separator.model, separator.transcriptor, precision="bfloat16")
     with pytest.raises(ValueError, match="was made with another precision"):
-        process_song(coarse, song, tmp_path / "out", Request(residual=True))
+        process_song(coarse, song, tmp_path / "out", OutputOptions(residual=True))
     listener = Separator(separator.model, transcriptor(seed=3), separator.decoding)
-    assert process_song(listener, song, tmp_path / "out", Request()).written == []
+    assert process_song(listener, song, tmp_path / "out", OutputOptions()).written == []
     with pytest.raises(ValueError, match="score.mid is there and was made with another transc"):
-        process_song(listener, song, tmp_path / "out", Request(midi=True))
+        process_song(listener, song, tmp_path / "out", OutputOptions(midi=True))
 
 
 def test_folders_of_older_versions_are_known_by_their_stems(separator, tmp_path):
     song = noise_file(tmp_path / "a.wav", 0)
-    process_song(separator, song, tmp_path / "out", Request(midi=True))
+    process_song(separator, song, tmp_path / "out", OutputOptions(midi=True))
     (tmp_path / "out" / RECORD).unlink()
-    assert len(process_song(separator, song, tmp_path / "out", Request()).kept) == 3
+    assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).kept) == 3
     with pytest.raises(ValueError, match="score.mid is there, and no separation.json says"):
-        process_song(separator, song, tmp_path / "out", Request(stems=False, midi=True))
+        process_song(separator, song, tmp_path / "out", OutputOptions(stems=False, midi=True))
     longer = noise_file(tmp_path / "b.wav", 0, 12001)
     with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
-        process_song(separator, longer, tmp_path / "out", Request())
+        process_song(separator, longer, tmp_path / "out", OutputOptions())
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"version": 1, "song": {}, "files": 3}', '{"version": 1, "song": 1}']
 )
 def test_a_damaged_record_is_no_record(separator, song, tmp_path, text):
-    process_song(separator, song, tmp_path / "out", Request())
+    process_song(separator, song, tmp_path / "out", OutputOptions())
     (tmp_path / "out" / RECORD).write_text(text)
-    assert len(process_song(separator, song, tmp_path / "out", Request()).kept) == 3
+    assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).kept) == 3
 
 
 def test_a_record_names_no_files_outside_its_folder(separator, song, tmp_path):
@@ -288,7 +290,7 @@ def test_a_record_names_no_files_outside_its_folder(separator, song, tmp_path):
         "files": dict.fromkeys(names, {}),
     }
     (tmp_path / "out" / RECORD).write_text(json.dumps(record))
-    process_song(separator, song, tmp_path / "out", Request(overwrite=True))
+    process_song(separator, song, tmp_path / "out", OutputOptions(overwrite=True))
     assert (tmp_path / "mine.wav").read_text() == "mine"
 
 
@@ -304,7 +306,7 @@ def test_what_a_killed_run_left_is_written_again(separator, song, tmp_path, monk
         patch.setattr(songs, "_write_stems", killed)
         patch.setattr(songs.Record, "_write", lambda self: None)
         with pytest.raises(Killed):
-            process_song(separator, song, folder, Request())
+            process_song(separator, song, folder, OutputOptions())
     # Killed after the stems got their names, before the record knew it.
     record = songs.Record.read(folder)
     folder.mkdir(exist_ok=True)
@@ -318,12 +320,12 @@ def test_what_a_killed_run_left_is_written_again(separator, song, tmp_path, monk
     content = json.loads((tmp_path / "kept.json").read_text())
     content["files"] = names
     (folder / RECORD).write_text(json.dumps(content))
-    assert len(process_song(separator, song, folder, Request()).written) == 3
+    assert len(process_song(separator, song, folder, OutputOptions()).written) == 3
 
 
 @pytest.mark.parametrize("name", ["flac", "wav32f"])
 def test_a_full_disk_leaves_no_stem_that_does_not_decode(separator, song, tmp_path, name):
-    whole = process_song(separator, song, tmp_path / "whole", Request(file_format=name))
+    whole = process_song(separator, song, tmp_path / "whole", OutputOptions(file_format=name))
     sizes = [path.stat().st_size for path in whole.written]
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -331,12 +333,12 @@ def test_a_full_disk_leaves_no_stem_that_does_not_decode(separator, song, tmp_pa
         for left_out in (1, 500, 5000):
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - left_out, limits[1]))
             with pytest.raises(ValueError, match="song.flac: .*out cannot be written"):
-                process_song(separator, song, tmp_path / "out", Request(file_format=name))
+                process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
             assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    made = process_song(separator, song, tmp_path / "out", Request(file_format=name))
+    made = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
     assert len(made.written) == 3
 
 
@@ -346,7 +348,7 @@ def test_names_stay_in_the_folder_of_results(separator, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "songs")
     arguments = [f"./{path.name}" for path in sorted((tmp_path / "songs").iterdir())]
     out = tmp_path / "results" / "inner"
-    results = dict(process_songs(separator, arguments, out, Request()))
+    results = dict(process_songs(separator, arguments, out, OutputOptions()))
     assert len(results) == 6 and not any(isinstance(m, Exception) for m in results.values())
     folders = {made.folder.resolve() for made in results.values()}
     assert len(folders) == 6 and {folder.parent for folder in folders} == {out.resolve()}
@@ -359,7 +361,7 @@ def test_names_that_are_too_long_fail_alone_or_are_shortened(separator, tmp_path
     long = [noise_file(tmp_path / f"{name}.wav", i, 2000) for i, name in enumerate(names)]
     impossible = tmp_path / ("z" * 300 + ".wav")
     arguments = [impossible, *long, song]
-    results = dict(process_songs(separator, arguments, tmp_path / "out", Request(midi=True)))
+    results = dict(process_songs(separator, arguments, tmp_path / "out", OutputOptions(midi=True)))
     assert "too long" in str(results.pop(impossible)) and len(results) == 4
     assert all(len(made.written) == 4 for made in results.values())
     assert len({made.folder for made in results.values()}) == 4
@@ -377,7 +379,7 @@ def test_whatever_one_song_meets_the_others_go_on(separator, song, tmp_path, mon
 
     monkeypatch.setattr(songs, "process_song", fails)
     arguments = [tmp_path / "odd.wav", other, song]
-    results = dict(process_songs(separator, arguments, tmp_path / "out", Request(page=True)))
+    results = dict(process_songs(separator, arguments, tmp_path / "out", OutputOptions(page=True)))
     assert "odd.wav has a sample rate of 500 Hz" in str(results[tmp_path / "odd.wav"])
     assert str(results[other]) == f"{other}: ZeroDivisionError: division by zero."
     assert len(results[song].written) == 4
@@ -388,10 +390,10 @@ def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
     wave = 0.1 * np.random.default_rng(0).standard_normal((rate, 2))
     sf.write(tmp_path / "song.wav", wave, rate)
     if rate == 192001:
-        for refused in (Request(page=True), Request(file_format="flac")):
+        for refused in (OutputOptions(page=True), OutputOptions(file_format="flac")):
             with pytest.raises(ValueError, match="at 192001 Hz. FLAC.* only multiples of 10 Hz"):
                 process_song(separator, tmp_path / "song.wav", tmp_path / "out", refused)
-    request = Request(residual=True, midi=True, page=rate < 1 << 16)
+    request = OutputOptions(residual=True, midi=True, page=rate < 1 << 16)
     made = process_song(separator, tmp_path / "song.wav", tmp_path / "out", request)
     assert {sf.info(path).frames for path in made.written[:4]} == {rate}
 
@@ -399,7 +401,7 @@ def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
 def test_samples_above_full_scale_are_told(separator, tmp_path):
     loud = noise_file(tmp_path / "loud.wav", 0, scale=3)
     for name in ("wav16", "flac"):
-        made = process_song(separator, loud, tmp_path / name, Request(file_format=name))
+        made = process_song(separator, loud, tmp_path / name, OutputOptions(file_format=name))
         (warning,) = made.warnings
         stems = separator.separate(loud)
         for path in made.written:
@@ -408,14 +410,14 @@ def test_samples_above_full_scale_are_told(separator, tmp_path):
             assert np.abs(sf.read(path)[0]).max() <= 1
         peak = max(np.abs(stem).max() for stem in stems.values())
         assert f"the peak is {peak:.3g}, " in warning and "--format wav32f" in warning
-    assert process_song(separator, loud, tmp_path / "o", Request()).warnings == []
+    assert process_song(separator, loud, tmp_path / "o", OutputOptions()).warnings == []
     soft = noise_file(tmp_path / "soft.wav", 0)
-    soft_request = Request(file_format="wav16")
+    soft_request = OutputOptions(file_format="wav16")
     assert process_song(separator, soft, tmp_path / "s", soft_request).warnings == []
 
 
 @pytest.mark.parametrize(
-    "request_", [Request(), Request(stems=False, midi=True), Request(page=True)]
+    "request_", [OutputOptions(), OutputOptions(stems=False, midi=True), OutputOptions(page=True)]
 )
 def test_results_that_are_no_numbers_are_not_written(separator, song, tmp_path, request_):
     loud = noise_file(tmp_path / "loud.wav", 0, scale=1e20)
@@ -431,6 +433,6 @@ def test_results_that_are_no_numbers_are_not_written(separator, song, tmp_path, 
 
 def test_requests_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="format is 'mp4', expected one of"):
-        Request(file_format="mp4")
+        OutputOptions(file_format="mp4")
     with pytest.raises(ValueError, match="Nothing is wanted"):
-        Request(stems=False)
+        OutputOptions(stems=False)

@@ -17,7 +17,7 @@ from tiny import (
     write_folder,
 )
 
-from asteroid_scoresup.data import InformedShares, SlakhDataset
+from asteroid_scoresup.data import ScoreDataset, ScoreInformedMasks
 from asteroid_scoresup.dsp import STFT, Spectrograms
 from asteroid_scoresup.engine import FineTuneSystem, save_model
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss, TranscriptionLoss
@@ -33,7 +33,7 @@ def manifest(tmp_path_factory):
 
 
 def dataset(manifest, **options):
-    return SlakhDataset(manifest, "train", **{"n_fft": N_FFT, "hop_length": HOP, **options})
+    return ScoreDataset(manifest, "train", **{"n_fft": N_FFT, "hop_length": HOP, **options})
 
 
 def critic(tmp_path, names=NAMES, **sizes):
@@ -71,16 +71,16 @@ def test_a_transcriptor_of_other_data_is_refused(names, sizes, message, manifest
 
 def test_a_dataset_that_lacks_what_a_term_needs_is_refused(manifest, tmp_path):
     path, informed = critic(tmp_path), {"informed": 1.0}
-    with pytest.raises(ValueError, match="shares=InformedShares"):
+    with pytest.raises(ValueError, match="soft_masks=ScoreInformedMasks"):
         ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=dataset(manifest))
     with pytest.raises(ValueError, match="targets='score' or targets='both'"):
         stems = dataset(manifest, targets="stems")
         ScoreSupervisedLoss.from_transcriptor(path, WEIGHTS, dataset=stems)
-    shares = InformedShares(manifest, N_FFT, HOP, sounding={"fade": 2.0})
+    shares = ScoreInformedMasks(manifest, N_FFT, HOP, sounding={"fade": 2.0})
     with pytest.raises(ValueError, match="fade is 1.0 in the one, 2.0 in the other"):
-        data = dataset(manifest, shares=shares)
+        data = dataset(manifest, soft_masks=shares)
         ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=data)
-    data = dataset(manifest, shares=InformedShares(manifest, N_FFT, HOP))
+    data = dataset(manifest, soft_masks=ScoreInformedMasks(manifest, N_FFT, HOP))
     ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=data)
 
 
@@ -123,7 +123,7 @@ def test_a_missing_target_is_named(missing, manifest):
 
 def test_terms_of_stems_alone_need_no_score(manifest):
     mixture, targets = next(iter(loaders(manifest, targets="both")[0]))
-    for name in ("stems", "si_sdr", "multi_domain"):
+    for name in ("magnitude_approximation", "si_sdr", "multi_domain"):
         few = {key: targets[key] for key in ("mixture", "sources")}
         loss = ScoreSupervisedLoss({name: 1.0}, stft())
         assert torch.isfinite(loss(targets["sources"] + 0.1 * mixture.unsqueeze(1), few))

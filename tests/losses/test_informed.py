@@ -1,17 +1,17 @@
-"""The score-informed loss and the shares on disk behind it."""
+"""The score-informed loss and the masks on disk behind it."""
 
 import numpy as np
 import pytest
 import torch
 from tiny import HOP, N_FFT, separator, sharing_by_bins, stft, write_folder
 
-from asteroid_scoresup.data import InformedShares, SlakhDataset
-from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss, sharing_loss
+from asteroid_scoresup.data import ScoreDataset, ScoreInformedMasks
+from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss, mask_kl_loss
 
 
 @pytest.fixture
 def manifest(tmp_path):
-    return write_folder(tmp_path, references=False)
+    return write_folder(tmp_path, stems=False)
 
 
 def test_the_formula(manifest):
@@ -29,11 +29,17 @@ def test_the_formula(manifest):
 
 
 def test_segments_get_the_shares_of_their_place(manifest):
-    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
-    data = SlakhDataset(
-        manifest, "train", segment=1.024, n_segments=8, n_fft=N_FFT, hop_length=HOP, shares=shares
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
+    data = ScoreDataset(
+        manifest,
+        "train",
+        segment=1.024,
+        n_segments=8,
+        n_fft=N_FFT,
+        hop_length=HOP,
+        soft_masks=masks,
     )
-    whole = SlakhDataset(manifest, "train", segment=None, n_fft=N_FFT, hop_length=HOP)
+    whole = ScoreDataset(manifest, "train", segment=None, n_fft=N_FFT, hop_length=HOP)
     for index in range(8):
         mixture, targets = data[index]
         places = []
@@ -43,31 +49,31 @@ def test_segments_get_the_shares_of_their_place(manifest):
             error = (windows * scale - mixture).norm(dim=1)
             places.append((float(error.min()), number, int(error.argmin())))
         _, number, first = min(places)
-        expected = shares.read(data.tracks[number])[..., first : first + 65]
-        # A stretch is normalised by itself: bins at the edge of hearing may differ.
-        agree = ((targets["share"] - expected).abs() < 1e-3).float().mean()
+        expected = masks.read(data.tracks[number])[..., first : first + 65]
+        # A stretch is normalized by itself: bins at the edge of hearing may differ.
+        agree = ((targets["soft_masks"] - expected).abs() < 1e-3).float().mean()
         assert agree > 0.99
 
 
 def test_factors_are_fitted_once_and_by_any_number_of_processes(manifest):
-    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     tracks = manifest.select("train")
-    shares.fit_all(tracks, jobs=2, progress=False)
-    before = {t.id: (shares.path(t).stat().st_mtime_ns, shares.read(t)) for t in tracks}
-    shares.fit_all(tracks, jobs=1, progress=False)
+    masks.fit_all(tracks, jobs=2, progress=False)
+    before = {t.id: (masks.path(t).stat().st_mtime_ns, masks.read(t)) for t in tracks}
+    masks.fit_all(tracks, jobs=1, progress=False)
     for track in tracks:
-        assert shares.path(track).stat().st_mtime_ns == before[track.id][0]
-        shares.fit(track)
-        again = InformedShares(manifest, N_FFT, HOP, n_partials=6).read(track)
+        assert masks.path(track).stat().st_mtime_ns == before[track.id][0]
+        masks.fit(track)
+        again = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6).read(track)
         torch.testing.assert_close(again, before[track.id][1], atol=2e-3, rtol=0)
-    other = InformedShares(manifest, N_FFT, HOP, n_partials=5)
-    assert other.path(tracks[0]) != shares.path(tracks[0])
+    other = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=5)
+    assert other.path(tracks[0]) != masks.path(tracks[0])
 
 
 def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
-    shares = InformedShares(manifest, N_FFT, HOP, n_partials=6)
-    data = SlakhDataset(
-        manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, shares=shares
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
+    data = ScoreDataset(
+        manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, soft_masks=masks
     )
     batch = torch.utils.data.default_collate([data[i] for i in range(4)])
     model, loss = separator(), ScoreSupervisedLoss({"informed": 1.0}, stft())
@@ -83,14 +89,14 @@ def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
 
 
 def test_what_does_not_fit_is_said(manifest):
-    shares = InformedShares(manifest, N_FFT, HOP)
-    with pytest.raises(ValueError, match="shares are for an STFT of 256/64 samples"):
-        SlakhDataset(manifest, "train", n_fft=512, hop_length=128, shares=shares)
-    with pytest.raises(ValueError, match="neither stems nor shares"):
-        SlakhDataset(manifest, "train", n_fft=N_FFT, hop_length=HOP, shares=shares, remix=0.5)
-    data = SlakhDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP)
+    with pytest.raises(ValueError, match="masks are for an STFT of 256/64 samples"):
+        ScoreDataset(manifest, "train", n_fft=512, hop_length=128, soft_masks=masks)
+    with pytest.raises(ValueError, match="neither stems nor masks"):
+        ScoreDataset(manifest, "train", n_fft=N_FFT, hop_length=HOP, soft_masks=masks, remix=0.5)
+    data = ScoreDataset(manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP)
     mixture, targets = torch.utils.data.default_collate([data[0]])
-    with pytest.raises(ValueError, match="needs targets\\['share'\\]"):
+    with pytest.raises(ValueError, match="reads targets\\['soft_masks'\\]"):
         loss = ScoreSupervisedLoss({"informed": 1.0}, stft())
         loss(separator().spectrograms(mixture), targets)
 
@@ -98,7 +104,7 @@ def test_what_does_not_fit_is_said(manifest):
 @pytest.mark.parametrize("semitones", [-3, 2, 5])
 def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, semitones):
     speed = 2 ** (semitones / 12)
-    informed = InformedShares(manifest, N_FFT, HOP)
+    informed = ScoreInformedMasks(manifest, N_FFT, HOP)
     track = manifest.select("train")[0]
     plain = informed.read(track)
     first, n_frames = 20, 60
@@ -119,7 +125,7 @@ def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, 
 def test_shares_of_one_clip_are_those_of_all_and_other_shapes_are_refused():
     sources, mixture = torch.rand(3, 2, 5, 4), torch.rand(3, 5, 4) + 0.1
     share, silent = torch.rand(1, 2, 5, 4), torch.zeros(3, 2, 88, 4)
-    whole = sharing_loss(sources, mixture, share.expand(3, -1, -1, -1), silent)
-    torch.testing.assert_close(sharing_loss(sources, mixture, share, silent), whole)
-    with pytest.raises(ValueError, match="do not fit a mixture"):
-        sharing_loss(sources, mixture[:2], share, silent)
+    whole = mask_kl_loss(sources, mixture, share.expand(3, -1, -1, -1), silent)
+    torch.testing.assert_close(mask_kl_loss(sources, mixture, share, silent), whole)
+    with pytest.raises(ValueError, match="do not match a mixture"):
+        mask_kl_loss(sources, mixture[:2], share, silent)

@@ -10,8 +10,8 @@ from asteroid_scoresup.losses import (
     clip_mixture_loss,
     frame_mixture_loss,
     harmonic_mixture_loss,
+    mask_kl_loss,
     mixture_loss,
-    sharing_loss,
     soft_harmonic_loss,
 )
 from asteroid_scoresup.score import piano_roll, sounding_roll
@@ -100,7 +100,7 @@ def test_gradient_of_the_sharing_loss_by_differences():
     sources = (masks * mixture.unsqueeze(1)).requires_grad_()
 
     def loss(sources, residual):
-        return sharing_loss(sources, mixture, share, sounding, residual=residual)
+        return mask_kl_loss(sources, mixture, share, sounding, residual=residual)
 
     for residual in (False, True):
         assert torch.autograd.gradcheck(loss, (sources, residual), eps=1e-6)
@@ -208,7 +208,7 @@ def test_true_stems_cost_little_and_the_wrong_class_much(loss):
 )
 def test_shapes_that_do_not_fit_are_refused(shapes):
     sources, mixture = (torch.ones(shape) for shape in shapes)
-    with pytest.raises(ValueError, match=r"do not fit a mixture of shape.*\(batch, freq, frames\)"):
+    with pytest.raises(ValueError, match=r"do not match a mixture of shape.*\(batch, freq, frames\)"):
         mixture_loss(sources, mixture, torch.ones(()))
 
 

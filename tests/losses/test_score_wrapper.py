@@ -18,16 +18,16 @@ from tiny import (
     write_folder,
 )
 
-from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import (
     ScoreSupervisedLoss,
     clip_mixture_loss,
     frame_mixture_loss,
     harmonic_mixture_loss,
+    magnitude_approximation_loss,
     separated_transcription_loss,
     soft_harmonic_loss,
-    stem_loss,
     transcription_loss,
 )
 from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
@@ -38,14 +38,14 @@ ALL = {
     "frame": 0.3,
     "harmonic": 0.15,
     "soft_harmonic": 1.0,
-    "stems": 0.7,
+    "magnitude_approximation": 0.7,
 }
 
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
     manifest = write_folder(tmp_path_factory.mktemp("data"))
-    data = SlakhDataset(manifest, "train", "both", 1.0, n_fft=N_FFT, hop_length=HOP)
+    data = ScoreDataset(manifest, "train", "both", 1.0, n_fft=N_FFT, hop_length=HOP)
     return torch.utils.data.default_collate([data[i] for i in range(3)])
 
 
@@ -59,7 +59,7 @@ def test_the_sum_is_weighted_and_made_of_the_pure_functions(batch):
     loss = make(ALL)
     loss.train()
     mixture, sources = estimates = separator().spectrograms(wav)
-    references = stft().magnitude(stft()(targets["sources"].flatten(0, 1))).unflatten(0, (3, 3))
+    stems = stft().magnitude(stft()(targets["sources"].flatten(0, 1))).unflatten(0, (3, 3))
     roll, sounding, drawn = targets["roll"], targets["sounding"], loss.templates
     expected = {
         "transcription": separated_transcription_loss(loss.critic.outputs, sources, roll),
@@ -67,7 +67,7 @@ def test_the_sum_is_weighted_and_made_of_the_pure_functions(batch):
         "frame": frame_mixture_loss(sources, mixture, sounding),
         "harmonic": harmonic_mixture_loss(sources, mixture, sounding, drawn),
         "soft_harmonic": soft_harmonic_loss(sources, mixture, sounding, drawn),
-        "stems": stem_loss(sources, references, mixture),
+        "magnitude_approximation": magnitude_approximation_loss(sources, stems, mixture),
     }
     total = loss(estimates, targets)
     torch.testing.assert_close(total, sum(ALL[name] * expected[name] for name in ALL))
@@ -111,7 +111,7 @@ def test_the_critic_hears_some_classes_in_training_and_all_in_validation(batch):
     sizes, critic = [], transcriptor()
     outputs = critic.outputs
     critic.outputs = lambda magnitude: (sizes.append(len(magnitude)), outputs(magnitude))[1]
-    loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic, classes_heard=1)
+    loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic, critic_classes=1)
     whole = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic)
     estimates = separator().spectrograms(wav)
     torch.manual_seed(0)
@@ -180,7 +180,7 @@ def test_stems_without_stems_are_refused(batch):
     wav, targets = batch
     targets = {name: value for name, value in targets.items() if name != "sources"}
     with pytest.raises(ValueError, match="make the dataset with targets='both'"):
-        make({"stems": 1.0})(separator().spectrograms(wav), targets)
+        make({"magnitude_approximation": 1.0})(separator().spectrograms(wav), targets)
 
 
 def song_with_a_rest():
@@ -214,7 +214,11 @@ def test_a_residual_source_may_carry_what_no_class_explains():
 def test_shares_leave_bins_without_a_note_to_the_residual():
     truth, targets = song_with_a_rest()
     loss = ScoreSupervisedLoss(
-        {"soft_harmonic": 1.0, "stems": 1.0}, stft(), None, templates(), residual="source"
+        {"soft_harmonic": 1.0, "magnitude_approximation": 1.0},
+        stft(),
+        None,
+        templates(),
+        residual="source",
     )
     magnitude = stft().magnitude(stft()(targets["mixture"]))
     share = templates().soft_mask(targets["sounding"])
@@ -223,7 +227,7 @@ def test_shares_leave_bins_without_a_note_to_the_residual():
     assert best["soft_harmonic"] < 1e-3
     swapped = loss.terms((magnitude, wanted.roll(1, 1)), targets)
     assert swapped["soft_harmonic"] > 1
-    assert loss.terms(truth, targets)["stems"] < 1e-4
+    assert loss.terms(truth, targets)["magnitude_approximation"] < 1e-4
 
 
 def test_the_critic_is_to_hear_nothing_in_the_residual():

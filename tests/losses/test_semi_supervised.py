@@ -5,7 +5,7 @@ import torch
 from asteroid.losses import multisrc_neg_sisdr
 from tiny import separator, stft, templates, transcriptor, write_folder
 
-from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 
 N_FFT, HOP = 256, 64
@@ -14,8 +14,8 @@ N_FFT, HOP = 256, 64
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
     manifest = write_folder(tmp_path_factory.mktemp("prepared"))
-    data = SlakhDataset(
-        manifest, "train", "both", 1.024, 6, N_FFT, HOP, stem_share=1 / 3, stem_draw=0.5
+    data = ScoreDataset(
+        manifest, "train", "both", 1.024, 6, N_FFT, HOP, stem_fraction=1 / 3, stem_draw=0.5
     )
     mixture, targets = torch.utils.data.default_collate(list(data))
     targets["has_stems"] = torch.tensor([True, False, False, True, False, False])
@@ -39,7 +39,7 @@ def test_it_is_the_mean_over_the_examples(batch, waveforms):
     model, has = separator(), targets["has_stems"]
     with torch.no_grad():
         estimates = model(mixture) if waveforms else model.spectrograms(mixture)
-        stems = score_loss(stem_shares=1.0)
+        stems = score_loss(mask_approximation=1.0)
         found = SemiSupervisedLoss(score_loss(), stems, stem_weight=3.0)(estimates, targets)
         total = 0
         for i in range(6):
@@ -66,7 +66,7 @@ def test_sources_of_examples_without_stems_are_not_looked_at(batch):
     mixture, targets = batch
     wrong = {**targets, "sources": targets["sources"].clone()}
     wrong["sources"][~targets["has_stems"]] = torch.nan
-    loss = SemiSupervisedLoss(score_loss(), score_loss(stems=1.0))
+    loss = SemiSupervisedLoss(score_loss(), score_loss(magnitude_approximation=1.0))
     estimates = separator().spectrograms(mixture)
     torch.testing.assert_close(loss(estimates, wrong), loss(estimates, targets))
 
@@ -76,7 +76,7 @@ def test_a_batch_may_be_of_one_kind(batch, everyone):
     mixture, targets = batch
     targets = {**targets, "has_stems": torch.full((6,), everyone)}
     estimates = separator().spectrograms(mixture)
-    score, stems = score_loss(), score_loss(stems=1.0)
+    score, stems = score_loss(), score_loss(magnitude_approximation=1.0)
     found = SemiSupervisedLoss(score, stems)(estimates, targets)
     torch.testing.assert_close(found, (stems if everyone else score)(estimates, targets))
 
@@ -84,7 +84,7 @@ def test_a_batch_may_be_of_one_kind(batch, everyone):
 def test_training_must_know_who_has_stems_and_validation_need_not(batch):
     mixture, targets = batch
     targets = {key: value for key, value in targets.items() if key != "has_stems"}
-    loss = SemiSupervisedLoss(score_loss(), score_loss(stems=1.0))
+    loss = SemiSupervisedLoss(score_loss(), score_loss(magnitude_approximation=1.0))
     estimates = separator().spectrograms(mixture)
     with pytest.raises(ValueError, match="has_stems"):
         loss(estimates, targets)

@@ -55,7 +55,7 @@ def test_gradient_is_probability_minus_label():
 
 
 def test_rolls_of_another_hop_are_refused():
-    message = r"\(2, 3, 88, 5\) cannot be held against a roll of shape \(2, 3, 88, 6\).*same hop"
+    message = r"\(2, 3, 88, 5\) cannot be compared with a roll of shape \(2, 3, 88, 6\).*same hop"
     with pytest.raises(ValueError, match=message):
         transcription_loss(torch.zeros(B, S, P, T), torch.zeros(B, S, P, T + 1))
 

@@ -83,9 +83,9 @@ def test_silence():
 def test_silent_classes_are_judged_by_their_leakage():
     bass = np.sin(np.arange(RATE) / 20)
     zeros = np.zeros(RATE)
-    references = {"bass": bass, "guitar": zeros, "piano": 1e-4 * bass}
+    stems = {"bass": bass, "guitar": zeros, "piano": 1e-4 * bass}
     estimates = {"bass": zeros, "guitar": zeros, "piano": 0.1 * bass}
-    rows = {row["instrument"]: row for row in separation_scores(references, estimates, bass)}
+    rows = {row["instrument"]: row for row in separation_scores(stems, estimates, bass)}
     assert [row["silent"] for row in rows.values()] == [False, True, True]
     assert [row["silent_estimate"] for row in rows.values()] == [True, True, False]
     # Only the bass counts, its estimate is empty, and the mixture is the bass.
@@ -116,9 +116,9 @@ def test_scale_of_song_and_estimate_do_not_matter(gain, level, seed, noise):
     names = ("a", "b", "c")
 
     def score(level, gain):
-        references = dict(zip(names, (level * source, level * other, 0 * source)))
+        stems = dict(zip(names, (level * source, level * other, 0 * source)))
         estimates = dict(zip(names, (gain * (source + noise * error), gain * other, level * other)))
-        rows = separation_scores(references, estimates, level * (source + other))
+        rows = separation_scores(stems, estimates, level * (source + other))
         return [[row[m] for m in ("si_sdr", "si_sdr_imp", "leakage_db")] for row in rows]
 
     np.testing.assert_allclose(score(level, gain), score(1, 1), atol=1e-6)
@@ -128,11 +128,11 @@ def test_scale_of_song_and_estimate_do_not_matter(gain, level, seed, noise):
 @given(order=st.permutations(["bass", "guitar", "piano"]))
 def test_order_of_classes_does_not_matter(order):
     rng = np.random.default_rng(1)
-    references = {name: rng.normal(size=400) for name in ("bass", "guitar", "piano")}
-    estimates = {name: rng.normal(size=400) + signal for name, signal in references.items()}
-    mixture = sum(references.values())
-    expected = {row["instrument"]: row for row in separation_scores(references, estimates, mixture)}
-    rows = separation_scores({name: references[name] for name in order}, estimates, mixture)
+    stems = {name: rng.normal(size=400) for name in ("bass", "guitar", "piano")}
+    estimates = {name: rng.normal(size=400) + signal for name, signal in stems.items()}
+    mixture = sum(stems.values())
+    expected = {row["instrument"]: row for row in separation_scores(stems, estimates, mixture)}
+    rows = separation_scores({name: stems[name] for name in order}, estimates, mixture)
     assert [row["instrument"] for row in rows] == list(order)
     for row in rows:
         np.testing.assert_equal(row, expected[row["instrument"]])
@@ -196,9 +196,9 @@ def test_a_silent_stem_with_a_constant_offset_is_left_out(offset):
     rng = np.random.default_rng(0)
     bass, leak = rng.standard_normal((2, 8000)) * 0.1
     silent = np.full(8000, offset)
-    references = {"bass": bass, "piano": silent}
+    stems = {"bass": bass, "piano": silent}
     estimates = {"bass": bass + offset, "piano": 0.01 * leak + offset}
-    rows = separation_scores(references, estimates, bass + silent)
+    rows = separation_scores(stems, estimates, bass + silent)
     assert not rows[0]["silent"] and rows[0]["si_sdr"] == LIMIT_DB
     assert rows[1]["silent"] and np.isnan(rows[1]["si_sdr"])
     mixture = bass - bass.mean()

@@ -90,13 +90,13 @@ def test_notes_of_a_roll():
     notes = roll_to_notes(roll, HOP, RATE, min_seconds=0)
     np.testing.assert_allclose(notes.onset / FRAME, [0, 4.5, 10.5])
     np.testing.assert_allclose(notes.offset / FRAME, [3.5, 7.5, 11.5])
-    assert notes.pitch.tolist() == [24, 24, 81] and notes.source.tolist() == [0, 0, 1]
+    assert notes.pitch.tolist() == [24, 24, 81] and notes.class_index.tolist() == [0, 0, 1]
     assert len(roll_to_notes(roll, HOP, RATE)) == 2  # one frame is shorter than 50 ms
     assert len(roll_to_notes(roll, HOP, RATE, threshold=0.5)) == 1
     joined = roll_to_notes(roll, HOP, RATE, max_gap_seconds=FRAME)
     np.testing.assert_allclose(joined.offset / FRAME, [7.5])
     one = roll_to_notes(torch.tensor(roll[1]), HOP, RATE, min_seconds=0, source=7)
-    assert one.source.tolist() == [7]
+    assert one.class_index.tolist() == [7]
     assert len(roll_to_notes(np.zeros((88, 0)), HOP, RATE)) == 0
 
 
@@ -153,7 +153,7 @@ def test_note_scores_are_those_of_mir_eval(seed):
     true, found = (t.replace(onset=t.onset - 1, offset=t.offset - 1) for t in (true, found))
     rows = note_scores(true, found, ["a", "b", "c"])
     for index, row in enumerate(rows):
-        tables = [t.select(t.source == index) for t in (true, found)]
+        tables = [t.select(t.class_index == index) for t in (true, found)]
         arguments = []
         for table in tables:
             arguments.append(np.stack([table.onset, table.offset], axis=1) + 3)

@@ -40,8 +40,8 @@ def test_reads_what_was_written(tmp_path):
 def test_instruments_stay_apart_and_can_be_joined(tmp_path):
     write_midi(tmp_path / "a.mid", (0, [(1.0, 2.0, 60, 80)]), (0, [(0.5, 1.5, 60, 70)]))
     instruments, *_ = read_midi(tmp_path / "a.mid")
-    joined = join_instruments(instruments, source=2)
-    assert joined.onset.tolist() == [0.5, 1.0] and joined.source.tolist() == [2, 2]
+    joined = join_instruments(instruments, class_index=2)
+    assert joined.onset.tolist() == [0.5, 1.0] and joined.class_index.tolist() == [2, 2]
 
 
 def test_drums_are_dropped_and_counted_unless_asked_for(tmp_path):

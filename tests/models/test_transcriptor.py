@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import HOP, NAMES, NET, RATE, stft, transcriptor, write_folder
 
-from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import ActivityClassifier
@@ -54,7 +54,7 @@ def test_the_activity_classifier_has_one_output_a_class():
 
 @pytest.mark.parametrize("kind", ["transcriptor", "classifier"])
 def test_it_overfits_one_batch(tmp_path, kind):
-    data = SlakhDataset(write_folder(tmp_path), "train", segment=2.0, hop_length=HOP, n_fft=256)
+    data = ScoreDataset(write_folder(tmp_path), "train", segment=2.0, hop_length=HOP, n_fft=256)
     wav, targets = torch.utils.data.default_collate([data[i] for i in range(2)])
     torch.manual_seed(0)
     model = transcriptor(bn_chan=32) if kind == "transcriptor" else ActivityClassifier(NAMES, **NET)

@@ -14,7 +14,7 @@ from asteroid_scoresup.engine import save_model
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (
     "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 16 --hid_chan 32 --segment "
-    "1.024 --num_workers 0 --precision 32-true --mixture_loss clip+soft --classes_heard 0 "
+    "1.024 --num_workers 0 --precision 32-true --mixture_loss clip+soft --critic_classes 0 "
     "--s_epochs 2 --s_steps 4 --warmup_steps 2 --s_lr 0.01 --quiet"
 )
 

@@ -21,7 +21,7 @@ import yaml
 from asteroid.models import ConvTasNet
 from tiny import NAMES, write_folder
 
-from asteroid_scoresup.data import SlakhDataset
+from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.evaluation import si_sdr
 from asteroid_scoresup.models import ScoreTranscriptor, load_package
@@ -166,7 +166,7 @@ def test_a_recipe_with_the_diff_separates(tmp_path):
     model = ConvTasNet.from_pretrained(load_package(tmp_path / "exp" / "best_model.pth")).eval()
     assert model.sample_rate == 16000
     gains = []
-    for mixture, targets in SlakhDataset(
+    for mixture, targets in ScoreDataset(
         tmp_path / "prepared", "train", targets="both", segment=None
     ):
         with torch.no_grad():

@@ -230,9 +230,9 @@ def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
     assert status == 0, output
     bare = tmp_path / "bare"
     shutil.copytree(data / "prepared", bare / "prepared")
-    references = list(bare.glob("prepared/*/*/references"))
-    assert references
-    for folder in references:
+    stems = list(bare.glob("prepared/*/*/stems"))
+    assert stems
+    for folder in stems:
         shutil.rmtree(folder)
     options = ["--stage", 2, "--data_dir", bare, "--exp_root", tmp_path, "--tag", "bare"]
     status, output = run(*options, "--mixture_loss", "clip+harmonic", cwd=tmp_path)
@@ -365,7 +365,7 @@ BAD_SETTINGS = {
     "--s_epochs 1e3": "--s_epochs is a whole number",
     "--t_batch_size -2": "--t_batch_size is a whole number",
     "--segment 0": "--segment is a number above 0",
-    "--stem_share 1.5": "--stem_share is a number",
+    "--stem_fraction 1.5": "--stem_fraction is a number",
     "--conv_kernel_size 4": "--conv_kernel_size is an odd number",
     "--n_fft 1025": "--n_fft 1025 is odd",
     "--n_fft 256 --hop_length 512": "--hop_length 512 is above --n_fft 256",

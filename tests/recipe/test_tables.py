@@ -158,12 +158,12 @@ def test_the_losses_are_looked_into(finished, data, tmp_path):
     exp_dir, _ = finished
     separator = exp_dir / "seed0" / "start_of_fine_tuning" / "best_model.pth"
     status, output = run(
-        "look_inside.py", "--exp_dir", tmp_path, "--data_dir", data, "--preset", "small",
+        "inspect_losses.py", "--exp_dir", tmp_path, "--data_dir", data, "--preset", "small",
         "--transcriptor", exp_dir / "transcriptor" / "best_model.pth",
         "--separators", f"start={separator}", *TINY.split(),
     )  # fmt: skip
     assert status == 0, output
-    table = pd.read_csv(tmp_path / "look_inside.csv", index_col="masks")
+    table = pd.read_csv(tmp_path / "inspect_losses.csv", index_col="masks")
     # The mixture counts once too often for each class but one; an even split is exact.
     assert table["clip"]["mixture for everybody"] > 1 > 0.01 > table["clip"]["even split"]
     assert table["SI-SDR"]["true stems"] == table["SI-SDR"].max()

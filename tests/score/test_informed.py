@@ -1,10 +1,10 @@
-"""Score-informed factorisation: against Lee and Seung's formula, and on signals with an answer."""
+"""Score-informed factorization: against Lee and Seung's formula, and on signals with an answer."""
 
 import numpy as np
 import torch
 from tiny import HOP, N_FFT, NAMES, RATE, random_notes, render, stft, templates
 
-from asteroid_scoresup.score import Notes, factorize, onset_roll, shares, sounding_roll
+from asteroid_scoresup.score import Notes, onset_roll, score_informed_nmf, soft_masks, sounding_roll
 
 
 def song(seed=0, seconds=4.0):
@@ -30,7 +30,9 @@ def divergence(target, model):
 
 def test_the_updates_are_those_of_lee_and_seung():
     magnitude, _, sounding, onsets = song()
-    factors = factorize(magnitude, sounding, onsets, templates(), iterations=3, attack=0.05)
+    factors = score_informed_nmf(
+        magnitude, sounding, onsets, templates(), iterations=3, attack=0.05
+    )
     # The same in plain NumPy.
     source, pitch = np.nonzero(sounding.amax(-1).numpy() > 0)
     spectra = templates().weights.numpy()[pitch].astype(np.float64)
@@ -47,29 +49,29 @@ def test_the_updates_are_those_of_lee_and_seung():
         now = divergence(target, spectra.T @ levels + 1e-9)
         assert now < previous  # what the updates promise
         previous = now
-    model = factors.spectra.T @ factors.levels
+    model = factors.templates.T @ factors.activations
     np.testing.assert_allclose(model.numpy(), spectra.T @ levels, rtol=2e-3, atol=1e-5)
-    assert factors.source.tolist() == [*source.tolist(), 0, 1, 2]
-    torch.testing.assert_close(factors.spectra.sum(1), torch.ones(len(factors.spectra)))
+    assert factors.class_index.tolist() == [*source.tolist(), 0, 1, 2]
+    torch.testing.assert_close(factors.templates.sum(1), torch.ones(len(factors.templates)))
 
 
 def test_what_the_score_forbids_stays_zero():
     magnitude, _, sounding, onsets = song()
-    factors = factorize(magnitude, sounding, onsets, templates())
+    factors = score_informed_nmf(magnitude, sounding, onsets, templates())
     keys = (sounding.amax(-1) > 0).nonzero()
     for k, (source, pitch) in enumerate(keys.tolist()):
-        assert factors.source[k] == source
-        assert (factors.spectra[k][templates().binary[pitch] == 0] == 0).all()
-        assert (factors.levels[k][sounding[source, pitch] == 0] == 0).all()
+        assert factors.class_index[k] == source
+        assert (factors.templates[k][templates().binary[pitch] == 0] == 0).all()
+        assert (factors.activations[k][sounding[source, pitch] == 0] == 0).all()
 
 
 def test_shares_come_nearer_to_the_truth_than_the_harmonic_masks():
     errors = {"informed": 0.0, "soft": 0.0}
     for seed in range(4):
         magnitude, truth, sounding, onsets = song(seed)
-        factors = factorize(magnitude, sounding, onsets, templates())
+        factors = score_informed_nmf(magnitude, sounding, onsets, templates())
         for name, share in (
-            ("informed", shares(factors, 3)),
+            ("informed", soft_masks(factors, 3)),
             ("soft", templates().soft_mask(sounding)),
         ):
             errors[name] += float((share * magnitude - truth).abs().sum() / truth.abs().sum())
@@ -78,13 +80,15 @@ def test_shares_come_nearer_to_the_truth_than_the_harmonic_masks():
 
 def test_shares_sum_to_one_where_anything_is_known():
     magnitude, _, sounding, onsets = song()
-    share = shares(factorize(magnitude, sounding, onsets, templates()), 3)
+    share = soft_masks(score_informed_nmf(magnitude, sounding, onsets, templates()), 3)
     total = share.sum(0)
     assert share.min() >= 0
     assert ((total - 1).abs() < 1e-4).logical_or(total == 0).all()
     assert (total > 0).float().mean() > 0.3
     silent = torch.zeros_like(magnitude)
-    assert torch.isfinite(shares(factorize(silent, sounding, onsets, templates()), 3)).all()
+    assert torch.isfinite(
+        soft_masks(score_informed_nmf(silent, sounding, onsets, templates()), 3)
+    ).all()
     assert share.shape[1] == N_FFT // 2 + 1
 
 
@@ -96,7 +100,7 @@ def test_what_belongs_to_no_class_gets_components_of_its_own():
     mixture = magnitude + drum
     error = {}
     for free in (0, 6):
-        share = shares(factorize(mixture, sounding, onsets, templates(), free=free), 3)
+        share = soft_masks(score_informed_nmf(mixture, sounding, onsets, templates(), free=free), 3)
         assert share.sum(0).max() < 1 + 1e-4
         error[free] = float((share * mixture - truth).abs().sum() / truth.abs().sum())
     assert error[6] < 0.85 * error[0]

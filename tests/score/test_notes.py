@@ -52,7 +52,7 @@ def test_concatenate_sorts_by_onset_then_source_then_pitch():
 
 def test_select_and_replace_leave_the_original_alone():
     notes = table(ROWS)
-    assert notes.select(notes.source == 0).velocity.tolist() == [100, 80]
+    assert notes.select(notes.class_index == 0).velocity.tolist() == [100, 80]
     louder = notes.replace(velocity=notes.velocity + 1)
     assert louder.velocity.tolist() == [101, 91, 81]
     assert notes.velocity.tolist() == [100, 90, 80]

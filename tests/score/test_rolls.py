@@ -43,7 +43,7 @@ def make_notes(rows, hop, rate):
 
 
 def frames_of(onset, length):
-    """The frames whose centre lies in [onset, onset + length), in 64ths of a frame."""
+    """The frames whose center lies in [onset, onset + length), in 64ths of a frame."""
     on = [n for n in range(-10, N_FRAMES + 12) if onset <= n * GRID < onset + length]
     return on or [round((2 * onset + length) / (2 * GRID))]
 
@@ -95,7 +95,7 @@ def test_sounding_roll(device, rows, rates, before, after, fade, use_velocity):
 def test_an_hour_in_nothing_has_drifted():
     n = 3600 * 16000 // 512
     times = frame_times(n + 4, 512, 16000)
-    # From one frame centre to another: on at the first, off at the second.
+    # From one frame center to another: on at the first, off at the second.
     notes = Notes([float(times[n])], [float(times[n + 2])], [60], [0], [64])
     on = piano_roll(notes, 1, n + 4, 512, 16000)[0, 60 - 21].nonzero().flatten()
     assert on.tolist() == [n, n + 1]

@@ -15,10 +15,10 @@ from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.score import (
     HarmonicTemplates,
     Notes,
-    factorize,
     onset_roll,
     partial_frequencies,
     piano_roll,
+    score_informed_nmf,
     sounding_roll,
     steps_of,
 )
@@ -88,7 +88,7 @@ def test_the_sounding_roll_is_that_of_a_hand_loop(rows, steps, use_velocity):
 @given(rows)
 def test_keys_do_not_know_of_pedals_and_bends(rows):
     notes = table(rows)
-    plain = Notes(notes.onset, notes.offset, notes.pitch, notes.source, notes.velocity)
+    plain = Notes(notes.onset, notes.offset, notes.pitch, notes.class_index, notes.velocity)
     assert torch.equal(piano_roll(notes, *SIZE), piano_roll(plain, *SIZE))
     # And notes without either make the roll that they always made.
     assert steps_of(plain) == 1
@@ -131,11 +131,11 @@ def test_a_glide_stays_under_its_mask():
 def test_informed_components_are_those_of_the_sounding_rows():
     roll = sounding_roll(BENT, *SIZE)
     magnitude = torch.rand(N_FFT // 2 + 1, N_FRAMES, generator=torch.Generator().manual_seed(0))
-    factors = factorize(
+    factors = score_informed_nmf(
         magnitude, roll, onset_roll(BENT, *SIZE), HarmonicTemplates(RATE, N_FFT), iterations=2
     )
     # 60, 58.75 and 62 of the first class, 64.5 of the second, and an attack of each.
-    assert len(factors.spectra) == 4 + 2
+    assert len(factors.templates) == 4 + 2
 
 
 def test_tables_round_trip_and_old_ones_are_read(tmp_path):

@@ -40,8 +40,8 @@ def test_silence_and_no_spread_stay_as_they_are():
 def test_only_training_stems_pass_a_channel(tmp_path):
     options = dict(n_train=1, n_validation=1, n_test=1, n_test_unseen=1, seconds=4, quiet=True)
     options.update(sample_rate=16000, renderer="tinysoundfont", jobs=1)
-    synthesize(tmp_path / "plain", colour_db=0.0, **options)
-    synthesize(tmp_path / "channels", colour_db=6.0, **options)
+    synthesize(tmp_path / "plain", color_db=0.0, **options)
+    synthesize(tmp_path / "channels", color_db=6.0, **options)
     for plain in sorted((tmp_path / "plain").glob("*/Track*/stems/S*.flac")):
         other = tmp_path / "channels" / plain.relative_to(tmp_path / "plain")
         same = np.array_equal(sf.read(plain)[0], sf.read(other)[0])

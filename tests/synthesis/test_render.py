@@ -113,7 +113,7 @@ def test_the_same_bits_every_time_and_no_level_of_its_own(renderer):
 
     low, high = note(40, 0.1, 0.6), note(64, 0.2, 0.6)
     assert np.array_equal(play(low, high), play(low, high))
-    # Linear to -60 dB: no normalisation, no limiter, no state of an earlier stem. (tinysoundfont
+    # Linear to -60 dB: no normalization, no limiter, no state of an earlier stem. (tinysoundfont
     # updates envelopes in blocks, whose limits another note can move.)
     np.testing.assert_allclose(play(low, high), play(low) + play(high), atol=2e-4)
     soft = play(note(40, 0.1, 0.6, velocity=40))

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi, write_song
 
-from asteroid_scoresup.data import InformedShares, Manifest
+from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import read_notes, write_notes
 from asteroid_scoresup.data.prepare import prepare
@@ -118,10 +118,10 @@ def test_mended_labels_change_the_fingerprint(copy):
     notes = read_notes(path, manifest.names)
     seen = {before}
     for mended in (
-        notes.replace(pitch=notes.pitch - 12 * (notes.source == 0)),
+        notes.replace(pitch=notes.pitch - 12 * (notes.class_index == 0)),
         notes.replace(onset=notes.onset + 0.01, offset=notes.offset + 0.01),
         notes.replace(velocity=notes.velocity - 1),
-        notes.replace(source=(notes.source + 1) % 3),
+        notes.replace(class_index=(notes.class_index + 1) % 3),
     ):
         write_notes(path, mended, manifest.names)
         seen.add(manifest.fingerprint())
@@ -143,11 +143,11 @@ def test_other_audio_changes_fingerprint_and_informed_factors(copy):
     manifest = Manifest.load(copy / "out")
     (track,) = manifest.tracks
     before = manifest.fingerprint()
-    factors = InformedShares(manifest, 512, 128, iterations=1, n_partials=4).path(track)
+    factors = ScoreInformedMasks(manifest, 512, 128, iterations=1, n_partials=4).path(track)
     audio = manifest.read_mixture(track)[::-1]  # of the same length and level
     write_audio(manifest.mixture_path(track), audio, manifest.sample_rate)
     assert manifest.fingerprint() != before
-    assert InformedShares(manifest, 512, 128, iterations=1, n_partials=4).path(track) != factors
+    assert ScoreInformedMasks(manifest, 512, 128, iterations=1, n_partials=4).path(track) != factors
 
 
 def test_other_stems_change_the_fingerprint_without_being_opened(copy):
@@ -162,7 +162,7 @@ def test_other_stems_change_the_fingerprint_without_being_opened(copy):
         sf.write(path, audio, RATE, subtype="FLOAT")
     _, manifest = again(copy)
     assert manifest.fingerprint() != before
-    shutil.rmtree(manifest.folder(manifest.tracks[0]) / "references")
+    shutil.rmtree(manifest.folder(manifest.tracks[0]) / "stems")
     manifest.fingerprint()
 
 

@@ -1,4 +1,4 @@
-"""Songs written by people: the music of Freedoom (https://freedoom.github.io, BSD licence).
+"""Songs written by people: the music of Freedoom (https://freedoom.github.io, BSD license).
 
 The game's WAD files (Debian's package ``freedoom``) hold it as MIDI. Songs in which at least two
 of bass, guitar and piano play are written out; of songs that stand there twice, the first.

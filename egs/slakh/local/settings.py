@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 import torch
 from asteroid.utils import parse_args_as_dict
 
-from asteroid_scoresup.data import InformedShares, Manifest, SlakhDataset, make_loader
-from asteroid_scoresup.engine import claim_folder
+from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
+from asteroid_scoresup.engine import lock_experiment
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
@@ -119,7 +119,7 @@ def claim(conf, args, manifest, *sections, inputs=()):
     }
     free = {"data_dir", "exp_dir", "critic", "separator", *FREE}
     free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
-    claim_folder(args.exp_dir, chosen, free)
+    lock_experiment(args.exp_dir, chosen, free)
 
 
 def is_done(models, epochs, minutes=0.0):
@@ -240,23 +240,23 @@ def loaders(args, steps, batch_size, remix=0.0, weights=()):
     targets = "both" if supervision in ("stems", "semi") else "score"
     stems = {}
     if targets == "both":
-        stems = dict(stem_share=args.stem_share, stem_draw=args.stem_draw)
+        stems = dict(stem_fraction=args.stem_fraction, stem_draw=args.stem_draw)
         if supervision == "stems":
             stems["stem_draw"] = 1.0
     manifest = Manifest.load(args.data_dir)
-    shares = informed_shares(args, manifest) if "informed" in weights else None
-    if shares is not None:
+    soft_masks = score_informed_masks(args, manifest) if "informed" in weights else None
+    if soft_masks is not None:
         tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-        shares.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+        soft_masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
     shared = dict(
         segment=args.segment,
         n_fft=args.n_fft,
         hop_length=args.hop_length,
-        shares=shares,
+        soft_masks=soft_masks,
         seed=args.seed,
         **sounding(args),
     )
-    train = SlakhDataset(
+    train = ScoreDataset(
         manifest,
         "train",
         n_segments=steps * batch_size * args.devices * args.num_nodes,
@@ -276,16 +276,16 @@ def loaders(args, steps, batch_size, remix=0.0, weights=()):
             "Warning: there is no validation split; checkpoints are chosen on the training songs."
         )
     targets = "both" if supervision == "stems" else "score"
-    validation = SlakhDataset(manifest, held_out, targets=targets, **shared)
+    validation = ScoreDataset(manifest, held_out, targets=targets, **shared)
     return (
         make_loader(train, batch_size, args.num_workers),
         make_loader(validation, batch_size, args.num_workers),
     )
 
 
-def informed_shares(args, manifest):
+def score_informed_masks(args, manifest):
     """The score-informed shares of the settings."""
-    return InformedShares(
+    return ScoreInformedMasks(
         manifest,
         args.n_fft,
         args.hop_length,

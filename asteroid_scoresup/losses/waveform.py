@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
@@ -13,7 +14,13 @@ from ..dsp.stft import at_least_single
 SILENT_POWER = 1e-8
 
 
-def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.0):
+def multi_domain_loss(
+    estimates: torch.Tensor,
+    stems: torch.Tensor,
+    mixture: torch.Tensor,
+    magnitude: Callable[[torch.Tensor], torch.Tensor],
+    time_weight: float = 10.0,
+) -> torch.Tensor:
     r"""The multi-domain loss with combinations of X-UMX (Sawata et al. 2021).
 
     .. math:: L = \frac{1}{|C|} \sum_{c \in C} \left( \frac{1}{FT} \|
@@ -30,19 +37,19 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
     phase. A single source is compared by itself.
 
     Args:
-        estimates, references (:class:`torch.Tensor`): Waveforms.
+        estimates, stems (:class:`torch.Tensor`): Waveforms.
         mixture (:class:`torch.Tensor`): The mixtures.
         magnitude (callable): Waveforms :math:`(batch, time)` → magnitudes
             :math:`(batch, freq, frames)`.
         time_weight (float): :math:`\lambda`.
 
     Shape:
-        - estimates, references: :math:`(batch, n\_src, time)`
+        - estimates, stems: :math:`(batch, n\_src, time)`
         - mixture: :math:`(batch, time)`
         - output: scalar
     """
     n_src = estimates.shape[1]
-    estimates, references, mixture = map(at_least_single, (estimates, references, mixture))
+    estimates, stems, mixture = map(at_least_single, (estimates, stems, mixture))
     sums = [
         combination
         for size in range(1, max(n_src, 2))
@@ -50,41 +57,41 @@ def multi_domain_loss(estimates, references, mixture, magnitude, time_weight=10.
     ]
     total = 0.0
     for combination in map(list, sums):
-        estimate, reference = estimates[:, combination].sum(1), references[:, combination].sum(1)
-        spectral = (magnitude(estimate) - magnitude(reference)).pow(2).mean()
-        total = total + spectral + time_weight * _weighted_sdr(estimate, reference, mixture)
+        estimate, stem = estimates[:, combination].sum(1), stems[:, combination].sum(1)
+        spectral = (magnitude(estimate) - magnitude(stem)).pow(2).mean()
+        total = total + spectral + time_weight * _weighted_sdr(estimate, stem, mixture)
     return total / len(sums)
 
 
-def _weighted_sdr(estimate, reference, mixture, eps=1e-8):
-    rest, left = mixture - reference, mixture - estimate
-    energies = reference.pow(2).sum(-1), rest.pow(2).sum(-1)
-    share = energies[0] / (energies[0] + energies[1]).clamp(min=eps)
+def _weighted_sdr(estimate, stem, mixture, eps=1e-8):
+    rest, left = mixture - stem, mixture - estimate
+    energies = stem.pow(2).sum(-1), rest.pow(2).sum(-1)
+    fraction = energies[0] / (energies[0] + energies[1]).clamp(min=eps)
 
     def agreement(one, other):
         return torch.nn.functional.cosine_similarity(one, other, dim=-1, eps=eps)
 
-    value = share * agreement(reference, estimate) + (1 - share) * agreement(rest, left)
+    value = fraction * agreement(stem, estimate) + (1 - fraction) * agreement(rest, left)
     return -value.mean()
 
 
-def si_sdr_loss(estimates, references):
+def si_sdr_loss(estimates: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
     r"""Negative SI-SDR, averaged over the stems that sound.
 
     Asteroid's `singlesrc_neg_sisdr`; a silent stem has no SI-SDR, and where no stem sounds the loss
     is 0.
 
     Args:
-        estimates, references (:class:`torch.Tensor`): Waveforms.
+        estimates, stems (:class:`torch.Tensor`): Waveforms.
 
     Shape:
-        - estimates, references: :math:`(batch, n\_src, time)`
+        - estimates, stems: :math:`(batch, n\_src, time)`
         - output: scalar, in dB
     """
-    # Under autocast, or with bf16-true, waveforms may come in half precision.
-    estimates, references = at_least_single(estimates), at_least_single(references)
-    # SI-SDR takes the mean off first: a stem that is a constant has nothing left.
-    sounds = references.var(-1, correction=0) > SILENT_POWER
-    if not sounds.any():
+    # Under autocast, or with bf16-true, waveforms may be in half precision.
+    estimates, stems = at_least_single(estimates), at_least_single(stems)
+    # SI-SDR subtracts the mean first: nothing is left of a constant stem.
+    active = stems.var(-1, correction=0) > SILENT_POWER
+    if not active.any():
         return 0.0 * estimates.sum()
-    return singlesrc_neg_sisdr(estimates[sounds], references[sounds]).mean()
+    return singlesrc_neg_sisdr(estimates[active], stems[active]).mean()

@@ -6,8 +6,8 @@ import torch
 from tiny import NAMES, step_three, templates, transcriptor, write_folder
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from asteroid_scoresup.losses import audible_rolls, isolated_rolls, truthful_loss
-from asteroid_scoresup.losses.audible import AUDIBLE, GONE, passed
+from asteroid_scoresup.losses import audible_notes_loss, audible_rolls, isolated_rolls
+from asteroid_scoresup.losses.critic import AUDIBLE, REMOVED, passed_fraction
 
 
 def scene(batch=2, frames=6):
@@ -21,7 +21,7 @@ def scene(batch=2, frames=6):
 
 def test_what_passes_matches_numpy():
     masks, mixture, _ = scene()
-    found = passed(masks, mixture, templates()).numpy()
+    found = passed_fraction(masks, mixture, templates()).numpy()
     weights, x, m = (a.numpy() for a in (templates().weights, mixture, masks))
     for b, i, p, t in ((0, 0, 20, 3), (1, 2, 50, 0), (1, 1, 35, 5)):
         expected = (weights[p] * m[b, i, :, t] * x[b, :, t]).sum() / (weights[p] * x[b, :, t]).sum()
@@ -49,11 +49,11 @@ def test_right_masks_make_the_isolated_rolls():
 
 def test_of_notes_in_between_nothing_is_said_and_the_loss_leaves_them_out():
     masks, mixture, roll = scene()
-    masks = torch.full_like(masks, (GONE + AUDIBLE) / 2)
+    masks = torch.full_like(masks, (REMOVED + AUDIBLE) / 2)
     labels, known = audible_rolls(masks, mixture, roll, templates())
     assert torch.equal(known, (roll.unsqueeze(1) == 0).expand_as(known)) and not labels.any()
     logits = torch.randn(6, 3, 88, 6, requires_grad=True)
-    loss = truthful_loss(logits, masks, mixture, roll, templates())
+    loss = audible_notes_loss(logits, masks, mixture, roll, templates())
     loss.backward()
     silent = (roll.unsqueeze(1) == 0).expand(2, 3, 3, 88, 6).flatten(0, 1)
     assert (logits.grad[~silent] == 0).all() and (logits.grad[silent] != 0).all()
@@ -64,7 +64,7 @@ def test_of_notes_in_between_nothing_is_said_and_the_loss_leaves_them_out():
 def test_an_activity_classifier_is_told_who_may_be_heard():
     masks, mixture, roll = scene()
     logits = torch.zeros(6, 3, 1, 6)
-    found = truthful_loss(logits, torch.ones_like(masks), mixture, roll, templates())
+    found = audible_notes_loss(logits, torch.ones_like(masks), mixture, roll, templates())
     assert float(found) == pytest.approx(3 * np.log(2), rel=1e-5)
 
 

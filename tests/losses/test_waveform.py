@@ -15,17 +15,17 @@ LENGTH = 1000
 
 
 def magnitude(wav):
-    """Sums of a plain STFT, in NumPy's hands: centred, Hann, no scale."""
+    """Sums of a plain STFT, in NumPy's hands: centered, Hann, no scale."""
     frames = torch.stft(wav.double(), 256, 64, window=torch.hann_window(256).double(),
                         return_complex=True)  # fmt: skip
     return frames.abs()
 
 
-def in_numpy(estimates, references, mixture, time_weight=10.0):
+def in_numpy(estimates, stems, mixture, time_weight=10.0):
     n_src, values = estimates.shape[1], []
     for size in range(1, max(n_src, 2)):
         for chosen in itertools.combinations(range(n_src), size):
-            guess, truth = estimates[:, list(chosen)].sum(1), references[:, list(chosen)].sum(1)
+            guess, truth = estimates[:, list(chosen)].sum(1), stems[:, list(chosen)].sum(1)
             spectral = ((magnitude(guess) - magnitude(truth)) ** 2).mean().item()
             clips = []
             for s, s_hat, x in zip(truth.numpy(), guess.numpy(), mixture.numpy()):
@@ -45,33 +45,33 @@ def in_numpy(estimates, references, mixture, time_weight=10.0):
 @pytest.mark.parametrize("silent", [False, True])
 def test_against_numpy(n_src, silent):
     generator = torch.Generator().manual_seed(n_src)
-    references = torch.randn(2, n_src, LENGTH, generator=generator)
+    stems = torch.randn(2, n_src, LENGTH, generator=generator)
     if silent:
-        references[:, 0] = 0
-    estimates = references + 0.5 * torch.randn(2, n_src, LENGTH, generator=generator)
-    mixture = references.sum(1) + 0.1 * torch.randn(2, LENGTH, generator=generator)
-    found = multi_domain_loss(estimates, references, mixture, magnitude)
-    assert found.item() == pytest.approx(in_numpy(estimates, references, mixture), rel=1e-4)
+        stems[:, 0] = 0
+    estimates = stems + 0.5 * torch.randn(2, n_src, LENGTH, generator=generator)
+    mixture = stems.sum(1) + 0.1 * torch.randn(2, LENGTH, generator=generator)
+    found = multi_domain_loss(estimates, stems, mixture, magnitude)
+    assert found.item() == pytest.approx(in_numpy(estimates, stems, mixture), rel=1e-4)
 
 
 def test_true_stems_have_the_lowest_value():
-    references = torch.randn(2, 3, LENGTH)
-    mixture = references.sum(1)
-    best = multi_domain_loss(references, references, mixture, magnitude)
+    stems = torch.randn(2, 3, LENGTH)
+    mixture = stems.sum(1)
+    best = multi_domain_loss(stems, stems, mixture, magnitude)
     assert best.item() == pytest.approx(-10.0, abs=1e-4)
-    worse = multi_domain_loss(references + 0.1 * torch.randn(2, 3, LENGTH), references, mixture,
+    worse = multi_domain_loss(stems + 0.1 * torch.randn(2, 3, LENGTH), stems, mixture,
                               magnitude)  # fmt: skip
     assert worse > best
 
 
 def test_si_sdr_leaves_out_silent_stems():
-    references, estimates = torch.randn(2, 3, LENGTH), torch.randn(2, 3, LENGTH)
-    references[0, 1] = 0
+    stems, estimates = torch.randn(2, 3, LENGTH), torch.randn(2, 3, LENGTH)
+    stems[0, 1] = 0
     kept = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
     expected = np.mean([
-        singlesrc_neg_sisdr(estimates[b, i][None], references[b, i][None]).item() for b, i in kept
+        singlesrc_neg_sisdr(estimates[b, i][None], stems[b, i][None]).item() for b, i in kept
     ])  # fmt: skip
-    assert si_sdr_loss(estimates, references).item() == pytest.approx(expected, rel=1e-5)
+    assert si_sdr_loss(estimates, stems).item() == pytest.approx(expected, rel=1e-5)
     estimates.requires_grad_(True)
     nothing = si_sdr_loss(estimates, torch.zeros(2, 3, LENGTH))
     nothing.backward()
