@@ -25,8 +25,8 @@ __all__ = ["flat", "presets", "read_conf"]
 # Settings that change how a result is computed, and not the result.
 FREE = ("num_workers", "precision", "strategy", "compile")
 STEM_LOSSES = {
-    "magnitudes": ("stems", 1.0),
-    "shares": ("stem_shares", None),
+    "magnitudes": ("magnitude_approximation", 1.0),
+    "shares": ("mask_approximation", None),
     "si_sdr": ("si_sdr", 1.0),
     "multi_domain": ("multi_domain", 1.0),
 }
