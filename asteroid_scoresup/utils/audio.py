@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from .segments import BrokenOff, asf_size, flac_streams, mapped, mpeg_streams, ogg_streams
+from .audio_streams import BrokenOff, asf_size, flac_streams, mapped, mpeg_streams, ogg_streams
 
 #: Suffixes of what libsndfile decodes: lossless formats first.
 SNDFILE_SUFFIXES = (

@@ -16,7 +16,7 @@ import soxr
 
 from ..dsp.downmix import LEAST_OPPOSED, downmix
 from .audio import BLOCK, AudioFile
-from .leftovers import sweep_beside
+from .partial_files import sweep_beside
 
 #: soxr's name of the resampler's quality: passband to 95 % of Nyquist, 28 bits.
 RESAMPLER = "VHQ"

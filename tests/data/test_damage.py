@@ -260,7 +260,7 @@ def dataset(tmp_path_factory):
 
 
 SMALL = dict(n_train=2, n_validation=0, n_test=0, n_test_unseen=0, seconds=1.0, sample_rate=8000)
-SMALL = {**SMALL, "jobs": 1, "quiet": True, "invented": 0.0, "varispeed": 0.0}
+SMALL = {**SMALL, "jobs": 1, "quiet": True, "synthetic": 0.0, "varispeed": 0.0}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": 3}'])
@@ -466,7 +466,7 @@ def test_a_soundfont_that_kills_the_renderer_is_named(soundfont, monkeypatch, tm
 def test_the_song_of_a_crash_is_named_too(soundfont, monkeypatch, tmp_path):
     pytest.importorskip("tinysoundfont")
     patched_worker(monkeypatch, tmp_path, "sys.exit(3)\n")
-    options = {**SMALL, "renderer": "tinysoundfont", "invented": 0.0, "varispeed": 0.0}
+    options = {**SMALL, "renderer": "tinysoundfont", "synthetic": 0.0, "varispeed": 0.0}
     with pytest.raises(ValueError, match="train/Track00001: the SoundFont .* made tinysoundfont"):
         synthesize(tmp_path / "d", **options)
 
