@@ -11,7 +11,17 @@ version = next(
 
 RECIPE = ["openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
-TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
+TESTS = [
+    *RECIPE,
+    *DOCS,
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis",
+    "ruff==0.17.6",
+    "selenium>=4.20",
+    "mypy>=1.10",
+    "types-PyYAML",
+]
 
 setup(
     name="asteroid-scoresup",
