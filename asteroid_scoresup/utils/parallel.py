@@ -14,7 +14,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import BACKENDS, get_active_backend
 from tqdm import tqdm
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 #: Largest number of processes per core: more would only need memory.
 _MOST_PER_CORE = 4
 
