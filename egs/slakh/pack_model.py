@@ -32,8 +32,8 @@ only for the evaluation below.
 
 ## Data
 
-{n_train} training songs ({hours:.1f} h) and {n_validation} validation songs, composed and rendered by
-the recipe. {data}.
+{n_train} training songs ({hours:.1f} h) and {n_validation} validation songs, composed and rendered
+by the recipe. {data}.
 
 ## Training
 
@@ -43,9 +43,9 @@ at commit {commit}; settings: `{settings}`.
 
 ## Numbers
 
-Written by stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs with
-the instruments of the training songs, `test_unseen` new songs with other instruments. The row of this
-model is `{row}`; oracles receive the score or the stems.
+Written by stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs
+with the instruments of the training songs, `test_unseen` new songs with other instruments. The row
+of this model is `{row}`; oracles receive the score or the stems.
 
 {tables}
 ## Limits
