@@ -66,8 +66,8 @@ def separate(model, samples, precision):
         pieces = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
         return sum(len(block) for block in pieces)
     wav = torch.from_numpy(samples)
-    if hasattr(model, "in_pieces"):
-        return model.in_pieces(wav, 0.1, PIECE).shape[-1]
+    if hasattr(model, "in_chunks"):
+        return model.in_chunks(wav, 0.1, PIECE).shape[-1]
     pieces = wav.split(PIECE * RATE)  # of Hybrid Demucs, which takes two channels
     return sum(model(piece.expand(1, 2, -1)).shape[-1] for piece in pieces)
 
