@@ -63,8 +63,8 @@ def separate(model, samples, precision):
         from asteroid_scoresup.inference import Separator
         from asteroid_scoresup.utils.stream import Recording
 
-        pieces = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
-        return sum(len(block) for block in pieces)
+        chunks = Separator(model, precision=precision).chunks(Recording(samples, RATE))
+        return sum(len(chunk.stems) for chunk in chunks)
     wav = torch.from_numpy(samples)
     if hasattr(model, "in_pieces"):
         return model.in_pieces(wav, 0.1, PIECE).shape[-1]

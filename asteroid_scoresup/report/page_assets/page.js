@@ -240,15 +240,15 @@ for (const track of tracks) {
     const seconds = Math.min(song.seconds - start, song.tileSeconds);
     const percent = (length) => `${(100 * length) / song.seconds}%`;
     const place = `style="left: ${percent(start)}; width: ${percent(seconds)}"`;
-    // The mixture shows the notes of all stems; the true score frames the notes that match it.
+    // The mixture shows the notes of all stems; the true score outlines the notes that match it.
     const shown = track === mixture ? stems : [track];
-    const notes = shown.map((stem) => notePath(stem, "notes", 0.15, start));
-    const truth = shown.map((stem) => notePath(stem, "truth", 0.7, start));
+    const transcription = shown.map((stem) => notePath(stem, "transcription", 0.15, start));
+    const score = shown.map((stem) => notePath(stem, "score", 0.7, start));
     track.lane.insertAdjacentHTML(
       "beforeend",
       `<img ${place} data-src="${track.tiles}/${String(tile).padStart(3, "0")}.png" alt="">
       <svg ${place} viewBox="0 0 ${seconds} ${nPitches}" preserveAspectRatio="none">
-      ${[...notes, ...truth].join("")}</svg>`,
+      ${[...transcription, ...score].join("")}</svg>`,
     );
   }
   for (let pitch = 24; pitch < song.highest - 2; pitch += 12) {
@@ -264,7 +264,7 @@ byId("play").onclick = () => (wanted ? pause() : play());
 byId("all-stems").onclick = () => hear(stems);
 byId("zoom").oninput = zoom;
 slider.oninput = () => seek(Number(slider.value));
-for (const kind of ["notes", "truth"]) {
+for (const kind of ["transcription", "score"]) {
   const box = byId(`show-${kind}`);
   box.parentElement.hidden = !tracks.some((track) => track[kind].length);
   box.onchange = () => board.classList.toggle(`no-${kind}`, !box.checked);
