@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..models import SourceModel
 from ..utils.files import read_json, write_json
 
 #: Name of the record in a folder of results.
@@ -144,7 +145,7 @@ def describe_song(path: str | Path) -> dict[str, Any]:
     return {"name": name, "size": size, "sha256": digest.hexdigest()}
 
 
-def model_hash(model: torch.nn.Module) -> str:
+def model_hash(model: SourceModel) -> str:
     """SHA-256 of a model: its class, arguments and tensors.
 
     Args:

@@ -202,7 +202,7 @@ class Separator:
         recording = Recording(audio, sample_rate)
         parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
         stems = np.concatenate([part for part in parts if part is not None])
-        is_mono_array = recording.samples is not None and np.ndim(audio) == 1
+        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
         return {
             name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
             for i, name in enumerate(self.names)

@@ -12,7 +12,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
@@ -179,7 +179,7 @@ class _Track:
         self.seconds = n_samples / rate
         self.n_frames = math.ceil(n_samples * FRAME_RATE / rate)
 
-    def levels(self, highest: int) -> Iterator[np.ndarray]:
+    def levels(self, highest: int) -> Generator[np.ndarray, None, None]:
         """Magnitudes of successive tiles, (rows, frames)."""
         rate = self.recording.sample_rate
         spectrum = SemitoneSpectrum(rate, highest)

@@ -95,7 +95,7 @@ def test_notes_of_a_roll():
     assert len(roll_to_notes(roll, HOP, RATE, threshold=0.5)) == 1
     joined = roll_to_notes(roll, HOP, RATE, max_gap_seconds=FRAME)
     np.testing.assert_allclose(joined.offset / FRAME, [7.5])
-    one = roll_to_notes(torch.tensor(roll[1]), HOP, RATE, min_seconds=0, source=7)
+    one = roll_to_notes(torch.tensor(roll[1]), HOP, RATE, min_seconds=0, class_index=7)
     assert one.class_index.tolist() == [7]
     assert len(roll_to_notes(np.zeros((88, 0)), HOP, RATE)) == 0
 
