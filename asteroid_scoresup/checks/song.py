@@ -136,7 +136,7 @@ class _Song:
         #: By class: windows that have notes of it, as (excerpt, its notes, all notes).
         self.parts = []
         for index, name in enumerate(names):
-            own = [table.select(table.source == index) for table in self.inside]
+            own = [table.select(table.class_index == index) for table in self.inside]
             self.parts.append([
                 (excerpt_of(name, number), table, self.inside[number])
                 for number, table in enumerate(own)

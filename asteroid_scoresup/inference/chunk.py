@@ -75,7 +75,7 @@ def separate_by_masks(
     # A sample is the sum of all frames whose window covers it.
     margin = math.ceil(stft.n_fft / 2 / stft.hop_length) if stems else 0
     frames = slice(max(core.start - margin, 0), min(core.stop + margin, mixture.shape[-1]))
-    masks = list(model.masks_in_parts(mixture, frames))
+    masks = list(model.iter_masks(mixture, frames))
     # Synthesis: the masked spectra of the core, back in the time domain.
     waves = None
     if stems:
