@@ -68,7 +68,7 @@ def oracle_masks(
 
     The score oracles use the harmonic mask itself as the separator. Bins of several classes are
     split evenly (binary), by the weights of their partials (soft), or by score-informed NMF of the
-    mixture (informed). Bins of no note go to the classes that are active in the frame.
+    mixture (informed). Bins without a note go to the classes that are active in the frame.
 
     Args:
         song (TestTrack): The track.

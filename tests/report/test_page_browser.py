@@ -142,7 +142,7 @@ def test_it_loads_from_the_disk_without_network_requests(page):
     assert heads == ["mixture", *NAMES]
 
 
-def test_a_stem_that_ends_early_or_is_missing_does_not_hold_up_the_others(opened, tmp_path):
+def test_a_stem_that_ends_early_or_is_missing_does_not_stop_the_others(opened, tmp_path):
     mixture, stems = write_song(tmp_path)
     sound, rate = sf.read(stems["bass"])
     sf.write(stems["bass"], sound[:rate], rate)
@@ -174,7 +174,7 @@ def test_all_tracks_play_together(page):
     assert all(now > then + 0.3 for now, then in zip(page.times(), before))
     assert page.find("#play").text == "Pause"
 
-    # One that falls behind is fetched.
+    # A track that falls behind catches up.
     behind = "const [first, , late] = document.querySelectorAll('audio'); late.currentTime -= 0.4;"
     assert page.script(behind + "return first.currentTime - late.currentTime") > 0.3
     page.until(page.together, seconds=3)
@@ -229,7 +229,7 @@ def test_solo_mute_and_volume_control_the_audio(page):
     assert 0 < page.audio("volume")[2] < 0.1 and page.at(0)
 
 
-def test_space_is_for_playing_unless_a_button_has_the_keyboard(page):
+def test_space_plays_unless_a_button_has_the_focus(page):
     page.all(".solo")[1].click()
     page.press(" ")
     page.until(lambda: not any(page.audio("paused")))
@@ -245,8 +245,8 @@ def test_clicks_and_keys_move_all_tracks(page):
     lane = page.all(".lane")[2]
     width = lane.size["width"]
     scale = width / SECONDS
-    for share in (0.25, -0.125):
-        x = round(share * width)
+    for fraction in (0.25, -0.125):
+        x = round(fraction * width)
         ActionChains(page.driver).move_to_element_with_offset(lane, x, 10).click().perform()
         page.until(lambda x=x: page.at((width / 2 + x) / scale))
     left = page.script("return document.getElementById('playhead').getBoundingClientRect().left")
@@ -262,7 +262,7 @@ def test_clicks_and_keys_move_all_tracks(page):
     page.until(lambda: page.at(SECONDS / 2))
     assert slider.get_attribute("aria-valuetext") == "00:02 of 00:05"
 
-    # Also while they play.
+    # The same during playback.
     page.press(" ")
     page.until(lambda: min(page.times()) > SECONDS / 2)
     ActionChains(page.driver).move_to_element_with_offset(lane, -width // 4, 10).click().perform()
@@ -344,7 +344,7 @@ def test_zoom_keeps_the_playhead_in_view_and_playing_scrolls(page):
     page.find("#play").click()
 
 
-def test_only_pictures_near_the_view_are_loaded(opened, tmp_path, monkeypatch):
+def test_only_tiles_near_the_view_are_loaded(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(page_module, "TILE_SECONDS", 1)
     index = write_page(tmp_path / "page", "Tiles", *write_song(tmp_path))
     opened.driver.get(index.as_uri())
@@ -367,7 +367,7 @@ def test_each_track_can_be_downloaded(page):
     assert links[1].get_attribute("aria-label") == "Download bass"
 
 
-def test_every_control_has_a_name_of_its_own(page):
+def test_every_control_has_a_unique_name(page):
     controls = page.all("button, input, a, .lane, [role=region], section, summary")
     names = [control.accessible_name for control in controls]
     assert all(names) and len(set(names)) == len(names), names
@@ -381,7 +381,7 @@ def test_it_fits_the_screen_in_both_schemes(opened, width, dark):
     paper = opened.find("#transport").value_of_css_property("background-color")
     red = int(paper.split("(")[1].split(",")[0])
     assert red < 60 if dark else red > 200
-    # Nothing that is meant for the finger is beyond the edge, or too small for it.
+    # All controls are within the screen, and large enough to touch.
     for button in opened.all("button"):
         assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= width
         assert button.rect["height"] >= (36 if width < 600 else 30)
