@@ -78,7 +78,7 @@ def machine():
 def report(title, columns, rows, facts, path=""):
     """Prints a Markdown table and, with facts, one line of JSON; writes that where asked to."""
     # Imported here, so that it is no part of the memory that the measured processes report.
-    from asteroid_scoresup.utils import markdown_table
+    from asteroid_scoresup.utils.markdown import markdown_table
 
     cells = [
         [name, *(f"{values[c]:.4g}" if c in values else "" for c in columns)]

@@ -34,12 +34,12 @@ def run_one(args):
     """Times one preparation; prints JSON."""
     from asteroid_scoresup.data import Manifest
     from asteroid_scoresup.data.prepare import prepare
-    from asteroid_scoresup.utils.parallel import in_processes
+    from asteroid_scoresup.utils.parallel import run_parallel
 
     jobs, check = int(args.one.split()[0]), "unchecked" not in args.one
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "prepared"
-        list(in_processes(abs, [1] * jobs, jobs))  # the processes exist, and have imported
+        list(run_parallel(abs, [1] * jobs, jobs))  # the processes exist, and have imported
         start = time.perf_counter()
         prepare(args.slakh_dir, out, jobs=jobs, check=check, progress=False)
         seconds = time.perf_counter() - start

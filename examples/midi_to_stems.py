@@ -18,8 +18,9 @@ from asteroid_scoresup.data import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.inference import OutputOptions, Separator, process_song
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
+from asteroid_scoresup.synthesis.mixing import mix_stems
 from asteroid_scoresup.synthesis.render import render_instrument
-from asteroid_scoresup.synthesis.slakh_writer import mix_stems, read_song
+from asteroid_scoresup.synthesis.slakh_writer import read_song
 
 RATE = 44100  # Hz; the model resamples for itself, and its stems come back at the song's rate
 

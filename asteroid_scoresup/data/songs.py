@@ -18,7 +18,7 @@ from ..checks.song import unpitched_classes
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.files import read_audio, resample_audio
-from ..utils.identity import file_record, same_files
+from ..utils.hashing import file_record, same_files
 from .classes import ClassMap
 from .pairs import Pair, find_pairs
 from .slakh import (

@@ -335,7 +335,7 @@ class Separator:
 
         def masks():
             start = wanted.start
-            for part in model.masks_in_parts(mixture, wanted):
+            for part in model.iter_masks(mixture, wanted):
                 stop = start + part.shape[-1]
                 if notes:
                     sources = part * mixture[..., start:stop].unsqueeze(1)

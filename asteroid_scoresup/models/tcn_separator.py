@@ -38,7 +38,7 @@ class TCNSeparator(SpectrogramModel):
         :math:`(batch, freq, frames)` at the nominal level."""
         return self.outputs(magnitude)
 
-    def masks_in_parts(self, magnitude, frames=slice(None)):
+    def iter_masks(self, magnitude, frames=slice(None)):
         r"""What :meth:`masks` gives, some frames at a time: on a CPU faster, and with less memory.
 
         Args:
@@ -50,7 +50,7 @@ class TCNSeparator(SpectrogramModel):
         """
         cls = type(self)
         if (cls.masks, cls.outputs) == (TCNSeparator.masks, TCNSeparator.outputs):
-            yield from self.trunk.in_parts(self.compressed(magnitude), frames)
+            yield from self.trunk.iter_outputs(self.compressed(magnitude), frames)
         else:  # a subclass has masks of its own
             yield self.masks(magnitude)[..., frames]
 
@@ -73,7 +73,7 @@ class TCNSeparator(SpectrogramModel):
         """
         scaled, gain = self.normalize(self.as_batch(wav), level)
         spectrum = self.stft(scaled)
-        masks = self.masks_in_parts(self.stft.magnitude(spectrum))
+        masks = self.iter_masks(self.stft.magnitude(spectrum))
         estimates = self.stft.separated(spectrum, masks, scaled.shape[-1]) / gain.unsqueeze(-1)
         return self.like_input(estimates, wav)
 

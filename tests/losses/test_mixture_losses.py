@@ -208,7 +208,9 @@ def test_true_stems_cost_little_and_the_wrong_class_much(loss):
 )
 def test_shapes_that_do_not_fit_are_refused(shapes):
     sources, mixture = (torch.ones(shape) for shape in shapes)
-    with pytest.raises(ValueError, match=r"do not match a mixture of shape.*\(batch, freq, frames\)"):
+    with pytest.raises(
+        ValueError, match=r"do not match a mixture of shape.*\(batch, freq, frames\)"
+    ):
         mixture_loss(sources, mixture, torch.ones(()))
 
 
