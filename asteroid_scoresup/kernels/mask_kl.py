@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import torch
 
-#: Masks are kept this far from 0 and 1, where the logarithms end.
+#: Smallest distance of masks from 0 and 1, where the logarithms are infinite.
 EDGE = 1e-4
 
 
-def plain_mask_kl(estimates, mixture, target_masks, fallback_masks, weight):
+def plain_mask_kl(
+    estimates: torch.Tensor,
+    mixture: torch.Tensor,
+    target_masks: torch.Tensor,
+    fallback_masks: torch.Tensor,
+    weight: torch.Tensor,
+) -> torch.Tensor:
     r"""The divergence of each clip, summed over bins and classes.
 
     Args:
@@ -64,7 +70,7 @@ class MaskKL(torch.autograd.Function):
 
 
 def _value_and_slope(estimates, mixture, target, fallback, weight, with_slope):
-    """The divergence of each clip and, on request, its derivative in the estimates."""
+    """The divergence of each clip and, on request, its derivative with respect to the estimates."""
     target = target.where(target.sum(1, keepdim=True) > 0, fallback).clamp_(EDGE, 1 - EDGE)
     scale = mixture.clamp(min=1e-7).reciprocal().unsqueeze(1)
     ratio = estimates * scale

@@ -7,13 +7,22 @@ and losses that decrease, and a model that has learned nonsense.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
+from ..dsp import STFT, Spectrograms
+from ..score import HarmonicTemplates
 from ..score.defaults import SOUNDING
 
+if TYPE_CHECKING:
+    from ..data import ScoreDataset
 
-def require_same_stft(stft, critic=None, templates=None) -> None:
+
+def require_same_stft(
+    stft: STFT, critic: nn.Module | None = None, templates: HarmonicTemplates | None = None
+) -> None:
     """Refuses a critic or templates made for another STFT or sample rate.
 
     Args:
@@ -33,7 +42,9 @@ def require_same_stft(stft, critic=None, templates=None) -> None:
             _require_equal(found, f"the {name}", "the STFT of the loss")
 
 
-def require_dataset(dataset, stft, critic=None, terms: Iterable[str] = ()) -> None:
+def require_dataset(
+    dataset: ScoreDataset, stft: STFT, critic: nn.Module | None = None, terms: Iterable[str] = ()
+) -> None:
     """Refuses a dataset that does not match the critic, the STFT or the terms of a loss.
 
     Args:
@@ -48,8 +59,9 @@ def require_dataset(dataset, stft, critic=None, terms: Iterable[str] = ()) -> No
             what a term needs.
     """
     found = []
-    if critic is not None and hasattr(critic, "sources"):
-        found.append(("classes", list(dataset.names), list(critic.sources)))
+    classes: Any = getattr(critic, "sources", None)
+    if classes is not None:
+        found.append(("classes", list(dataset.names), list(classes)))
     for key in ("sample_rate", "n_fft", "hop_length"):
         found.append((key, getattr(dataset, key), getattr(stft, key)))
     _require_equal(found, "the dataset", "the loss" if critic is None else "the critic")
@@ -70,7 +82,7 @@ def require_dataset(dataset, stft, critic=None, terms: Iterable[str] = ()) -> No
     _require_equal(pairs, "the dataset", "its ScoreInformedMasks (sounding=…)")
 
 
-def require_shapes(est_targets) -> None:
+def require_shapes(est_targets: torch.Tensor | Spectrograms) -> None:
     """Refuses estimates of a wrong number of dimensions, which broadcasting would hide.
 
     Args:

@@ -106,11 +106,11 @@ def informed_loss(
     sounding: torch.Tensor,
     residual: bool = False,
 ) -> torch.Tensor:
-    r"""Compares each mask with the score-informed mask of its class (:func:`mask_kl_loss`).
+    r"""Compares each mask with the score-informed mask of its class.
 
-    Where :func:`soft_harmonic_loss` assumes the strength of partials, a score-informed
-    factorization of the mixture fits them to the song (:mod:`asteroid_scoresup.score.informed`).
-    The score is needed in training only, and no stem at all.
+    The distance is that of :func:`mask_kl_loss`. Where :func:`soft_harmonic_loss` assumes the
+    strength of partials, a score-informed factorization of the mixture fits them to the song
+    (:mod:`asteroid_scoresup.score.informed`). Scores are needed in training only; stems are not.
 
     Args:
         estimates, mixture, sounding, residual: See :func:`mask_kl_loss`.
@@ -133,11 +133,12 @@ def mask_approximation_loss(
     sounding: torch.Tensor,
     residual: bool = False,
 ) -> torch.Tensor:
-    r"""Compares each mask with the ideal ratio mask of its stem (:func:`mask_kl_loss`).
+    r"""Compares each mask with the ideal ratio mask of its stem.
 
-    The target masks are :math:`W_i = |S_i| / (\sum_j |S_j| + |R|)`. The form is that of
-    :func:`informed_loss`, so that two rows with these losses differ by the teacher and not by the
-    distance. The magnitude of the residual :math:`R` is taken as what the stems leave of :math:`X`.
+    The distance is that of :func:`mask_kl_loss`, and the target masks are
+    :math:`W_i = |S_i| / (\sum_j |S_j| + |R|)`. The form is that of :func:`informed_loss`, so that
+    results of the two losses differ by their targets only. The magnitude of the residual :math:`R`
+    is estimated as the difference of :math:`X` and the sum of the stems.
 
     Args:
         estimates, mixture, sounding, residual: See :func:`mask_kl_loss`.

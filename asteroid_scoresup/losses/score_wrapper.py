@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import nn
 
@@ -10,6 +13,9 @@ from ..models.checkpoint import read_transcriptor
 from ..score import HarmonicTemplates
 from .compatibility import require_dataset, require_same_stft, require_shapes
 from .terms import TERMS, LossBatch, terms_that_need, terms_that_read
+
+if TYPE_CHECKING:
+    from ..data import ScoreDataset
 
 #: How to get what a batch lacks.
 _ADVICE = {
@@ -76,7 +82,7 @@ class ScoreSupervisedLoss(nn.Module):
         templates: HarmonicTemplates | None = None,
         critic_classes: int | None = None,
         residual: bool | str = False,
-        dataset=None,
+        dataset: ScoreDataset | None = None,
     ):
         super().__init__()
         unknown = set(weights) - set(TERMS)
@@ -103,7 +109,11 @@ class ScoreSupervisedLoss(nn.Module):
 
     @classmethod
     def from_transcriptor(
-        cls, path, weights: dict[str, float], dataset=None, **kwargs
+        cls,
+        path: str | Path,
+        weights: dict[str, float],
+        dataset: ScoreDataset | None = None,
+        **kwargs: Any,
     ) -> ScoreSupervisedLoss:
         """The loss with a trained transcriptor as critic; STFT and templates follow from it.
 
@@ -145,9 +155,9 @@ class ScoreSupervisedLoss(nn.Module):
             self.critic.eval()
         return self
 
-    def spectrograms(self, est_targets, targets: dict) -> Spectrograms:
+    def spectrograms(self, est_targets: torch.Tensor | Spectrograms, targets: dict) -> Spectrograms:
         """Magnitudes of mixture and estimates, from spectrograms or waveforms."""
-        if isinstance(est_targets, (Spectrograms, tuple)):
+        if isinstance(est_targets, tuple):
             return Spectrograms(*est_targets)
         mixture = self.stft.magnitude(self.stft(targets["mixture"]))
         return Spectrograms(mixture, self.magnitudes(est_targets))
@@ -165,13 +175,16 @@ class ScoreSupervisedLoss(nn.Module):
         order = torch.rand(batch, n_src, device=estimates.device).argsort(1)
         return order[:, : self.critic_classes]
 
-    def terms(self, est_targets, targets: dict) -> dict[str, torch.Tensor]:
+    def terms(
+        self, est_targets: torch.Tensor | Spectrograms, targets: dict
+    ) -> dict[str, torch.Tensor]:
         """The unweighted terms, each a scalar."""
         batch = LossBatch(self, est_targets, targets)
         has_waveforms = isinstance(est_targets, torch.Tensor)
         self._require_targets(targets, has_waveforms)
         require_shapes(est_targets)
-        if has_waveforms and set(self.weights) <= terms_that_need("waveforms"):
+        only_waveforms = set(self.weights) <= terms_that_need("waveforms")
+        if isinstance(est_targets, torch.Tensor) and only_waveforms:
             # No term needs a spectrum.
             shape = (*est_targets.shape[:2], self.stft.n_frames(est_targets.shape[-1]))
         else:
@@ -218,7 +231,7 @@ class ScoreSupervisedLoss(nn.Module):
                 f"{sorted(targets)}. ScoreDataset gives them with targets='score'."
             )
 
-    def forward(self, est_targets, targets: dict) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | Spectrograms, targets: dict) -> torch.Tensor:
         r"""Weighted sum of the terms.
 
         Args:

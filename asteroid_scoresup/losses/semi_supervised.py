@@ -54,7 +54,7 @@ class SemiSupervisedLoss(nn.Module):
         self.stem_weight = float(stem_weight)
         self.last_terms: dict[str, torch.Tensor] = {}
 
-    def forward(self, est_targets, targets: dict) -> torch.Tensor:
+    def forward(self, est_targets: torch.Tensor | Spectrograms, targets: dict) -> torch.Tensor:
         """Mean over the examples.
 
         Args:
@@ -91,9 +91,12 @@ class SemiSupervisedLoss(nn.Module):
             total = total + (~has_stems).float().mean() * part
         if has_stems.any():
             estimates, chosen = _select(est_targets, targets, has_stems)
-            ours = isinstance(self.stem_loss, ScoreSupervisedLoss)
-            part = self.stem_loss(estimates, chosen if ours else chosen["sources"]).mean()
-            terms = self.stem_loss.last_terms if ours else {"loss": part.detach()}
+            if isinstance(self.stem_loss, ScoreSupervisedLoss):
+                part = self.stem_loss(estimates, chosen)
+                terms = self.stem_loss.last_terms
+            else:
+                part = self.stem_loss(estimates, chosen["sources"]).mean()
+                terms = {"loss": part.detach()}
             self.last_terms.update({f"stems_{name}": value for name, value in terms.items()})
             total = total + has_stems.float().mean() * self.stem_weight * part
         return total

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import pad
@@ -24,6 +25,9 @@ from .masks import (
 from .mixture import clip_mixture_loss, frame_mixture_loss, harmonic_mixture_loss
 from .transcription import separated_transcription_loss
 from .waveform import multi_domain_loss, si_sdr_loss
+
+if TYPE_CHECKING:
+    from .score_wrapper import ScoreSupervisedLoss
 
 #: What a term may need of the loss and the model.
 NEEDS = ("critic", "templates", "waveforms")
@@ -43,13 +47,16 @@ class LossBatch:
         targets (dict): Targets of the dataset.
     """
 
-    def __init__(self, loss, est_targets, targets: dict):
+    def __init__(
+        self, loss: ScoreSupervisedLoss, est_targets: torch.Tensor | Spectrograms, targets: dict
+    ):
         self.loss, self.est_targets, self.targets = loss, est_targets, targets
         self.residual = False if loss.has_residual else bool(loss.residual)
 
     @property
     def waveforms(self) -> torch.Tensor:
         r"""Estimated waveforms, :math:`(batch, n\_src, time)`."""
+        assert isinstance(self.est_targets, torch.Tensor)  # checked by the loss
         return self.est_targets
 
     @cached_property
@@ -101,6 +108,10 @@ class LossBatch:
         return self.loss.magnitudes(self.stem_waveforms)
 
 
+#: Computes a term of one batch, a scalar.
+TermFunction = Callable[[LossBatch], torch.Tensor]
+
+
 @dataclass(frozen=True)
 class Term:
     """One term of the loss.
@@ -115,14 +126,16 @@ class Term:
     name: str
     reads: frozenset
     needs: frozenset
-    function: Callable[[LossBatch], torch.Tensor]
+    function: TermFunction
 
 
 #: All terms by name.
 TERMS: dict[str, Term] = {}
 
 
-def register_term(name: str, reads: Iterable[str] = (), needs: Iterable[str] = ()):
+def register_term(
+    name: str, reads: Iterable[str] = (), needs: Iterable[str] = ()
+) -> Callable[[TermFunction], TermFunction]:
     """Decorator that makes a function of a :class:`LossBatch` a term.
 
     Args:
@@ -147,7 +160,7 @@ def register_term(name: str, reads: Iterable[str] = (), needs: Iterable[str] = (
         if found - set(known):
             raise ValueError(f"Unknown {sorted(found - set(known))}; expected some of {known}.")
 
-    def register(function):
+    def register(function: TermFunction) -> TermFunction:
         TERMS[name] = Term(name, reads, needs, function)
         return function
 

@@ -249,7 +249,7 @@ def bounded_weights(state_dict: dict[str, torch.Tensor]) -> Iterator[None]:
     most, most_values = 2 * len(state_dict) + 64, 2 * sum(v.numel() for v in state_dict.values())
     found, thread = [0, 0], threading.get_ident()
 
-    def count(module, key, weight):
+    def count(module: torch.nn.Module, key: str, weight: torch.Tensor | None) -> None:
         if weight is None or threading.get_ident() != thread:
             return
         found[0] += 1

@@ -1,4 +1,4 @@
-"""The level of a recording does not depend on the silence round it."""
+"""The level of a recording is independent of the silence around it."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def decibels(one, other):
     return 20 * np.log10(one / other)
 
 
-def test_without_silence_it_is_the_rms():
+def test_without_silence_the_level_is_the_rms():
     wave = music()
     assert gated_rms(wave, RATE) == pytest.approx(np.sqrt(np.mean(wave**2)), rel=1e-12)
 
@@ -35,7 +35,7 @@ def test_silence_changes_nothing(seconds, floor):
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1, 1e10])
-def test_it_scales_with_the_signal(scale):
+def test_the_level_scales_with_the_signal(scale):
     wave = np.concatenate([np.zeros(50000), music()])
     assert gated_rms(scale * wave, RATE) == pytest.approx(scale * gated_rms(wave, RATE), rel=1e-9)
 
@@ -53,12 +53,12 @@ def test_blocks_and_channels():
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 100, 3200, 3201])
-def test_the_least_signals(n_samples):
+def test_very_short_signals(n_samples):
     assert gated_rms(np.zeros(n_samples), RATE) == 0
     assert gated_rms(np.full(n_samples, 0.5), RATE) == pytest.approx(0.5 if n_samples else 0)
 
 
-def test_a_sound_in_the_last_rest_counts():
+def test_a_sound_in_the_last_samples_counts():
     wave = np.zeros(3200 * 5 + 10)
     wave[-10:] = 0.5
     assert gated_rms(wave, RATE) == pytest.approx(0.5)

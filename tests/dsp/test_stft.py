@@ -1,4 +1,4 @@
-"""The STFT: the same as asteroid_filterbanks', readable as amplitudes, and there and back again."""
+"""The STFT: that of asteroid_filterbanks, with amplitudes as magnitudes, and its inverse."""
 
 import math
 import warnings
@@ -39,7 +39,7 @@ def test_matches_the_encoder_of_asteroid_filterbanks(n_fft, hop):
 
 
 @pytest.mark.parametrize("amplitude", [0.5, 0.01])
-def test_a_sinusoid_of_amplitude_a_reads_a(amplitude):
+def test_the_magnitude_of_a_sinusoid_is_its_amplitude(amplitude):
     time = torch.arange(RATE) / RATE
     spectrum = stft()(amplitude * torch.sin(2 * math.pi * 16 * RATE / N_FFT * time)[None])
     inner = stft().magnitude(spectrum)[0, :, 4:-4]
@@ -48,7 +48,7 @@ def test_a_sinusoid_of_amplitude_a_reads_a(amplitude):
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 256, 257, 4000, 4037, 4095])
-def test_there_and_back_again_edges_and_tail_included(n_samples):
+def test_the_inverse_restores_the_signal_with_edges_and_tail(n_samples):
     wav = noise(2, n_samples)
     spectrum = stft()(wav)
     back = stft().waveform(spectrum.unsqueeze(1), n_samples)
@@ -66,7 +66,7 @@ def test_inverse_is_that_of_the_filterbank():
     torch.testing.assert_close(stft().waveform(spectrum, 19 * HOP), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_long_window_goes_through_without_warnings():
+def test_a_long_window_gives_no_warnings():
     long = STFT(2048, 512, 16000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -74,7 +74,7 @@ def test_a_long_window_goes_through_without_warnings():
 
 
 @pytest.mark.parametrize("frame", [5, 20])
-def test_frames_are_centred_where_frame_times_says(frame):
+def test_frames_are_centered_at_frame_times(frame):
     seconds = float(frame_times(30, HOP, RATE)[frame])
     wav = torch.zeros(1, 30 * HOP)
     wav[0, round(seconds * RATE)] = 1.0
@@ -99,7 +99,7 @@ def test_a_mask_scales_the_magnitude_and_keeps_the_phase():
     torch.testing.assert_close(masked.angle(), spectrum.angle().unsqueeze(1).expand_as(masks))
 
 
-def test_autocast_does_not_reach_the_transform():
+def test_autocast_does_not_change_the_transform():
     wav = noise(1, 4000)
     exact = stft()(wav)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -117,7 +117,7 @@ def test_gradient_of_the_magnitude_is_finite_at_silence():
 
 @pytest.mark.parametrize("hop", [HOP, 48])
 @pytest.mark.parametrize("n_samples", [300, 64 * 63, 64 * 64, 64 * 200 + 17])
-def test_separating_by_pieces_of_frames_changes_nothing(n_samples, hop):
+def test_separating_a_few_frames_at_a_time_changes_nothing(n_samples, hop):
     transform = STFT(N_FFT, hop, RATE)
     spectrum = transform(noise(2, n_samples))
     masks = torch.rand(2, 3, *spectrum.shape[1:])
@@ -125,11 +125,11 @@ def test_separating_by_pieces_of_frames_changes_nothing(n_samples, hop):
     done, masked = [], transform.masked
     transform.masked = lambda *part: (done.append(part[0].shape[-1]), masked(*part))[1]
     with torch.no_grad():
-        pieces = transform.separated(spectrum, masks, n_samples)
-    torch.testing.assert_close(pieces, whole)
+        grouped = transform.separated(spectrum, masks, n_samples)
+    torch.testing.assert_close(grouped, whole)
     n_frames = spectrum.shape[-1]
     assert sum(done) == n_frames and len(done) == -(-n_frames // CACHED_FRAMES)
-    # What is learned from goes in one piece, and passes the same gradient on.
+    # Where a gradient is needed, all frames go together and the gradient is the same.
     gradients = []
     for separate in (transform.separated, lambda x, m, n: transform.waveform(masked(x, m), n)):
         learned = masks.clone().requires_grad_()
@@ -140,7 +140,7 @@ def test_separating_by_pieces_of_frames_changes_nothing(n_samples, hop):
 
 
 @torch.no_grad()
-def test_masks_of_another_length_are_refused_and_constant_ones_are_not():
+def test_masks_may_be_constant_in_time_and_other_lengths_are_refused():
     spectrum = stft()(noise(1, 64 * 200))
     constant = torch.rand(1, 2, spectrum.shape[1], 1)
     expected = stft().waveform(stft().masked(spectrum, constant), 64 * 200)
@@ -151,7 +151,7 @@ def test_masks_of_another_length_are_refused_and_constant_ones_are_not():
 
 @torch.no_grad()
 @pytest.mark.parametrize("n_samples", [1, 255, 256, 64 * 300 + 5])
-def test_by_parts_it_is_the_transform_of_torch(n_samples):
+def test_short_signals_are_padded_to_one_window(n_samples):
     wav = noise(3, n_samples)
     longer = torch.nn.functional.pad(wav, (0, max(N_FFT - n_samples, 0)))
     expected = torch.stft(longer, N_FFT, HOP, window=stft().window, return_complex=True)

@@ -1,4 +1,4 @@
-"""The fused divergence of masks against its plain version."""
+"""The fused divergence of masks compared with its plain version."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""One file for separator and transcriptor."""
+"""Model files with a separator and a transcriptor."""
 
 import pytest
 import torch
@@ -8,14 +8,14 @@ from tiny import NAMES, NET, separator, transcriptor
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack, unpack
 
 
-def test_both_models_come_back(tmp_path):
+def test_both_models_are_restored(tmp_path):
     one, other = separator(), transcriptor()
     torch.save(pack(one, other, {"threshold": [0.3] * 3}), tmp_path / "model.pth")
-    back, heard, decoding, _ = unpack(tmp_path / "model.pth")
+    back, critic, decoding, _ = unpack(tmp_path / "model.pth")
     assert decoding == {"threshold": [0.3] * 3}
     wav = torch.randn(2, 4000)
     torch.testing.assert_close(back(wav), one.eval()(wav))
-    torch.testing.assert_close(heard(wav), other.eval()(wav))
+    torch.testing.assert_close(critic(wav), other.eval()(wav))
 
 
 def test_asteroid_reads_the_separator_out_of_it(tmp_path):
@@ -25,7 +25,7 @@ def test_asteroid_reads_the_separator_out_of_it(tmp_path):
     assert isinstance(back, TCNSeparator)
 
 
-def test_half_precision_is_half_the_size_and_nearly_the_same(tmp_path):
+def test_half_precision_halves_the_size_and_hardly_changes_the_output(tmp_path):
     one, other = separator(), transcriptor()
     sizes = {}
     for half in (False, True):
@@ -50,13 +50,13 @@ def test_a_separator_alone_has_no_transcriptor(tmp_path):
     assert unpack(tmp_path / "model.pth")[1:] == (None, None, None)
 
 
-def test_models_that_do_not_belong_together_are_refused():
+def test_models_with_different_classes_are_refused():
     other = ScoreTranscriptor(NAMES[:2], **NET)
     with pytest.raises(ValueError, match=r"the classes is \['bass', 'guitar', 'piano'\]"):
         pack(separator(), other)
 
 
-def test_a_transcriptor_is_no_separator(tmp_path):
+def test_the_file_of_a_transcriptor_is_refused_as_separator(tmp_path):
     torch.save(transcriptor().serialize(), tmp_path / "model.pth")
     with pytest.raises(ValueError, match="model.pth.*ScoreTranscriptor, expected a TCNSeparator"):
         unpack(tmp_path / "model.pth")

@@ -1,4 +1,4 @@
-"""Model files that are damaged or made to do harm: a sentence with the file, and nothing run."""
+"""Damaged and malicious model files: an error with the name of the file, and no code is run."""
 
 import io
 import pickle
@@ -53,7 +53,7 @@ def test_only_classes_of_models_are_called(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["save_publishable", "get", "register_model", "TCNSeparator", "x"])
-def test_a_wrapped_model_is_one_of_asteroids(name, tmp_path):
+def test_a_wrapped_model_must_be_a_model_of_asteroid(name, tmp_path):
     with pytest.raises(ValueError, match=f"Asteroid has no model '{name}'"):
         WaveformSeparator(NAMES, name, {})
 
@@ -92,7 +92,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("key", LARGE)
-def test_arguments_far_above_the_tensors_cost_nothing(key, tmp_path):
+def test_arguments_that_ask_for_far_more_weights_allocate_nothing(key, tmp_path):
     package = separator().serialize()
     package["model_args"][key] = LARGE[key]
     path = written(package, tmp_path / "model.pth")
@@ -112,7 +112,7 @@ def test_arguments_far_above_the_tensors_cost_nothing(key, tmp_path):
         ("OpenUnmix", {"nb_layers": 100_000}),
     ],
 )
-def test_so_do_arguments_of_wrapped_models(model, arguments, tmp_path):
+def test_arguments_of_wrapped_models_allocate_nothing_either(model, arguments, tmp_path):
     sizes = {
         "ConvTasNet": dict(
             n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8, skip_chan=8
@@ -155,7 +155,7 @@ def test_weights_that_are_not_finite_are_refused(value, tmp_path):
         unpack(written(package, tmp_path / "model.pth"))
 
 
-def test_asteroids_own_file_as_a_model_is_told_from_ours(tmp_path):
+def test_a_file_of_asteroid_is_refused_with_advice(tmp_path):
     net = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
     path = written(net.serialize(), tmp_path / "conv.pth")
     with pytest.raises(ValueError, match="conv.pth holds a ConvTasNet.*a model of Asteroid,"):
@@ -180,7 +180,7 @@ WRONG = [
 
 
 def mutations(rng):
-    """Packages with one or two things changed at random, and bytes of files with some changed."""
+    """Packages with one or two random changes, and files with some bytes changed."""
     package = pack(separator(), transcriptor(), {"threshold": [0.3] * 3}, {"bass": 33})
 
     def nodes(part, path=()):
@@ -206,7 +206,7 @@ def mutations(rng):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_fuzzed_packages_are_read_or_refused_in_a_sentence(seed, tmp_path):
+def test_fuzzed_packages_are_read_or_refused(seed, tmp_path):
     rng, path = random.Random(seed), tmp_path / "fuzz.pth"
     for _ in range(6):
         try:
@@ -221,13 +221,13 @@ def test_fuzzed_packages_are_read_or_refused_in_a_sentence(seed, tmp_path):
                 assert len(str(error)) < 1000
 
 
-def test_fuzzed_bytes_are_read_or_refused_in_a_sentence(tmp_path):
+def test_fuzzed_files_are_read_or_refused(tmp_path):
     torch.save(pack(separator(), transcriptor()), tmp_path / "model.pth")
     content = (tmp_path / "model.pth").read_bytes()
     rng, path = np.random.default_rng(0), tmp_path / "fuzz.pth"
     for _ in range(40):
         changed = np.frombuffer(content, np.uint8).copy()
-        head = rng.random() < 0.5  # the pickle stands at the beginning
+        head = rng.random() < 0.5  # the pickle is at the beginning
         where = rng.integers(0, 4000 if head else len(changed), rng.integers(1, 9))
         changed[where] = rng.integers(0, 256, len(where))
         stop = len(changed) if rng.random() < 0.8 else rng.integers(len(changed))
@@ -239,7 +239,7 @@ def test_fuzzed_bytes_are_read_or_refused_in_a_sentence(tmp_path):
             assert "weights_only" not in str(error)
 
 
-def test_a_package_within_a_package_within_a_package(tmp_path):
+def test_nested_packages_are_refused(tmp_path):
     inner = {**transcriptor().serialize(), "transcriptor": transcriptor().serialize()}
     package = {**separator().serialize(), "transcriptor": inner}
     with pytest.raises(ValueError, match="model.pth: its transcriptor has another"):
@@ -252,15 +252,15 @@ def test_a_package_within_a_package_within_a_package(tmp_path):
             unpack(tmp_path / "model.pth")
 
 
-def test_separator_and_transcriptor_of_a_file_belong_together(tmp_path):
+def test_separator_and_transcriptor_of_a_file_must_match(tmp_path):
     other = ScoreTranscriptor(NAMES[::-1], n_fft=256, hop_length=64, n_blocks=2, sample_rate=4000)
     package = {**separator().serialize(), "transcriptor": other.serialize()}
     with pytest.raises(ValueError, match="model.pth: Separator and transcriptor do not belong"):
         unpack(written(package, tmp_path / "model.pth"))
 
 
-def test_models_of_torch_strings_are_read(tmp_path):
-    """Asteroid stores torch's version as an object of its own: a string, which does nothing."""
+def test_the_type_of_torchs_version_is_read(tmp_path):
+    """Asteroid stores torch's version as it is: a subclass of str."""
     net = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
     package = load_package(written(net.serialize(), tmp_path / "conv.pth"))
     assert package["infos"]["software_versions"]["torch_version"] == torch.__version__

@@ -41,7 +41,7 @@ BUILDERS = [
 
 
 def warm(model):
-    """Moves running statistics away from their start, so that losing them would show."""
+    """Changes running statistics, so that a test would notice if they were lost."""
     model.train()
     model(torch.randn(2, RATE // 2))
     return model.eval()
@@ -116,14 +116,14 @@ def test_save_model_adds_facts_and_leaves_no_temporary_file(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["best.pth"]
 
 
-def test_importing_again_registers_nothing_twice():
+def test_importing_twice_registers_models_once():
     importlib.reload(asteroid_scoresup)
     for name in ("TCNSeparator", "ScoreTranscriptor", "ActivityClassifier", "WaveformSeparator"):
         assert asteroid.models.get(name).__name__ == name
 
 
 @pytest.mark.parametrize("cls", [TCNSeparator, SpectrogramModel])
-def test_files_that_are_no_models_are_named(tmp_path, cls):
+def test_files_that_are_not_models_are_named(tmp_path, cls):
     path = tmp_path / "model.pth"
     with pytest.raises(FileNotFoundError, match="There is no model file .*model.pth"):
         cls.from_pretrained(path)

@@ -1,4 +1,4 @@
-"""The separator: shapes, levels, time, and leaving Python."""
+"""The separator: shapes, levels, context in time, TorchScript and export."""
 
 import warnings
 
@@ -41,7 +41,7 @@ def test_estimates_scale_exactly_with_the_recording(gain):
 
 
 @torch.no_grad()
-def test_a_batch_is_levelled_clip_by_clip():
+def test_each_row_of_a_batch_has_its_own_level():
     model, wav = separator().eval(), noise(2, 3000)
     gains = torch.tensor([[1.0], [0.01]])
     torch.testing.assert_close(
@@ -50,11 +50,11 @@ def test_a_batch_is_levelled_clip_by_clip():
 
 
 @torch.no_grad()
-def test_level_is_that_of_the_recording_not_of_the_clip():
+def test_the_level_may_be_that_of_the_whole_recording():
     model, clip = separator().eval(), noise(1, 3000)
     rms = float(clip.square().mean().sqrt())
     torch.testing.assert_close(model(clip, level=rms), model(clip), rtol=1e-4, atol=1e-7)
-    # A quiet place of a loud recording enters the network as a quiet place.
+    # A soft segment of a loud recording stays soft at the input of the network.
     quiet = model(clip, level=10 * rms)
     expected = 10 * rms / NOMINAL_RMS
     scaled, gain = model.normalize(clip, 10 * rms)
@@ -76,7 +76,7 @@ def test_silence_gives_silence_at_any_length(n_samples):
 
 
 @torch.no_grad()
-def test_masks_of_one_give_the_mixture_back():
+def test_masks_of_one_give_the_mixture():
     class Ones(TCNSeparator):
         def masks(self, magnitude):
             return torch.ones(2, 3, *magnitude.shape[1:])
@@ -87,7 +87,7 @@ def test_masks_of_one_give_the_mixture_back():
 
 @torch.no_grad()
 @pytest.mark.parametrize("method", ["masks", "outputs"])
-def test_a_subclass_with_masks_of_its_own_separates_with_them(method):
+def test_a_subclass_separates_with_its_own_masks(method):
     class Halved(TCNSeparator):
         pass
 
@@ -102,7 +102,7 @@ def test_a_subclass_with_masks_of_its_own_separates_with_them(method):
 
 
 @torch.no_grad()
-def test_training_sees_the_masks_of_inference():
+def test_masks_are_the_same_in_training_and_inference():
     model, wav = separator().eval(), noise(2, 3000)
     mixture, sources = model.spectrograms(wav)
     torch.testing.assert_close(mixture, stft().magnitude(stft()(wav)))
@@ -115,12 +115,12 @@ def test_training_sees_the_masks_of_inference():
 
 
 @torch.no_grad()
-def test_softmax_masks_share_out_the_mixture():
+def test_softmax_masks_sum_to_one():
     model, wav = separator(mask_act="softmax").eval(), noise(1, 3000)
     torch.testing.assert_close(model(wav).sum(1), wav, rtol=0, atol=1e-5)
 
 
-def test_receptive_field_says_what_a_frame_depends_on():
+def test_frames_depend_on_the_receptive_field_only():
     model = separator(n_blocks=3, n_repeats=2).eval()
     magnitude = stft().magnitude(stft()(noise(1, 80 * HOP))).requires_grad_()
     reach = model.receptive_field
@@ -131,18 +131,18 @@ def test_receptive_field_says_what_a_frame_depends_on():
 
 
 @torch.no_grad()
-def test_a_chunk_with_enough_context_equals_the_whole():
+def test_a_chunk_with_enough_context_gives_the_same_masks():
     model = separator(n_blocks=3, n_repeats=2).eval()
     magnitude = stft().magnitude(stft()(noise(1, 120 * HOP)))
     whole, reach = model.masks(magnitude), model.receptive_field
-    piece = model.masks(magnitude[..., 50 - reach : 70 + reach])[..., reach:-reach]
-    torch.testing.assert_close(piece, whole[..., 50:70], rtol=0, atol=2e-6)
+    chunk = model.masks(magnitude[..., 50 - reach : 70 + reach])[..., reach:-reach]
+    torch.testing.assert_close(chunk, whole[..., 50:70], rtol=0, atol=2e-6)
     short = model.masks(magnitude[..., 51 : 70 + reach])[..., :1]
     assert not torch.allclose(short, whole[..., 51:52], atol=1e-4)  # less context is not enough
 
 
-def test_quiet_parts_are_as_visible_as_loud_ones():
-    # log(1 + 1000 X): 60 dB below full scale still moves the input.
+def test_the_input_is_sensitive_to_soft_parts():
+    # log(1 + 1000 X): magnitudes 60 dB below full scale still matter.
     seen = []
     model = separator().eval()
     model.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -151,7 +151,7 @@ def test_quiet_parts_are_as_visible_as_loud_ones():
     torch.testing.assert_close(seen[0], torch.log1p(1000 * magnitude))
 
 
-def test_the_trunk_is_taken_over_and_the_output_is_not():
+def test_load_trunk_copies_everything_but_the_output_layer():
     model, critic = separator(seed=1), transcriptor(seed=2)
     before = state_of(model)
     model.load_trunk(critic)
@@ -179,7 +179,7 @@ def test_a_trunk_of_another_shape_is_refused(kwargs):
         assert not differing(before, state_of(one))
 
 
-def test_a_classifier_lends_its_trunk_too():
+def test_a_separator_starts_from_a_classifier_too():
     torch.manual_seed(3)
     model, classifier = separator(), ActivityClassifier(NAMES, **NET)
     model.load_trunk(classifier)
@@ -187,7 +187,7 @@ def test_a_classifier_lends_its_trunk_too():
 
 
 @torch.no_grad()
-def test_autocast_keeps_estimates_in_float32_and_near():
+def test_under_autocast_estimates_are_float32_and_close():
     model, wav = separator().eval(), noise(1, 3000)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         estimates = model(wav)

@@ -19,7 +19,7 @@ def noise(*shape, seed=0):
 
 @torch.no_grad()
 @pytest.mark.parametrize("n_samples", [100, 3000, 3001, 3071, 3072])
-def test_logits_have_the_frames_of_a_roll_of_that_length(n_samples):
+def test_logits_have_as_many_frames_as_the_roll(n_samples):
     model, wav = transcriptor().eval(), noise(2, n_samples)
     n_frames = stft().n_frames(n_samples)
     roll = piano_roll(Notes([0.0], [0.02], [60], [1], [90]), 3, n_frames, HOP, RATE)
@@ -30,7 +30,7 @@ def test_logits_have_the_frames_of_a_roll_of_that_length(n_samples):
 
 
 @torch.no_grad()
-def test_it_hears_the_same_at_any_level():
+def test_the_output_is_independent_of_the_level():
     model, wav = transcriptor().eval(), noise(2, 3000)
     torch.testing.assert_close(model(0.01 * wav), model(wav), rtol=1e-3, atol=1e-4)
     rms = float(wav.square().mean().sqrt())
@@ -46,7 +46,7 @@ def test_notes_are_improbable_at_the_start(kind):
 
 
 @torch.no_grad()
-def test_the_activity_classifier_has_one_output_a_class():
+def test_the_activity_classifier_has_one_output_per_class():
     model = ActivityClassifier(NAMES, **NET).eval()
     assert model.outputs(torch.rand(2, 129, 7)).shape == (2, 3, 1, 7)
     assert transcriptor().outputs(torch.rand(2, 129, 7)).shape == (2, 3, N_PITCHES, 7)

@@ -41,7 +41,7 @@ def test_shapes_and_levels(name):
     assert model.n_src == 3 and model.sources == list(NAMES)
 
 
-def test_it_is_the_model_at_the_nominal_level():
+def test_it_is_the_wrapped_model_at_the_nominal_level():
     model = build()
     wav = torch.randn(1, 2000)
     wav *= NOMINAL_RMS / wav.pow(2).mean().sqrt()
@@ -49,14 +49,14 @@ def test_it_is_the_model_at_the_nominal_level():
         torch.testing.assert_close(model(wav), model.net(wav), rtol=1e-4, atol=1e-6)
 
 
-def test_without_arguments_it_is_asteroids_own():
+def test_default_arguments_are_those_of_asteroid():
     ours = WaveformSeparator(NAMES, "ConvTasNet")
     theirs = ConvTasNet(3, sample_rate=16000)
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (ours.net, theirs)]
     assert shapes[0] == shapes[1] and ours.net.sample_rate == 16000
 
 
-def test_what_asteroid_lacks_is_named():
+def test_an_unknown_model_is_refused():
     with pytest.raises(ValueError, match="Asteroid has no model 'Demucs': use ConvTasNet"):
         WaveformSeparator(NAMES, "Demucs")
 
@@ -91,7 +91,7 @@ def test_open_unmix_masks_the_magnitudes_of_the_mixture():
     assert torch.isfinite(model(torch.zeros(1, 4000))).all()
 
 
-def test_open_unmix_learns_mean_and_scale_of_its_input():
+def test_open_unmix_fits_mean_and_scale_of_its_input():
     model = open_unmix()
     batches = [torch.randn(2, 2000), 3 * torch.randn(1, 2000)]
     model.fit_input(batches)
@@ -105,7 +105,7 @@ def test_open_unmix_learns_mean_and_scale_of_its_input():
         np.testing.assert_allclose(target.input_scale.detach(), scale, rtol=1e-3)
 
 
-def test_open_unmix_names_the_package_that_is_missing(monkeypatch):
+def test_a_missing_openunmix_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openunmix.model", None)
     with pytest.raises(ImportError, match="pip install openunmix"):
         open_unmix()
