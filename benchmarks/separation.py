@@ -70,8 +70,8 @@ def separate(model: Any, samples: np.ndarray, precision: str) -> int:
         blocks = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
         return sum(len(block) for block in blocks)
     wav = torch.from_numpy(samples)
-    if hasattr(model, "in_pieces"):
-        return model.in_pieces(wav, 0.1, CHUNK).shape[-1]
+    if hasattr(model, "in_chunks"):
+        return model.in_chunks(wav, 0.1, CHUNK).shape[-1]
     chunks = wav.split(CHUNK * RATE)  # for Hybrid Demucs, which needs two channels
     return sum(model(chunk.expand(1, 2, -1)).shape[-1] for chunk in chunks)
 

@@ -139,7 +139,7 @@ def score_separation(
         device = next(separator.parameters()).device
         mixture = song.mixture.to(device)
         if isinstance(separator, WaveformSeparator):
-            estimates[row] = separator.in_pieces(mixture, song.level).cpu()
+            estimates[row] = separator.in_chunks(mixture, song.level).cpu()
         elif isinstance(separator, SourceModel):
             estimates[row] = separator(mixture, level=song.level).cpu()
         else:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from pathlib import Path
-
-import torch
 
 from ..utils.files import read_json, write_json
 
@@ -130,20 +127,3 @@ def describe_song(path):
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     name = path.name.encode("utf-8", "replace").decode()
     return {"name": name, "size": size, "sha256": digest.hexdigest()}
-
-
-def model_hash(model):
-    """SHA-256 of what a model is: its class, arguments and tensors.
-
-    Args:
-        model (SourceModel): The model.
-
-    Returns:
-        str
-    """
-    facts = [type(model).__name__, model.get_model_args()]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -16,9 +16,9 @@ from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding, pitch_levels
 from ..models import WaveformSeparator, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
+from ..models.fingerprint import loaded_model_hash
 from ..utils.stream import Recording, chunks, resampled
 from .collector import NoteCollector
-from .provenance import model_hash
 from .waveform_piece import waveform_piece
 
 #: Seconds that are separated at a time: at least so many, and so many times the context.
@@ -158,10 +158,10 @@ class Separator:
         Returns:
             dict: hashes of the models, and the other settings.
         """
-        facts = {"model": model_hash(self.model), "precision": self.precision}
+        facts = {"model": loaded_model_hash(self.model), "precision": self.precision}
         if notes and self.transcriptor is not None:
             settings = [self.decoding.plain(), self.programs]
-            facts["transcriptor"] = model_hash(self.transcriptor)
+            facts["transcriptor"] = loaded_model_hash(self.transcriptor)
             facts["decoding"] = json.loads(json.dumps(settings, default=float))
         return facts
 
@@ -335,7 +335,7 @@ class Separator:
 
         def masks():
             start = wanted.start
-            for part in model.masks_in_parts(mixture, wanted):
+            for part in model.iter_masks(mixture, wanted):
                 stop = start + part.shape[-1]
                 if notes:
                     sources = part * mixture[..., start:stop].unsqueeze(1)

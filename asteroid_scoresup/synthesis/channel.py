@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..data.dataset import equalize
+from ..dsp import equalize
 
 
 def random_channel(
