@@ -67,8 +67,8 @@ def separate(model: Any, samples: np.ndarray, precision: str) -> int:
         from asteroid_scoresup.inference import Separator
         from asteroid_scoresup.utils.stream import Recording
 
-        blocks = Separator(model, precision=precision).stem_blocks(Recording(samples, RATE))
-        return sum(len(block) for block in blocks)
+        chunks = Separator(model, precision=precision).chunks(Recording(samples, RATE))
+        return sum(len(chunk.stems) for chunk in chunks)
     wav = torch.from_numpy(samples)
     if hasattr(model, "in_chunks"):
         return model.in_chunks(wav, 0.1, CHUNK).shape[-1]
