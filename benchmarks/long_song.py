@@ -19,6 +19,7 @@ import numpy as np
 import soundfile as sf
 import torch
 from cases import peak_mib
+from pretty_midi import note_number_to_hz
 
 import asteroid_scoresup.inference as inference
 
@@ -31,7 +32,7 @@ def write_song(path: Path, minutes: float) -> None:
     clock = np.arange(RATE) / RATE
     with sf.SoundFile(path, "w", RATE, 2, "PCM_16") as stream:
         for _ in range(round(60 * minutes)):
-            pitches = 440 * 2 ** ((rng.integers(28, 80, 4) - 69) / 12)
+            pitches = note_number_to_hz(rng.integers(28, 80, 4))
             tones = sum(np.sin(2 * np.pi * f * clock) * np.exp(-3 * clock) for f in pitches)
             noise = 0.1 * rng.standard_normal((RATE, 2)) * np.exp(-20 * clock)[:, None]
             stream.write(0.1 * tones[:, None] * rng.uniform(0.5, 1, 2) + noise)

@@ -1,4 +1,4 @@
-"""What the package imports, it declares; what the command does not need, it does not import."""
+"""Imported packages are declared as dependencies; help and version import no heavy ones."""
 
 import ast
 import subprocess
@@ -13,12 +13,12 @@ from asteroid_scoresup.scripts import prepare, separate
 from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
-#: Imported only where a feature asks for it, with a sentence where it is missing.
+#: Imported only by a feature that needs it, with an error message if it is missing.
 OPTIONAL = {"openunmix", "tinysoundfont"}
 
 
 def declared():
-    """Distributions that setup.py requires, and those of its extras, by their lower-case names."""
+    """Lower-case names of the distributions that setup.py requires, and of its extras."""
     tree = ast.parse((ROOT / "setup.py").read_text())
     call = next(
         node.value for node in tree.body
@@ -44,7 +44,7 @@ def declared():
 
 
 def imported(folder):
-    """Top-level modules that the files below import: name → files."""
+    """Files that import each top-level module."""
     found = {}
     for path in [*folder.rglob("*.py")] if folder.is_dir() else [folder]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -60,12 +60,12 @@ def imported(folder):
 
 
 def distributions(module):
-    """Names of the distributions that bring a module."""
+    """Names of the distributions that contain a module."""
     names = packages_distributions().get(module, [module])
     return {name.lower().replace("_", "-") for name in names}
 
 
-def test_all_that_the_package_imports_is_declared():
+def test_imports_of_the_package_are_declared():
     required, _ = declared()
     for folder in (ROOT / "asteroid_scoresup", ROOT / "asteroid_scoresup_cli.py"):
         for module, files in imported(folder).items():
@@ -73,7 +73,7 @@ def test_all_that_the_package_imports_is_declared():
                 assert distributions(module) & required, (module, files)
 
 
-def test_all_that_the_recipe_imports_is_declared():
+def test_imports_of_the_recipe_are_declared():
     required, recipe = declared()
     local = {path.stem for path in (ROOT / "egs").rglob("*.py")} | {"local"}
     for module, files in imported(ROOT / "egs").items():
@@ -99,14 +99,14 @@ def run(*arguments, module="asteroid_scoresup_cli"):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([v, "--help"] for v in VERBS)])
-def test_help_and_version_wait_for_no_torch(arguments):
+def test_help_and_version_do_not_import_torch(arguments):
     printed = run(*arguments)
     assert printed.splitlines()[-1] == "HEAVY"
     expected = asteroid_scoresup.__version__ if arguments == ["--version"] else "usage:"
     assert expected in printed
 
 
-def test_models_are_registered_where_the_package_is_imported_first():
+def test_models_are_registered_if_the_package_is_imported_first():
     code = (
         "import asteroid_scoresup, asteroid.models\n"
         "assert asteroid.models.get('TCNSeparator')\n"
@@ -115,8 +115,8 @@ def test_models_are_registered_where_the_package_is_imported_first():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_the_commands_choices_are_the_librarys():
-    """They are written twice so that help does not wait; here they are compared."""
+def test_the_choices_of_commands_are_those_of_the_library():
+    """They are duplicated to keep --help fast."""
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
     from asteroid_scoresup.data.songs import MIXTURES
     from asteroid_scoresup.inference.separator import PRECISIONS

@@ -28,6 +28,7 @@ import yaml
 
 from ..data.slakh import GENERATOR
 from ..midi.reader import read_midi
+from ..score.notes import Notes
 from ..utils.files import explained, write_audio
 from ..utils.partial_files import unfinished
 from .augment import render_varied
@@ -127,6 +128,7 @@ def read_song(
     Raises:
         ValueError: if the file cannot be read, has no notes, or seems to last over an hour.
     """
+    path = Path(path)
     try:
         reading = read_midi(path, drums=True)
     except ValueError as error:
@@ -135,8 +137,7 @@ def read_song(
     if not reading.instruments:
         raise ValueError("has no notes")
     # A pedal may sustain the last chord, but not forever.
-    ends = [np.minimum(i.notes.release, i.notes.offset + _HELD).max() for i in reading.instruments]
-    seconds = float(max(ends)) + _TAIL
+    seconds = max(_last_end(instrument.notes) for instrument in reading.instruments) + _TAIL
     if max_seconds is not None:
         seconds = min(seconds, max_seconds)
     if seconds > _LONGEST:
@@ -154,6 +155,13 @@ def read_song(
     if not song.instruments:
         raise ValueError(f"has no notes in its first {seconds:g} s")
     return song, seconds
+
+
+def _last_end(notes: Notes) -> float:
+    """Time at which the last note ends, with at most some seconds of pedal."""
+    if notes.release is None:
+        return float(notes.offset.max())
+    return float(np.minimum(notes.release, notes.offset + _HELD).max())
 
 
 def make_track(job: TrackJob) -> str | None:

@@ -77,7 +77,7 @@ class Recording:
             if samples.ndim == 2 and samples.shape[0] > max(samples.shape[1], _MOST_CHANNELS):
                 raise ValueError(
                     f"Expected samples of shape (channels, time), found {samples.shape}: transpose "
-                    "what is (time, channels)."
+                    "arrays of shape (time, channels)."
                 )
             self.name = "The recording"
             self.samples = np.atleast_2d(samples)

@@ -1,4 +1,4 @@
-"""Hands damaged files to the command line and counts the answers: ``python tests/fuzz --help``."""
+"""Runs the commands on damaged files and counts the outcomes: ``python tests/fuzz --help``."""
 
 import os
 import sys

@@ -1,10 +1,10 @@
-"""Ways to damage a file, all drawn from a random generator."""
+"""Random damage to files."""
 
 import json
 import re
 import struct
 
-#: Values that are of the wrong type, too large, or none; in any place.
+#: Values of wrong types, too large, or missing.
 NASTY = [
     *(None, True, -1, 0, 1, 2**31, 2**63, 10**30, 1e308, float("nan"), float("inf"), -float("inf")),
     *("", "x", "../../x", "/etc/passwd", "a\0b", "..", "NaN", "1e999", "é" * 300, [], {}, [[]]),
@@ -13,12 +13,12 @@ _WORDS = "nan inf -inf 1e999 -1 0 99999999999999999999 null true [] {} ~ !!int &
 
 
 def damage_bytes(rng, content):
-    """Changes, cuts, repeats or inserts bytes; between once and eight times, most often once."""
+    """Changes, deletes, repeats or inserts bytes, one to eight times, most often once."""
     content = bytearray(content)
     for _ in range(int(rng.choice([1, 1, 1, 1, 2, 3, 8]))):
         if not content:
             break
-        # Headers, at both ends, are met as often as what lies between them.
+        # The ends, where headers are, are damaged more often.
         near = min(len(content), 64)
         places = rng.integers(near), rng.integers(len(content)), -rng.integers(near)
         place = int(rng.choice(places)) % len(content)
@@ -43,7 +43,7 @@ def damage_bytes(rng, content):
 
 
 def damage_text(rng, content):
-    """Replaces a word or number of a text by something else, or damages its bytes."""
+    """Replaces words or numbers of a text, or damages its bytes."""
     if rng.random() < 0.35:
         return damage_bytes(rng, content)
     text = content.decode("utf-8", "replace")
@@ -74,7 +74,7 @@ def damage_json(rng, content):
 
 
 def damage_value(rng, value, depth=0):
-    """The value, with one of the values in it replaced, removed or added."""
+    """Replaces, removes or adds a value at any depth."""
     if isinstance(value, (dict, list)) and value and rng.random() > 0.15 * depth:
         keys = list(value) if isinstance(value, dict) else list(range(len(value)))
         key = keys[int(rng.integers(len(keys)))]

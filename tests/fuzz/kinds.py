@@ -1,4 +1,4 @@
-"""The kinds of damage: each makes a case's files and gives the command that must answer."""
+"""Kinds of damage: each function writes the files of a case and returns the command to run."""
 
 import torch
 from fuzz.damage import damage_bytes, damage_json, damage_text, damage_value
@@ -14,7 +14,7 @@ def _damage(path, how, rng):
 
 
 def audio(rng, root, folder):
-    """A song of any format, handed to each command that reads songs."""
+    """A song in any format, for each command that reads songs."""
     name = str(rng.choice(AUDIO))
     song = copy_to(root, f"pair/{name}", folder)
     _damage(song, damage_bytes, rng)
@@ -29,7 +29,7 @@ def audio(rng, root, folder):
 
 
 def midi(rng, root, folder):
-    """A MIDI file, beside a recording or to be rendered."""
+    """A MIDI file, paired with a recording or to be rendered."""
     song = copy_to(root, "pair/song.mid", folder)
     _damage(song, damage_bytes, rng)
     if rng.random() < 0.6:
@@ -64,7 +64,7 @@ def manifest(rng, root, folder):
 
 
 def track(rng, root, folder):
-    """What preparation wrote about a track, when it is run again or labels are corrected."""
+    """The track file of a prepared folder, when preparing again or correcting labels."""
     data = copy_to(root, "prepared", folder)
     _damage(data / "train" / "Track00001" / "track.json", damage_json, rng)
     if rng.random() < 0.3:
@@ -74,14 +74,14 @@ def track(rng, root, folder):
 
 
 def splits(rng, root, folder):
-    """A file of splits."""
+    """A JSON file of splits."""
     path = folder / "splits.json"
     path.write_bytes(damage_json(rng, b'{"train": ["Track00001", "a"], "test": ["b"]}'))
     return ["prepare", root / "slakh", folder / "out", "--splits", path, *_COMMON]
 
 
 def record(rng, root, folder):
-    """The record of a synthesized data set, when it is asked for again."""
+    """The record of a synthesized data set, when synthesizing again."""
     data = copy_to(root, "dataset", folder)
     _damage(data / "synthesis.json", damage_json, rng)
     font = ["--soundfont", root / "tone.sf2"]
@@ -93,7 +93,7 @@ def soundfont(rng, root, folder):
     """A SoundFont."""
     font = copy_to(root, "tone.sf2", folder)
     content = font.read_bytes()
-    # Half of the damage goes to the tables; most of the file is samples.
+    # Half of the damage is in the tables, which are a small part of the file.
     start = content.index(b"pdta") - 8 if rng.random() < 0.5 else 0
     font.write_bytes(content[:start] + damage_bytes(rng, content[start:]))
     midi = copy_to(root, "pair/song.mid", folder).parent
@@ -102,7 +102,7 @@ def soundfont(rng, root, folder):
 
 
 def model(rng, root, folder):
-    """A model file: its bytes, or what it says about its network and its classes."""
+    """A model file: its bytes, or the description of its network and classes."""
     path = copy_to(root, str(rng.choice(["separator.pth", "transcriptor.pth"])), folder)
     if rng.random() < 0.4:
         _damage(path, damage_bytes, rng)
@@ -139,7 +139,7 @@ _CLASSES = ["bass=0-300000000", "bass=", "=1", "a=1;a=2", "bass=5-1", "../x=1", 
 
 
 def options(rng, root, folder):
-    """Options of wrong types, too large, or none."""
+    """Options with values of wrong types, too large, or empty."""
     verb = str(rng.choice(list(_OPTIONS)))
     option = str(rng.choice(_OPTIONS[verb]))
     values = _CLASSES if option == "--classes" else _VALUES

@@ -1,4 +1,4 @@
-"""What is damaged: small, whole files of every kind that the commands read, made once."""
+"""Small intact files of every kind that the commands read, which the cases damage."""
 
 import shutil
 
@@ -21,16 +21,16 @@ SYNTHESIS = {"n_train": 1, "n_validation": 0, "n_test": 0, "n_test_unseen": 0, "
 
 
 def make_material(root):
-    """Fills a folder.
+    """Writes the intact files.
 
     Args:
-        root (Path): ``slakh/`` (a track), ``prepared/``, ``dataset/``, ``pair/`` (a song as audio
-            of several formats, and MIDI), ``separator.pth``, ``transcriptor.pth``, ``tone.sf2``.
+        root (Path): Folder for ``slakh/`` (a track), ``prepared/``, ``dataset/``, ``pair/`` (a song
+            as MIDI and in several audio formats), the models and ``tone.sf2``.
     """
     write_song(root / "slakh" / "Track00001", seconds=SECONDS)
     prepare(root / "slakh", root / "prepared", sample_rate=RATE, jobs=1, progress=False)
     tones = [Tone(p, 0.3 * np.sin(0.3 * np.arange(3000)), RATE) for p in (40, 70)]
-    # Every program that the composer may choose, so that composed songs can be played.
+    # All programs, so that any composed song can be played.
     presets = [Preset(program, "tone", tuple(tones)) for program in range(128)]
     write_soundfont(root / "tone.sf2", "tones", presets)
     synthesize(
@@ -48,7 +48,7 @@ def make_material(root):
 
 
 def copy_to(root, name, folder):
-    """A copy of a piece of the material in a case's folder."""
+    """Copies a file or folder of the material to the folder of a case."""
     source, target = root / name, folder / name.split("/")[-1]
     if source.is_dir():
         shutil.copytree(source, target)

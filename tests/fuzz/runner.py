@@ -1,15 +1,15 @@
-"""Seeded damage to every kind of file that the commands read; how is each answered?
+"""Runs the commands on files with seeded random damage, and counts the outcomes.
 
 ::
 
     python tests/fuzz --cases 500 --seed 1
-    python tests/fuzz --kinds midi --seed 1 --only 17     # one case again, with its output
+    python tests/fuzz --kinds midi --seed 1 --only 17     # one case, with its output
 
-Everything is imported once; each case runs the real command line in a fork of its own, with bounds
-on time and memory. The answers that are fine: a *result* (exit status 0), or a *sentence* (exit
-status 1 or 2 and a message). Those that are not: a TRACEBACK (or an error that nobody foresaw, in a
-report), a HANG, a CRASH (ended by a signal), MEMORY above the bound, SILENCE (a failure without a
-word), and a file written OUTSIDE of the case's folder.
+Everything is imported once; each case runs the command line in a fork, with limits on time and
+memory. Two outcomes are fine: a *result* (exit status 0), and a *sentence* (exit status 1 or 2 with
+a message). The others are failures: a TRACEBACK (or an unexpected error in a report), a HANG, a
+CRASH (ended by a signal), MEMORY above the limit, SILENCE (an error without a message), and a file
+written OUTSIDE the folder of the case.
 """
 
 import argparse
@@ -37,16 +37,16 @@ _FAULT = 70  # exit status of a case that ended in a traceback
 
 
 def run_case(command, output, timeout, memory):
-    """Runs the command line in a fork.
+    """Runs a command in a fork.
 
     Args:
-        command (list): Its arguments.
-        output (Path): File for what it prints.
-        timeout (float): Seconds.
-        memory (int): Bound on the memory that it takes besides what the imports take, in MB.
+        command (list): Arguments of the command line.
+        output (Path): File for its output.
+        timeout (float): Time limit, in seconds.
+        memory (int): Limit of memory use in MB, without the imports.
 
     Returns:
-        str: The answer.
+        str: The outcome, of :data:`FINE` or :data:`WRONG`.
     """
     before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     pid = os.fork()
@@ -60,7 +60,7 @@ def run_case(command, output, timeout, memory):
             time.sleep(0.01)
     hung = status is None
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)  # what it may have started, too
+        os.killpg(pid, signal.SIGKILL)  # and processes that it started
     if hung:
         os.wait4(pid, 0)
         return "HANG"
@@ -78,15 +78,15 @@ def run_case(command, output, timeout, memory):
 
 
 def _be_the_case(command, output, memory):
-    """The fork: the command, and nothing after it."""
+    """Runs the command in the fork, which then exits."""
     code = _FAULT
     try:
         import faulthandler
         import resource
 
-        faulthandler.disable()  # of pytest: it would write into its terminal
+        faulthandler.disable()  # enabled by pytest, and would write to its terminal
         os.setsid()
-        # A second net, far above the bound: a case must not take the machine's memory.
+        # A second limit far above the first, to protect the machine.
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * os.sysconf("SC_PAGE_SIZE") + (memory + 4096) * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -110,24 +110,26 @@ def _be_the_case(command, output, memory):
         os._exit(code)
 
 
-def fuzz(kinds, cases, seed, timeout=30.0, memory=1500, only=None, say=print):
+def fuzz(kinds, cases, seed, timeout=30.0, memory=1500, only=None, log=print):
     """Runs cases.
 
     Args:
-        kinds (sequence of str): Of :data:`~fuzz.kinds.KINDS`; they take turns.
-        cases (int): How many, over all kinds.
-        seed (int): Another seed, other cases.
-        timeout, memory: See :func:`run_case`.
-        only (int, optional): Just this case of each kind.
-        say (callable): Told of wrong answers as they come.
+        kinds (sequence of str): Keys of :data:`~fuzz.kinds.KINDS`, which alternate.
+        cases (int): Number of cases, of all kinds together.
+        seed (int): Random seed.
+        timeout (float): See :func:`run_case`.
+        memory (int): See :func:`run_case`.
+        only (int, optional): Runs only this case of each kind.
+        log (callable): Function that prints failures as they occur.
 
     Returns:
-        tuple: answers by kind (:class:`collections.Counter`), and the wrong ones as dicts.
+        tuple: Numbers of outcomes by kind (:class:`collections.Counter`), and the failures as
+        dicts.
     """
     for verb in ("synthesize", "prepare", "check", "separate", "transcribe"):
         importlib.import_module(f"asteroid_scoresup.scripts.{verb}")
     importlib.import_module("asteroid_scoresup.synthesis.synthesize")
-    answers, wrong = {kind: Counter() for kind in kinds}, []
+    outcomes, wrong = {kind: Counter() for kind in kinds}, []
     with tempfile.TemporaryDirectory(prefix="fuzz_") as place:
         root = Path(place, "material")
         root.mkdir()
@@ -142,46 +144,46 @@ def fuzz(kinds, cases, seed, timeout=30.0, memory=1500, only=None, say=print):
             folder = case / "files"
             folder.mkdir(parents=True)
             command = KINDS[kind](rng, root, folder)
-            answer = run_case(command, output, timeout, memory)
+            outcome = run_case(command, output, timeout, memory)
             if set(os.listdir(place)) != {"material", "case", "output.txt"}:
-                answer = "OUTSIDE"
+                outcome = "OUTSIDE"
             if _listing(root) != material:
-                answer = "OUTSIDE"
-            answers[kind][answer] += 1
+                outcome = "OUTSIDE"
+            outcomes[kind][outcome] += 1
             text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
             if only is not None:
-                say(f"{' '.join(map(str, command))}\n{text}")
-            if answer in WRONG:
+                log(f"{' '.join(map(str, command))}\n{text}")
+            if outcome in WRONG:
                 last = (text.strip().splitlines() or [""])[-1]
                 wrong.append(
                     {
                         "kind": kind,
                         "seed": seed,
                         "case": number,
-                        "answer": answer,
+                        "outcome": outcome,
                         "verb": command[0],
                         "last_line": last[:300],
                         "again": f"python tests/fuzz --kinds {kind} --seed {seed} --only {number}",
                     }
                 )
-                say(f"{answer}: {wrong[-1]['again']}  ({command[0]}) {last[:160]}")
+                log(f"{outcome}: {wrong[-1]['again']}  ({command[0]}) {last[:160]}")
             shutil.rmtree(case, ignore_errors=True)
             output.unlink(missing_ok=True)
-    return answers, wrong
+    return outcomes, wrong
 
 
 def _listing(root):
-    """Names and sizes of what no case may change; locks of folders that were read come and go."""
+    """Names and sizes of the files that no case may change, without locks."""
     files = (p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".lock"))
     return {(str(p), p.stat().st_size) for p in files}
 
 
-def table(answers):
-    """The counts as text, a line a kind."""
+def table(outcomes):
+    """Formats the counts as a table with one line per kind."""
     columns = [*FINE, *WRONG]
     rows = [["kind", "cases", *columns]]
     total = Counter()
-    for kind, counts in answers.items():
+    for kind, counts in outcomes.items():
         total += counts
         rows.append([kind, sum(counts.values()), *(counts[name] for name in columns)])
     rows.append(["all", sum(total.values()), *(total[name] for name in columns)])
@@ -189,34 +191,41 @@ def table(answers):
 
 
 def main(argv=None):
-    """The command; see the head of this file.
+    """Runs the command line of this module.
 
     Returns:
-        int: 0 if every answer was fine, else 1.
+        int: 0 if every outcome was fine, else 1.
     """
     parser = argparse.ArgumentParser(prog="python tests/fuzz", description=__doc__.split("::")[0])
-    parser.add_argument("--cases", type=int, default=300, help="how many (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other cases")
-    parser.add_argument("--kinds", default=",".join(KINDS), help="of: %(default)s")
-    parser.add_argument("--only", type=int, help="only this case of each kind, with its output")
-    parser.add_argument("--timeout", type=float, default=30.0, help="seconds (%(default)s)")
+    parser.add_argument("--cases", type=int, default=300, help="number of cases (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
-        "--memory", type=int, default=1500, help="MB, about, above imports (%(default)s)"
+        "--kinds", default=",".join(KINDS), help="comma-separated kinds (%(default)s)"
     )
-    parser.add_argument("--out", metavar="JSON", help="write the wrong answers here")
+    parser.add_argument("--only", type=int, help="run only this case of each kind, with its output")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, help="time limit, in seconds (%(default)s)"
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=1500,
+        help="limit in MB, without imports (default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="JSON", help="file for the failures")
     args = parser.parse_args(argv)
     kinds = args.kinds.split(",")
     unknown = set(kinds) - set(KINDS)
     if unknown:
         parser.error(f"unknown kinds {sorted(unknown)}: choose from {', '.join(KINDS)}")
     cases = args.cases if args.only is None else (args.only + 1) * len(kinds)
-    found = fuzz(kinds, cases, args.seed, args.timeout, args.memory, args.only, say=_say)
-    answers, wrong = found
-    print(table(answers))
+    found = fuzz(kinds, cases, args.seed, args.timeout, args.memory, args.only, log=_print)
+    outcomes, wrong = found
+    print(table(outcomes))
     if args.out:
         Path(args.out).write_text(json.dumps(wrong, indent=2) + "\n", encoding="utf-8")
     return 1 if wrong else 0
 
 
-def _say(text):
+def _print(text):
     print(text, flush=True)

@@ -1,4 +1,4 @@
-"""Random channels of training stems: other spectra at the same times, repeatable by seed."""
+"""Random channels change spectra, not times, and are reproducible."""
 
 import numpy as np
 import soundfile as sf
@@ -15,7 +15,7 @@ def burst():
     return stem
 
 
-def test_it_changes_the_spectrum_and_not_the_time():
+def test_channels_change_spectra_and_not_times():
     stem, spectra = burst(), []
     for seed in range(20):
         changed = random_channel(stem, RATE, 6.0, np.random.default_rng(seed))
@@ -25,19 +25,19 @@ def test_it_changes_the_spectrum_and_not_the_time():
         lag = np.argmax(np.correlate(np.abs(changed), np.abs(stem), "full")) - (RATE - 1)
         assert abs(lag) <= 2
         inside = np.sum(changed[2900:3900] ** 2) / np.sum(changed**2)
-        assert inside > 0.97  # nothing sounds long before or after
+        assert inside > 0.97  # it does not ring long before or after
         spectra.append(20 * np.log10(np.abs(np.fft.rfft(changed))[400:3600:100] + 1e-9))
     assert np.std(spectra, axis=0).mean() > 3
 
 
-def test_silence_and_no_spread_stay_as_they_are():
+def test_silence_is_unchanged():
     silence = np.zeros(100, dtype=np.float32)
     np.testing.assert_array_equal(
         random_channel(silence, RATE, 6.0, np.random.default_rng(0)), silence
     )
 
 
-def test_only_training_stems_pass_a_channel(tmp_path):
+def test_only_training_stems_pass_through_a_channel(tmp_path):
     options = dict(n_train=1, n_validation=1, n_test=1, n_test_unseen=1, seconds=4, quiet=True)
     options.update(sample_rate=16000, renderer="tinysoundfont", jobs=1)
     synthesize(tmp_path / "plain", color_db=0.0, **options)

@@ -1,4 +1,4 @@
-"""The composer: the statistics of its songs are what it is for."""
+"""The composer: statistics of its songs."""
 
 import numpy as np
 import pytest
@@ -49,14 +49,14 @@ def songs():
 
 
 def active(song, name, gap, step=0.02):
-    """Frames in which a class has a note, or had one less than `gap` seconds ago."""
+    """Frames in which a class has a note, or had one less than `gap` seconds before."""
     frames = np.zeros(int(SECONDS / step), dtype=bool)
     for note in class_notes(song, name):
         frames[int(note.start / step) : int((note.end + gap) / step) + 1] = True
     return frames
 
 
-def test_the_same_state_gives_the_same_song_and_another_one_another():
+def test_songs_are_reproducible_and_depend_on_the_seed():
     first, again, other = (
         compose_song(np.random.default_rng(seed), TRAIN_PALETTE, 12) for seed in (3, 3, 4)
     )
@@ -88,13 +88,13 @@ def test_every_song_is_playable(seed, seconds, drums, others):
         ends = {}
         for note in part.notes:
             assert 0 <= note.start < note.end <= seconds and 1 <= note.velocity <= 127
-            assert note.start > ends.get(note.pitch, -1), "a key is pressed that is down"
+            assert note.start > ends.get(note.pitch, -1), "a key is pressed while it is down"
             ends[note.pitch] = note.end
 
 
 def test_the_band_plays_together(songs):
-    """At least 60 % of the time all three sound, on average and in most songs. The strict figure
-    counts only sounding notes, the loose one bridges rests shorter than a quarter of a second."""
+    """All three classes play at least 60 % of the time, on average and in most songs. The strict
+    figure counts sounding notes only, the loose one also rests of up to a quarter of a second."""
     strict, loose = (
         np.array(
             [np.logical_and.reduce([active(s, c, gap) for c in CLASSES]).mean() for s in songs]
@@ -103,7 +103,7 @@ def test_the_band_plays_together(songs):
     )
     assert strict.mean() >= 0.6 and (strict >= 0.6).mean() > 0.55
     assert loose.mean() >= 0.75 and (loose >= 0.6).mean() > 0.8
-    # But not always: dropping out must be seen in training, too.
+    # But not always: training also needs classes that rest.
     assert (loose < 0.9).any()
 
 
@@ -119,7 +119,7 @@ def test_registers_overlap_as_in_a_band(songs):
     assert (pitches["bass"] >= 52).mean() > 0.01  # fills rise into the guitar's register
 
 
-def test_guitar_and_piano_strike_the_same_tones_together(songs):
+def test_guitar_and_piano_play_the_same_pitch_classes_together(songs):
     shared = []
     for song in songs:
         piano = class_notes(song, "piano")
@@ -141,12 +141,12 @@ def test_songs_are_varied(songs):
     for second in ("guitar 2", "piano 2"):
         assert 0.05 < np.mean([second in band for band in names]) < 0.6
     # All keys: every pitch class is the most frequent one of some song's bass.
-    favourite = {
+    favorite = {
         int(np.bincount([n.pitch % 12 for n in class_notes(song, "bass")]).argmax())
         for song in songs
     }
-    assert len(favourite) >= 10
-    # No song's bass rhythm comes back in another one.
+    assert len(favorite) >= 10
+    # No two songs have the same rhythm of the bass.
     rhythms = {tuple(round(n.start, 2) for n in class_notes(s, "bass")[:12]) for s in songs}
     assert len(rhythms) == len(songs)
 
@@ -169,8 +169,8 @@ def test_the_palettes_are_disjoint_and_valid():
         (3, 217, [60.092166, 79.37788, 11.533455, 12.222822]),
     ],
 )
-def test_the_songs_of_a_seed_are_stored_numbers(seed, n_notes, means):
-    """Other songs for a seed would need a new number of the recipe of synthesized data."""
+def test_songs_of_a_seed_do_not_change(seed, n_notes, means):
+    """If they do, `RECIPE` of `synthesize` must be increased."""
     palette = TRAIN_PALETTE if seed % 2 else UNSEEN_PALETTE
     rng = np.random.default_rng(seed)
     song = compose_song(rng, palette, 20.0, drums=seed == 2, others=seed)
@@ -179,12 +179,12 @@ def test_the_songs_of_a_seed_are_stored_numbers(seed, n_notes, means):
     np.testing.assert_allclose(np.mean(notes, axis=0), means, atol=2e-6)
 
 
-def test_too_short_a_song_is_refused():
+def test_songs_below_one_second_are_refused():
     with pytest.raises(ValueError, match="too short"):
         compose_song(np.random.default_rng(0), TRAIN_PALETTE, 0.5)
 
 
-def test_all_progressions_can_be_read_and_bad_numerals_cannot():
+def test_all_progressions_can_be_parsed_and_bad_numerals_cannot():
     for loop in (*LOOPS["major"], *LOOPS["minor"], *BLUES, *JAZZ):
         for numeral in loop.split():
             chord = parse_numeral(numeral, tonic=5)
@@ -224,8 +224,8 @@ def test_every_pattern_plays_in_every_meter(kind, meter):
             assert len(inside) >= max(1, 0.7 * len(tones)), pattern.__name__
 
 
-def test_accompaniment_plays_the_chords_tones():
-    """Strummed and struck chords have no tones of their own."""
+def test_accompaniment_plays_chord_tones():
+    """Strummed chords and power chords have no other tones."""
     own = section(METERS[0])
     for pattern, kind in ((guitar_strum, "guitar"), (guitar_power, "guitar")):
         part = Part(own, 58.0, 0.3, None, None, *PITCH_RANGES[kind])

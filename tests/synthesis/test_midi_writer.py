@@ -1,4 +1,4 @@
-"""Songs that are written read back as what was rendered."""
+"""Written songs are read back as they were rendered."""
 
 import numpy as np
 import pretty_midi
@@ -11,7 +11,7 @@ from asteroid_scoresup.synthesis.render import render_instrument
 
 
 def rewritten(tmp_path, *tracks):
-    """Instruments of a file, and the same after they were written and read again."""
+    """Instruments of a file, before and after they are written and read again."""
     (tmp_path / "a.mid").write_bytes(midi(*tracks))
     before = read_midi(tmp_path / "a.mid", drums=True)
     song = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=before.tempo)
@@ -34,7 +34,7 @@ def assert_same(before, after):
 
 
 def test_pedals_and_bend_ranges_survive(tmp_path):
-    # At one tick, in this order: pretty_midi would sort it by number.
+    # Simultaneous and in this order; pretty_midi would sort them by number.
     reach = [cc(0, 101, 0), cc(0, 100, 0), cc(0, 6, 7), cc(0, 101, 127), cc(0, 100, 127)]
     tuning = [cc(0, 101, 0), cc(0, 100, 1), cc(0, 6, 96), cc(0, 38, 0)]
     events = [(0, raw) for raw in (*reach, *tuning, program(0, 25), cc(0, 64, 127))]
@@ -46,7 +46,7 @@ def test_pedals_and_bend_ranges_survive(tmp_path):
 
 def test_more_instruments_than_channels(tmp_path):
     tracks = []
-    for number in range(40):  # on ports, so that the file itself is beyond doubt
+    for number in range(40):  # on several ports, so that the input is unambiguous
         port, channel = divmod(number, 8)
         prefix = [(0, b"\xff\x21\x01" + bytes([port])), (0, program(channel, number))]
         tracks.append([*prefix, *note(channel, 0, 480, 60)])
@@ -62,14 +62,14 @@ def test_more_instruments_than_channels(tmp_path):
         ([], False),
         ([(0.05, 64, 127)], True),
         ([(0.2, 66, 127)], True),  # sostenuto catches the note
-        ([(0.05, 66, 127)], False),  # it came before
+        ([(0.05, 66, 127)], False),  # it was pressed before the note
         ([(0.05, 64, 127), (0.6, 64, 0)], False),
         ([(0.05, 64, 127), (0.6, 121, 0)], False),
         ([(0.05, 64, 127), (0.6, 120, 0)], False),
     ],
 )
-def test_renderers_hold_notes_as_labels_do(tmp_path, controls, sounds):
-    part = pretty_midi.Instrument(19)  # an organ: it sounds as long as it is held
+def test_pedals_sustain_notes_in_renderings_and_labels(tmp_path, controls, sounds):
+    part = pretty_midi.Instrument(19)  # an organ, which does not decay
     part.notes = [pretty_midi.Note(100, 60, 0.1, 0.4)]
     part.control_changes = [pretty_midi.ControlChange(n, v, t) for t, n, v in controls]
     audio = render_instrument(part, 1.6, 16000, None, "tinysoundfont")

@@ -1,4 +1,4 @@
-"""Rendering: pitch, time, level, and what is played of a MIDI file."""
+"""Rendering: pitch, time and level of notes, control changes, errors."""
 
 import importlib.util
 import os
@@ -35,12 +35,8 @@ def note(pitch, start=0.1, end=1.1, velocity=100):
     return pretty_midi.Note(velocity=velocity, pitch=pitch, start=start, end=end)
 
 
-def hertz(pitch):
-    return 440.0 * 2 ** ((pitch - 69) / 12)
-
-
-def share_at_odd_partials(audio, rate, f0):
-    """Energy at f0, 3 f0, 5 f0, ... against all energy: small if the sound is an octave above."""
+def energy_at_odd_partials(audio, rate, f0):
+    """Fraction of the energy at f0, 3 f0, 5 f0, ...: small if the note sounds an octave higher."""
     power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), 2**17)) ** 2
     freqs = np.fft.rfftfreq(2**17, 1 / rate)
     near = [np.abs(freqs - f0 * k) < max(0.02 * f0, 3.0) for k in (1, 3, 5, 7, 9)]
@@ -54,13 +50,15 @@ def test_every_program_sounds_at_its_written_pitch(kind, renderer):
         pitches = (33, 45) if kind == "bass" else (55, 67)
         for pitch in pitches:
             audio = render_notes([note(pitch, 0.1, 1.0)], program, 1.0, 16000, None, renderer)
-            share = share_at_odd_partials(audio[3200:], 16000, hertz(pitch))
-            assert share > 0.2, (program, pitch, share)
+            fraction = energy_at_odd_partials(
+                audio[3200:], 16000, pretty_midi.note_number_to_hz(pitch)
+            )
+            assert fraction > 0.2, (program, pitch, fraction)
 
 
 @pytest.mark.skipif(not HAS["tinysoundfont"], reason="tinysoundfont is not installed")
 def test_unseen_programs_use_no_sample_of_a_training_program():
-    """Two programs that play one recording give the same waveform, up to a factor."""
+    """Two programs with the same recording have the same waveform, up to a gain."""
 
     def waveform(program, pitch):
         part = [note(pitch, 0.0, 0.6)]
@@ -82,9 +80,9 @@ def test_unseen_programs_use_no_sample_of_a_training_program():
 
 @each_renderer
 def test_guitar_harmonics_would_sound_an_octave_off(renderer):
-    """The reason why program 31 stands in no palette."""
+    """This is why no palette contains program 31."""
     audio = render_notes([note(55)], 31, 1.2, 16000, None, renderer)
-    assert share_at_odd_partials(audio[3200:], 16000, hertz(55)) < 0.02
+    assert energy_at_odd_partials(audio[3200:], 16000, pretty_midi.note_number_to_hz(55)) < 0.02
 
 
 @each_renderer
@@ -107,14 +105,14 @@ def test_onset_comes_within_ten_milliseconds(program, renderer):
 
 
 @each_renderer
-def test_the_same_bits_every_time_and_no_level_of_its_own(renderer):
+def test_rendering_is_reproducible_and_not_normalized(renderer):
     def play(*notes):
         return render_notes(list(notes), 26, 0.8, 44100, None, renderer)
 
     low, high = note(40, 0.1, 0.6), note(64, 0.2, 0.6)
     assert np.array_equal(play(low, high), play(low, high))
     # Linear to -60 dB: no normalization, no limiter, no state of an earlier stem. (tinysoundfont
-    # updates envelopes in blocks, whose limits another note can move.)
+    # updates envelopes in blocks, whose boundaries depend on the other notes.)
     np.testing.assert_allclose(play(low, high), play(low) + play(high), atol=2e-4)
     soft = play(note(40, 0.1, 0.6, velocity=40))
     assert np.abs(soft).max() < 0.6 * np.abs(play(low)).max()
@@ -139,21 +137,21 @@ def test_bends_volume_and_pedal_are_played(renderer):
         return render_instrument(part, 1.0, 16000, None, renderer)
 
     plain = play()
-    bent = play(bend=[8191])  # up by two semitones, the default range
+    bent = play(bend=[8191])  # two semitones up, the default range
     freqs = np.fft.rfftfreq(2**16, 1 / 16000)
     peak = {
         name: freqs[np.abs(np.fft.rfft(audio[:6400], 2**16)).argmax()]
         for name, audio in {"plain": plain, "bent": bent}.items()
     }
     assert abs(12 * np.log2(peak["bent"] / peak["plain"]) - 2) < 0.2
-    # A wider range: it is a sequence of controls, of which the order matters.
+    # A wider range, set by a sequence of control changes whose order matters.
     wide = play(bend=[8191], cc=[(101, 0), (100, 0), (6, 12), (38, 0)])
     wide_peak = freqs[np.abs(np.fft.rfft(wide[:6400], 2**16)).argmax()]
     assert abs(12 * np.log2(wide_peak / peak["plain"]) - 12) < 0.3
     assert np.abs(play(cc=[(7, 40)])).max() < 0.5 * np.abs(plain).max()
     assert np.abs(play(cc=[(11, 40)])).max() < 0.5 * np.abs(plain).max()
     tail = slice(int(0.8 * 16000), None)
-    held = play(cc=[(64, 127)])  # still held at the end: must come to an end all the same
+    held = play(cc=[(64, 127)])  # held at the end: rendering must end nevertheless
     assert np.abs(held[tail]).max() > 5 * np.abs(plain[tail]).max()
     # Pan does not change a mono stem.
     np.testing.assert_array_equal(play(cc=[(10, 0)]), plain)
@@ -178,7 +176,7 @@ def test_drums(renderer):
 
 @pytest.mark.skipif(not all(HAS.values()), reason="needs both renderers")
 def test_the_renderers_agree():
-    """Same partials: magnitude spectra correlate, whatever the envelopes do in detail."""
+    """Magnitude spectra correlate, although envelopes differ."""
     for program in (0, 26, 33):
         spectra = []
         for renderer in HAS:

@@ -1,4 +1,4 @@
-"""Synthesized data sets: form, levels, honesty of the labels, restarts."""
+"""Synthesized data sets: format, levels, labels, restarts."""
 
 import argparse
 import json
@@ -67,7 +67,7 @@ def copy(dataset, tmp_path):
     return shutil.copytree(dataset, tmp_path / "copy")
 
 
-def test_form_is_that_of_slakh(dataset, tracks):
+def test_the_format_is_that_of_slakh(dataset, tracks):
     assert [(t.parent.name, t.name) for t in tracks] == [
         ("test_unseen", "Track90001"),
         ("train", "Track00001"),
@@ -116,7 +116,7 @@ def test_the_mixture_is_the_sum_of_the_stems_and_peaks_at_minus_one(tracks):
     for track in tracks:
         mixture, _ = soundfile.read(track / "mix.flac")
         stems = [soundfile.read(path)[0] for path in (track / "stems").iterdir()]
-        # Half a 16-bit step of rounding for every file that takes part.
+        # Every file is rounded to 16 bits.
         assert (
             np.abs(np.sum(stems, axis=0) - mixture).max() <= (len(stems) + 1) * 0.5 / 32768 + 1e-9
         )
@@ -136,7 +136,7 @@ def test_loudness_of_the_stems_is_minus_13_before_the_gains(tmp_path):
             assert stem["integrated_loudness"] == pytest.approx(level, abs=0.1)
 
 
-def test_random_gains_have_the_spread_that_was_asked_for():
+def test_random_gains_have_the_requested_spread():
     rng, levels = np.random.default_rng(0), []
     noise = [rng.normal(size=8000).astype(np.float32) for _ in range(2)]
     for _ in range(150):
@@ -147,7 +147,7 @@ def test_random_gains_have_the_spread_that_was_asked_for():
     assert np.abs(levels).max() < 15.01
 
 
-def test_silence_and_very_short_stems_get_through():
+def test_silent_and_very_short_stems():
     rng = np.random.default_rng(0)
     assert measure_loudness(np.zeros(8000, np.float32), 8000) == -np.inf
     assert measure_loudness(np.zeros(0, np.float32), 8000) == -np.inf
@@ -162,8 +162,8 @@ def test_silence_and_very_short_stems_get_through():
     assert not mixture.any() and gain == 1.0
 
 
-def test_midi_says_what_sounds(tracks):
-    """Every stem is louder while its MIDI has notes, and its notes stand where the audio is."""
+def test_midi_files_match_the_audio(tracks):
+    """Programs and notes of the MIDI files are those of the stems, and onsets match the audio."""
     for track in tracks:
         everything = pretty_midi.PrettyMIDI(str(track / "all_src.mid"))
         stems = metadata(track)["stems"]
@@ -184,8 +184,8 @@ def test_midi_says_what_sounds(tracks):
 
 
 def test_bass_labels_are_at_the_sounding_octave(tracks):
-    """The energy lies on the partials of the labels, the odd ones too: Slakh's own labels of
-    basses, an octave higher, would have none."""
+    """Odd partials of the labels have energy, too. The basses of Slakh2100 are labeled an octave
+    higher than they sound, so that theirs have none."""
     for track in tracks:
         name = next(n for n, s in metadata(track)["stems"].items() if s["inst_class"] == "Bass")
         audio, rate = soundfile.read(track / "stems" / f"{name}.flac")
@@ -194,7 +194,7 @@ def test_bass_labels_are_at_the_sounding_octave(tracks):
         tone = audio[int((note.start + 0.03) * rate) : int(note.end * rate)]
         power = np.abs(np.fft.rfft(tone * np.hanning(len(tone)), 2**16)) ** 2
         freqs = np.fft.rfftfreq(2**16, 1 / rate)
-        f0 = 440 * 2 ** ((note.pitch - 69) / 12)
+        f0 = pretty_midi.note_number_to_hz(note.pitch)
         width = 2 * rate / len(tone)
         odd, even = (
             sum(power[np.abs(freqs - k * f0) < min(width, 0.45 * f0)].sum() for k in ks)
@@ -203,7 +203,7 @@ def test_bass_labels_are_at_the_sounding_octave(tracks):
         assert odd > 0.3 * even, track
 
 
-def test_the_same_whatever_the_number_of_processes(dataset, tmp_path):
+def test_the_number_of_processes_changes_nothing(dataset, tmp_path):
     synthesize(tmp_path / "parallel", jobs=2, **SMALL)
     assert contents(tmp_path / "parallel") == contents(dataset)
 
@@ -215,7 +215,7 @@ def test_another_seed_gives_other_songs(dataset, tmp_path):
     assert (tmp_path / "other" / path).read_bytes() != (dataset / path).read_bytes()
 
 
-def test_a_killed_call_is_taken_up_where_it_ended(dataset, copy, monkeypatch):
+def test_an_interrupted_call_is_resumed(dataset, copy, monkeypatch):
     whole = contents(copy)
     shutil.rmtree(copy / "train" / "Track00002")
     leftover = copy / "train" / ".Track00002.partial"
@@ -227,7 +227,7 @@ def test_a_killed_call_is_taken_up_where_it_ended(dataset, copy, monkeypatch):
     assert contents(copy) == whole
     assert (copy / "train" / "Track00001" / "mix.flac").stat().st_mtime_ns == kept
 
-    # Killed in the middle of a track: nothing stands under the track's name.
+    # Interrupted in the middle of a track: the track has not got its name.
     shutil.rmtree(copy / "train" / "Track00002")
 
     def die(*args, **kwargs):
@@ -249,7 +249,7 @@ def test_a_data_set_grows_without_changing(copy):
         synthesize(copy, jobs=1, **SMALL)
 
 
-def test_other_settings_are_refused_unless_told_to_overwrite(copy):
+def test_other_settings_are_refused_without_overwrite(copy):
     changed = {**SMALL, "seconds": 3.0}
     with pytest.raises(ValueError, match=r"other settings \(seconds\): use --overwrite or another"):
         synthesize(copy, jobs=1, **changed)
@@ -281,7 +281,7 @@ def test_tracks_of_another_origin_are_never_touched(copy):
     assert path.exists()
 
 
-def test_songs_draw_from_several_soundfonts(tmp_path):
+def test_songs_use_several_soundfonts(tmp_path):
     second = shutil.copy(default_soundfont(), tmp_path / "second.sf2")
     fonts = [default_soundfont(), second]
     many = {**SMALL, "n_train": 6, "n_validation": 0, "seconds": 1.0}

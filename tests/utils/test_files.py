@@ -1,4 +1,4 @@
-"""What is written is whole; what is resampled keeps its time; channels do not cancel."""
+"""Files are written completely; resampling has no delay; channels do not cancel."""
 
 import resource
 import signal
@@ -34,7 +34,7 @@ def snr_db(signal, other):
 
 @pytest.fixture
 def full_disk():
-    """Files cannot grow beyond so many bytes: writing fails as on a full disk."""
+    """Limits the size of files, so that writing fails as on a full disk."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -56,7 +56,7 @@ def test_a_full_disk_leaves_the_old_file_or_none(tmp_path, full_disk, suffix, su
     for there in (True, False):
         if not there:
             path.unlink()
-        # At any place: libsndfile reports an error in the middle, and hides one at the end.
+        # At any position: libsndfile reports errors in the middle, but not those at the end.
         full_disk(len(whole) - left_out)
         with pytest.raises(OSError, match="stem.*(written|large)"):
             write_audio(path, noise, RATE, subtype)
@@ -64,25 +64,25 @@ def test_a_full_disk_leaves_the_old_file_or_none(tmp_path, full_disk, suffix, su
         assert [p.read_bytes() for p in tmp_path.iterdir()] == ([whole] if there else [])
 
 
-def test_a_file_that_cannot_be_decoded_again_gets_no_name(tmp_path, monkeypatch):
-    """As when the last blocks get lost at closing, which libsndfile does not report."""
+def test_a_file_that_cannot_be_decoded_is_not_kept(tmp_path, monkeypatch):
+    """As if the last samples were lost on closing, which libsndfile does not report."""
     close = sf.SoundFile.close
 
-    def loses_the_end(stream):
+    def truncating_close(stream):
         name, writes = stream.name, not stream.closed and stream.mode == "w"
         close(stream)
         if writes:
             with open(name, "r+b") as file:
                 file.truncate(file.seek(0, 2) - 3000)
 
-    monkeypatch.setattr(sf.SoundFile, "close", loses_the_end)
+    monkeypatch.setattr(sf.SoundFile, "close", truncating_close)
     for suffix in ("flac", "wav"):
         with pytest.raises(OSError, match=f"x.{suffix} was not written completely"):
             write_audio(tmp_path / f"x.{suffix}", tones(100), RATE, "PCM_16")
     assert not list(tmp_path.iterdir())
 
 
-def test_several_files_get_their_names_together_or_not_at_all(tmp_path, full_disk):
+def test_several_files_are_kept_together_or_not_at_all(tmp_path, full_disk):
     paths = [tmp_path / "a.wav", tmp_path / "b.wav"]
     full_disk(50_000)
     with (
@@ -95,7 +95,7 @@ def test_several_files_get_their_names_together_or_not_at_all(tmp_path, full_dis
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 44101, 47999, 48000, 96001, 192001])
-def test_resampling_has_no_lag_and_keeps_the_music(rate):
+def test_resampling_has_no_delay_and_little_error(rate):
     audio = tones(110, 250, 1200, rate=rate, seconds=1.0)
     found = resample_audio(audio, rate, RATE)
     assert len(found) == RATE and found.dtype == np.float32
@@ -106,8 +106,8 @@ def test_resampling_has_no_lag_and_keeps_the_music(rate):
     assert abs(int(np.abs(resample_audio(impulse, rate, RATE)).argmax()) - RATE // 2) <= 1
 
 
-def test_common_rates_sound_as_they_did_with_torchaudio():
-    """Music below 7 kHz: what earlier versions prepared and what is prepared now are the same."""
+def test_resampling_equals_that_of_torchaudio():
+    """Below 7 kHz, folders that earlier versions prepared with torchaudio have the same audio."""
     noise = np.random.default_rng(0).standard_normal(44100).astype(np.float32)
     spectrum = np.fft.rfft(noise)
     spectrum[7000:] = 0
@@ -121,7 +121,7 @@ def test_common_rates_sound_as_they_did_with_torchaudio():
 
 
 def test_rates_without_a_common_divisor_take_little_memory(tmp_path):
-    """The kernels of torchaudio's resampler would take gigabytes."""
+    """The kernels of torchaudio's resampler would need gigabytes."""
     import tracemalloc
 
     audio = np.zeros(96001, dtype=np.float32)
@@ -131,7 +131,7 @@ def test_rates_without_a_common_divisor_take_little_memory(tmp_path):
     tracemalloc.stop()
 
 
-def test_channels_in_phase_are_averaged_as_ever(tmp_path):
+def test_channels_in_phase_are_averaged(tmp_path):
     left = tones(110, 250)
     for right in (left, 0.3 * left, np.zeros_like(left), left + tones(330)):
         mono, opposed = downmix(np.stack([left, right], 1))
@@ -151,7 +151,7 @@ def test_an_instrument_in_opposite_phase_is_kept(tmp_path):
     mono, _ = read_audio(tmp_path / "song.wav", remarks=remarks)
     assert snr_db(bass + guitar, mono) > 25 > snr_db(bass + guitar, stereo.mean(1)) + 15
     assert len(remarks) == 1 and "in opposite phase" in remarks[0]
-    # At another rate, with the channels exchanged, with three of them: the same.
+    # Also at another rate, with swapped channels, and with three channels.
     low, high = resample_audio(bass, RATE, 8000), resample_audio(guitar, RATE, 8000)
     assert snr_db(low - high, downmix(np.stack([low - high, low + high], 1))[0]) > 25
     three = downmix(np.stack([guitar, -guitar, guitar], 1))[0]
@@ -168,7 +168,7 @@ def test_a_song_with_one_channel_inverted_is_its_other_channel(n_samples):
     assert opposed == 0 and not silent.any()
 
 
-def test_long_names_are_shortened_and_stay_apart(tmp_path):
+def test_long_names_are_shortened_and_remain_different(tmp_path):
     names = ["é" * 200, "é" * 199 + "e", "x" * 181]
     short = [short_name(name) for name in names]
     assert len(set(short)) == 3 and max(len(name.encode()) for name in short) <= 180

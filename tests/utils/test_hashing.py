@@ -29,8 +29,8 @@ QUIET = {"jobs": 1, "progress": False}
 CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 
 
-def replace_unseen(path, content):
-    """Replaces a file by one of the same size and time."""
+def replace_same_size(path, content):
+    """Replaces a file by one of the same size and modification time."""
     stat = path.stat()
     assert len(content) == stat.st_size, "the test needs a file of the same size"
     path.write_bytes(content)
@@ -38,7 +38,7 @@ def replace_unseen(path, content):
 
 
 @pytest.mark.parametrize("size", [0, 10, SMALL, SMALL + 1, 3 * SMALL])
-def test_a_file_is_the_same_until_its_content_changes(tmp_path, size):
+def test_a_file_is_the_same_unless_its_content_changes(tmp_path, size):
     rng = np.random.default_rng(size)
     path = tmp_path / "file"
     path.write_bytes(rng.bytes(size))
@@ -49,7 +49,7 @@ def test_a_file_is_the_same_until_its_content_changes(tmp_path, size):
     assert is_same_file(path, record), "touched"
     os.utime(path, ns=(1, record["mtime_ns"]))
     if size:
-        replace_unseen(path, rng.bytes(size))
+        replace_same_size(path, rng.bytes(size))
         assert not is_same_file(path, record), "other content, same size and time"
         os.utime(path, (1, 1))
         assert not is_same_file(path, record), "other content, same size"
@@ -57,7 +57,7 @@ def test_a_file_is_the_same_until_its_content_changes(tmp_path, size):
     assert not is_same_file(path, record)
 
 
-def test_one_changed_byte_counts_where_the_time_tells_of_a_change(tmp_path):
+def test_one_changed_byte_is_detected_if_the_time_has_changed(tmp_path):
     content = bytearray(np.random.default_rng(0).bytes(2 * SMALL))
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -71,7 +71,7 @@ def test_one_changed_byte_counts_where_the_time_tells_of_a_change(tmp_path):
 @pytest.mark.parametrize(
     "records", [None, [], ["a:1"], [{"name": "a"}], [{"name": "a", "size": 9**9}], {"a": 1}]
 )
-def test_records_of_other_versions_fit_no_file(tmp_path, records):
+def test_records_of_other_versions_never_match(tmp_path, records):
     (tmp_path / "a").write_bytes(b"x")
     assert not same_files({"a": tmp_path / "a"}, records)
 
@@ -111,19 +111,19 @@ def again(root, **options):
     return report, Manifest.load(root / "out")
 
 
-def test_mended_labels_change_the_fingerprint(copy):
+def test_corrected_labels_change_the_fingerprint(copy):
     manifest = Manifest.load(copy / "out")
     before, (track,) = manifest.fingerprint(), manifest.tracks
     path = manifest.folder(track) / "notes.csv"
     notes = read_notes(path, manifest.names)
     seen = {before}
-    for mended in (
+    for corrected in (
         notes.replace(pitch=notes.pitch - 12 * (notes.class_index == 0)),
         notes.replace(onset=notes.onset + 0.01, offset=notes.offset + 0.01),
         notes.replace(velocity=notes.velocity - 1),
         notes.replace(class_index=(notes.class_index + 1) % 3),
     ):
-        write_notes(path, mended, manifest.names)
+        write_notes(path, corrected, manifest.names)
         seen.add(manifest.fingerprint())
     assert len(seen) == 5, "counts and levels are the same, the notes are not"
     write_notes(path, notes, manifest.names)
@@ -151,7 +151,7 @@ def test_other_audio_changes_fingerprint_and_informed_factors(copy):
 
 
 def test_other_stems_change_the_fingerprint_without_being_opened(copy):
-    """The same mixture of other stems: what supervised training learns from."""
+    """The mixture is the same, but supervised training depends on the stems."""
     before = Manifest.load(copy / "out").fingerprint()
     (stem, _), (other, _) = (
         sf.read(copy / "in" / "Track00001" / "stems" / f"S0{k}.wav", dtype="float32")
@@ -170,20 +170,20 @@ def test_a_stem_of_the_same_size_and_time_is_read_again(copy):
     path = copy / "in" / "Track00001" / "stems" / "S01.wav"
     sf.write(copy / "other.wav", play(melody(77, 3.0, 50), 3.0), RATE, subtype="FLOAT")
     (before,) = Manifest.load(copy / "out").tracks
-    replace_unseen(path, (copy / "other.wav").read_bytes())
+    replace_same_size(path, (copy / "other.wav").read_bytes())
     report, manifest = again(copy)
     assert report["kept_from_earlier_run"] == 0 and manifest.tracks[0].audio != before.audio
 
 
-def test_a_mended_midi_file_is_read_again(copy):
-    """Transposed by a semitone: as many bytes as before."""
+def test_a_corrected_midi_file_is_read_again(copy):
+    """Transposed by a semitone, which does not change its size."""
     rows = melody([0, 1], 3.0, 48)
     path = copy / "in" / "Track00001" / "MIDI" / "S01.mid"
-    mended = [(on, off, pitch + 1, velocity) for on, off, pitch, velocity in rows]
-    write_midi(copy / "mended.mid", (25, mended))
+    corrected = [(on, off, pitch + 1, velocity) for on, off, pitch, velocity in rows]
+    write_midi(copy / "corrected.mid", (25, corrected))
     manifest = Manifest.load(copy / "out")
     before, fingerprint = manifest.notes(manifest.tracks[0]), manifest.fingerprint()
-    replace_unseen(path, (copy / "mended.mid").read_bytes())
+    replace_same_size(path, (copy / "corrected.mid").read_bytes())
     report, manifest = again(copy)
     assert report["kept_from_earlier_run"] == 0
     notes = manifest.notes(manifest.tracks[0])
@@ -195,12 +195,12 @@ def test_a_copied_song_is_not_prepared_again(copy):
     for path in (copy / "in").rglob("*.*"):
         if path.is_file():
             os.utime(path, (1e9, 1e9))
-    (copy / "in" / "Track00001" / ".DS_Store").write_text("a file of the desktop")
+    (copy / "in" / "Track00001" / ".DS_Store").write_text("a file of the file manager")
     track_file = copy / "out" / "train" / "Track00001" / "track.json"
     report, manifest = again(copy)
     assert report["kept_from_earlier_run"] == 1
     times = {record["mtime_ns"] for record in read_json(track_file)["source"]}
-    assert times == {10**18}, "and the new times are known from now on"
+    assert times == {10**18}, "and the new times are recorded"
 
 
 def test_a_folder_of_an_earlier_version_is_prepared_again(copy):
@@ -223,7 +223,7 @@ def test_a_folder_of_an_earlier_version_is_prepared_again(copy):
 
 
 # ------------------------------------------------------------------------------------- synthesize
-def test_a_mended_midi_file_is_not_taken_for_the_old_one(tmp_path):
+def test_a_corrected_midi_file_is_not_mistaken_for_the_old_one(tmp_path):
     options = {"jobs": 1, "quiet": True, "fractions": (1, 0, 0), "renderer": "tinysoundfont"}
     options |= {"sample_rate": 8000, "midi_dir": tmp_path / "in"}
     path, out = tmp_path / "in" / "a.mid", tmp_path / "out"
@@ -233,7 +233,7 @@ def test_a_mended_midi_file_is_not_taken_for_the_old_one(tmp_path):
     os.utime(path, (1, 1))
     assert synthesize(out, **options)["kept"] == 1
 
-    # A record of an earlier version, which knew names and sizes only, is completed.
+    # A record of an earlier version, of names and sizes only, is updated.
     record = read_json(out / "synthesis.json")
     listing = f"a.mid {path.stat().st_size}"
     digest = record["settings"]["files_digest"]
@@ -242,8 +242,8 @@ def test_a_mended_midi_file_is_not_taken_for_the_old_one(tmp_path):
     assert synthesize(out, **options)["kept"] == 1
     assert json.loads((out / "synthesis.json").read_text())["settings"]["files_digest"] == digest
 
-    write_midi(tmp_path / "mended.mid", (0, [(0.1, 0.4, 61, 90)]))
-    replace_unseen(path, (tmp_path / "mended.mid").read_bytes())
+    write_midi(tmp_path / "corrected.mid", (0, [(0.1, 0.4, 61, 90)]))
+    replace_same_size(path, (tmp_path / "corrected.mid").read_bytes())
     with pytest.raises(ValueError, match=r"other settings \(files_digest\): use --overwrite"):
         synthesize(out, **options)
     assert synthesize(out, overwrite=True, **options)["made"] == 1

@@ -1,4 +1,4 @@
-"""Locks, unfinished files, workers and signals: what a kill leaves behind, and what sweeps it."""
+"""Locks, partial files, workers and signals: what killed runs leave behind is cleaned up."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def make_old(path):
 
 
 @posix
-def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
+def test_a_lock_ends_with_its_process_even_if_killed(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"held\n"
@@ -62,7 +62,7 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
     assert os.listdir(tmp_path) == [".lock"]
 
 
-def test_a_locked_folder_is_left_alone(tmp_path):
+def test_a_locked_folder_is_not_touched(tmp_path):
     write_song(tmp_path / "in" / "Track00001", seconds=1.0)
     half = tmp_path / "out" / "train" / f".Track00001.{os.getpid()}.part"
     with folder_lock(tmp_path / "out", "prepare"):
@@ -76,13 +76,13 @@ def test_a_locked_folder_is_left_alone(tmp_path):
     assert not half.exists() and (tmp_path / "out" / "manifest.json").is_file()
 
 
-def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+def test_a_file_instead_of_a_folder_is_reported(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(OSError, match="out is a file"), folder_lock(tmp_path / "out", "x"):
         pass
 
 
-def test_sweeping_takes_what_is_unfinished_and_nothing_else(tmp_path):
+def test_sweep_deletes_partial_files_only(tmp_path):
     kept = ["manifest.json", "train/a/notes.csv", "train/.hidden", "train/a.part", ".lock"]
     gone = [
         "train/.Track1.123.part/mixture.wav",
@@ -99,7 +99,7 @@ def test_sweeping_takes_what_is_unfinished_and_nothing_else(tmp_path):
     assert left == set(kept)
 
 
-def test_files_written_without_the_lock_are_swept_when_their_writer_is_dead(tmp_path):
+def test_files_written_without_the_lock_are_swept_if_their_writer_is_dead(tmp_path):
     dead, alive = (
         tmp_path / f".informed-ab.{pid}.part.npz" for pid in (dead_pid(), os.getppid() or 1)
     )
@@ -123,7 +123,7 @@ def test_links_are_not_followed(tmp_path):
     assert os.listdir(tmp_path / "data") == ["train"]
 
 
-def test_writing_a_file_again_sweeps_its_own_leftovers(tmp_path):
+def test_writing_a_file_again_sweeps_its_partial_versions(tmp_path):
     old = tmp_path / f".score.{dead_pid()}.part.json"
     other = tmp_path / f".scores.{dead_pid()}.part.json"
     for path in (old, other):
@@ -162,7 +162,7 @@ def test_a_folder_is_renamed_before_it_is_deleted(tmp_path, monkeypatch):
 
 
 def children_of(pid):
-    """Processes below another, at any depth, by the process table of Linux."""
+    """Descendants of a process, from /proc."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -1,4 +1,4 @@
-"""Random songs for bass, guitar and piano: training data without limit when there is none at hand.
+"""Random songs for bass, guitar and piano: unlimited training data where there are no recordings.
 
 The goal is not good music but the *statistics* of band recordings that make separation hard or
 easy: three instruments that play together most of the time, guitar and piano in one register with
