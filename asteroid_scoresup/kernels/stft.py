@@ -92,7 +92,8 @@ def _overlap_add(
 ) -> torch.Tensor:
     """Adds frames that are cut into hops: hop k of frame t belongs to hop t + k of the signal."""
     window = window.view(-1, hop_length)
-    length, start, wav = len(window) - 1 + n_frames, 0, None
+    length, start = len(window) - 1 + n_frames, 0
+    wav: torch.Tensor | None = None
     weight = window.new_zeros(length, hop_length)
     for k, part in enumerate(window):
         weight[k : k + n_frames] += part**2
@@ -104,6 +105,8 @@ def _overlap_add(
         for k, part in enumerate(window):
             wav[:, :, start + k : stop + k].addcmul_(hops[:, :, k], part)
         start = stop
+    if wav is None:
+        raise ValueError("There are no spectra to transform.")
     return wav.div_(weight.clamp(min=1e-11)).flatten(-2)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from asteroid.masknn import TDConvNet
+from asteroid.masknn.norms import ChanLN
 from torch import nn
 from torch.nn import functional as F
 
@@ -97,7 +98,7 @@ class ChannelsLastTDConvNet(TDConvNet):
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
 
 
-def _norm(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+def _norm(x: torch.Tensor, norm: ChanLN) -> torch.Tensor:
     return F.layer_norm(x, (x.shape[-1],), norm.gamma, norm.beta, _EPS)
 
 
@@ -110,4 +111,5 @@ def _activation(x: torch.Tensor, act: nn.Module) -> torch.Tensor:
 
 
 def _depthwise(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
+    assert conv.bias is not None
     return depthwise_conv(x, conv.weight, conv.bias, conv.dilation[0])

@@ -16,8 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add = parser.add_argument
     add("out_dir", metavar="OUT", help="folder to write; tracks that exist already are kept")
+    purposes = {"train": "training", "test_unseen": "a test with programs not used in training"}
     for split, count in _DEFAULT_COUNTS.items():
-        what = "a test with programs not used in training" if split == "test_unseen" else split
+        what = purposes.get(split, split)
         add(f"--n_{split}", type=int, metavar="N", help=f"songs for {what} (default: {count})")
     add("--seconds", type=float, default=30.0, help="length of composed songs (default: 30)")
     add("--seed", type=int, default=0, help="random seed (default: 0)")

@@ -344,7 +344,9 @@ def test_a_song_that_was_not_written_whole_gets_no_name(tmp_path, monkeypatch, h
         "cut": cutting(close, lambda size: size // 2),
     }
     monkeypatch.setattr(files._Writer, "close", closes[how])
-    with pytest.raises(OSError, match=r"flac (cannot be written: no space|was not written completely)"):
+    with pytest.raises(
+        OSError, match=r"flac (cannot be written: no space|was not written completely)"
+    ):
         synthesize(tmp_path / "d", **SMALL)
     assert not list((tmp_path / "d").rglob("Track*"))
     assert {p.name for p in (tmp_path / "d").rglob(".*")} <= {".lock"}
