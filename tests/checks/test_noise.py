@@ -1,4 +1,4 @@
-"""Stems that are noise or a single tone are found, and no instrument is taken for one."""
+"""Stems that are noise or a single tone are found, and no instrument is mistaken for one."""
 
 import numpy as np
 import pretty_midi
@@ -19,9 +19,9 @@ SECONDS = 8.0
 TIME = np.arange(round(SECONDS * RATE)) / RATE
 
 
-def to_notes(rows, source=0):
+def to_notes(rows, class_index=0):
     table = np.array(rows).reshape(-1, 4).T
-    return Notes(table[0], table[1], table[2], np.full(len(rows), source), table[3])
+    return Notes(table[0], table[1], table[2], np.full(len(rows), class_index), table[3])
 
 
 def noise(kind, seed=0):
@@ -42,7 +42,7 @@ KINDS = ["white", "uniform", "pink", (200, 2000), (900, 1100), (2000, 7000), (60
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize(("low", "chord"), [(30, 1), (50, 3), (72, 1)])
-def test_noise_of_any_colour_is_found(kind, low, chord):
+def test_noise_of_any_color_is_found(kind, low, chord):
     rows = melody(low, SECONDS, low, chord=chord)
     assert find_defect(noise(kind, low).astype(np.float32), RATE, to_notes(rows)) == NOISE
 
@@ -74,36 +74,36 @@ def test_a_single_tone_is_found(frequency, wave, chord):
 
 
 def test_notes_of_one_pitch_may_sound_like_one_tone():
-    """A pedal point, and a melody that returns to one note all the time."""
+    """A pedal point, and a melody that keeps returning to one note."""
     rows = [(a, b, 40, v) for a, b, _, v in melody(4, SECONDS)]
     assert find_defect(play(rows, SECONDS), RATE, to_notes(rows)) is None
     rows = [(a, b, 40 if k % 4 else p, v) for k, (a, b, p, v) in enumerate(melody(4, SECONDS, 30))]
     assert find_defect(play(rows, SECONDS), RATE, to_notes(rows)) is None
 
 
-# Of all families; 13 (xylophone), 55 (orchestra hit) and 52 (choir) come nearest to noise. Low,
-# dense and distorted ones are among them.
+# Of all families; 13 (xylophone), 55 (orchestra hit) and 52 (choir) come closest to noise. Low,
+# dense and distorted instruments are included.
 PROGRAMS = (0, 13, 17, 24, 29, 30, 31, 32, 36, 37, 47, 52, 55, 65, 75, 81)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_no_instrument_is_taken_for_noise(program):
+def test_no_instrument_is_mistaken_for_noise(program):
     chord = 3 if program % 2 else 1
     rows = melody(program, SECONDS, 28 if 32 <= program < 40 else 48, span=14, chord=chord)
     instrument = pretty_midi.Instrument(program)
     instrument.notes = [pretty_midi.Note(v, p, a, b) for a, b, p, v in rows]
     audio = render_instrument(instrument, SECONDS, RATE, renderer="tinysoundfont")
-    for semitones in (0, -12, -3):  # nor where its labels are wrong
+    for semitones in (0, -12, -3):  # also with wrong labels
         notes = to_notes(rows)
         assert find_defect(audio, RATE, notes.replace(pitch=notes.pitch - semitones)) is None
 
 
 @pytest.mark.parametrize("kind", ["reverberant", "clipped", "noisy", "hum"])
-def test_bad_recordings_are_no_noise(kind):
+def test_bad_recordings_are_not_noise(kind):
     rows = melody(5, SECONDS, 45, chord=3)
     audio = play(rows, SECONDS).astype(np.float64)
     rng = np.random.default_rng(0)
-    if kind == "reverberant":  # two seconds of a church
+    if kind == "reverberant":  # a church, two seconds of reverberation
         tail = rng.standard_normal(2 * RATE) * 10 ** (-3 * np.arange(2 * RATE) / (2 * RATE))
         audio = np.convolve(audio, tail)[: len(TIME)]
     if kind == "clipped":
@@ -117,12 +117,12 @@ def test_bad_recordings_are_no_noise(kind):
 
 @pytest.mark.parametrize("audio", [np.zeros(RATE), np.zeros(10), np.full(RATE, 0.1)])
 @pytest.mark.parametrize("count", [0, 1, 9])
-def test_too_little_to_judge_is_no_defect(audio, count):
+def test_too_little_evidence_is_not_a_defect(audio, count):
     notes = to_notes(melody(6, 1.5, gap=(0.05, 0.1))[:count])
     assert find_defect(audio.astype(np.float32), RATE, notes) in (None, SINGLE_TONE)
 
 
-# ------------------------------------------------------------------------------ what follows of it
+# ------------------------------------------------------------------------------- consequences
 def write_noisy_track(folder, defect, generated):
     rows = melody(7, SECONDS, 50)
     bad = noise("white") if defect == NOISE else 0.1 * np.sin(2 * np.pi * 1000 * TIME)
@@ -152,8 +152,8 @@ def test_a_stem_that_is_noise_is_treated_as_a_known_problem(tmp_path, defect, ge
     assert ("residual" in track.stems) == (mixture == "song")
 
 
-def test_a_reference_that_is_noise_is_warned_of(tmp_path):
-    """In folders that were prepared before."""
+def test_a_stem_that_is_noise_gives_a_warning(tmp_path):
+    """In folders prepared without this check."""
     rows = melody(10, SECONDS, 50)
     audio = noise("white").astype(np.float32)
     names = ("guitar", "piano")

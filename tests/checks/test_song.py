@@ -1,4 +1,4 @@
-"""The label check: finds what was put in, and nothing in honest songs."""
+"""The label check finds the errors that were put in, and none in correct songs."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ NAMES = ("bass", "guitar", "piano")
 SECONDS = 12.0
 
 
-def to_notes(rows, source):
+def to_notes(rows, class_index):
     table = np.array(rows).reshape(-1, 4).T
-    return Notes(table[0], table[1], table[2], np.full(len(rows), source), table[3])
+    return Notes(table[0], table[1], table[2], np.full(len(rows), class_index), table[3])
 
 
 def make_song(seed, shift=0.0, transpose=0, seconds=SECONDS, rate=RATE, chords=(1, 2, 3)):
-    """Notes, mixture and stems of three plucked lines whose sound is not where they say."""
+    """Notes, mixture and stems of three plucked lines that sound later and higher than labeled."""
     tables, stems = [], {}
     for index, name in enumerate(NAMES):
         rows = melody([seed, index], seconds, LOWEST[name], chord=chords[index])
@@ -31,7 +31,7 @@ def make_song(seed, shift=0.0, transpose=0, seconds=SECONDS, rate=RATE, chords=(
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_honest_songs_raise_no_alarm(seed):
+def test_correct_songs_give_no_warning(seed):
     notes, mixture, stems = make_song(seed)
     for known in (stems, None):
         found = check_song(notes, NAMES, RATE, mixture, known)
@@ -73,14 +73,14 @@ def test_offsets_are_found(shift, stems):
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
-def test_any_rate_will_do(rate):
+def test_any_sample_rate(rate):
     notes, mixture, stems = make_song(4, shift=0.1, rate=rate)
     found = check_song(notes, NAMES, rate, mixture, stems)
     assert found["offset_seconds"] == pytest.approx(0.1, abs=0.01)
     assert all(found[name]["semitones"] in (0, None) for name in NAMES)
 
 
-def test_a_drift_is_no_offset():
+def test_a_drift_is_not_an_offset():
     notes, mixture, _ = make_song(5)
     slow = notes.replace(onset=notes.onset * 1.05, offset=notes.offset * 1.05)
     found = check_song(slow, NAMES, RATE, mixture)
@@ -98,7 +98,7 @@ def test_notes_of_another_song_are_noticed():
     assert all(found[name]["semitones"] is None for name in NAMES)
 
 
-def test_notes_without_energy_are_counted():
+def test_silent_notes_are_counted():
     notes, mixture, stems = make_song(8)
     half = int(SECONDS / 2 * RATE)
     stems["piano"][half:] = 0
@@ -113,7 +113,7 @@ def test_notes_without_energy_are_counted():
     assert check_song(notes, NAMES, RATE, mixture)["guitar"]["silent_notes"] > 0.3
 
 
-def test_rumble_below_the_notes_is_no_octave():
+def test_rumble_below_the_notes_is_not_an_octave():
     rows = melody(9, SECONDS, 40)
     rumble = 0.1 * np.sin(2 * np.pi * 41.2 * np.arange(round(SECONDS * RATE)) / RATE)
     audio = (play(rows, SECONDS) + rumble).astype(np.float32)
@@ -125,7 +125,7 @@ def test_rumble_below_the_notes_is_no_octave():
     "audio", [np.zeros(32000), 0.1 * np.random.default_rng(0).standard_normal(32000)]
 )
 @pytest.mark.parametrize("count", [0, 1, 5, 60])
-def test_nonsense_in_no_finding_out(audio, count):
+def test_nonsense_gives_no_findings(audio, count):
     rows = melody(0, 2.0, gap=(0.02, 0.04))[:count]
     found = check_song(to_notes(rows, 1), NAMES, RATE, audio.astype(np.float32), {"guitar": audio})
     assert found["guitar"]["semitones"] is None and found["offset_seconds"] is None
@@ -133,12 +133,12 @@ def test_nonsense_in_no_finding_out(audio, count):
 
 
 @pytest.mark.parametrize("onsets", [[1.0], [0.0, 299.9], np.linspace(0, 300, 100), [295.0] * 9])
-def test_windows_lie_in_the_song_and_apart(onsets):
+def test_excerpts_lie_in_the_song_and_do_not_overlap(onsets):
     onsets = np.array(onsets)
     notes = Notes(onsets, onsets + 0.1, onsets * 0 + 60, onsets * 0, onsets * 0 + 90)
-    windows = find_excerpts(notes, 300.0)
-    assert sum(stop - start for start, stop in windows) == pytest.approx(ANALYZED_SECONDS)
-    edges = np.array(windows).ravel()
+    spans = find_excerpts(notes, 300.0)
+    assert sum(stop - start for start, stop in spans) == pytest.approx(ANALYZED_SECONDS)
+    edges = np.array(spans).ravel()
     assert edges[0] >= 0 and edges[-1] <= 300 + 1e-9 and np.all(np.diff(edges) >= -1e-9)
     assert find_excerpts(notes, 10.0) == [(0.0, 10.0)]
 
@@ -159,12 +159,12 @@ def test_octaves_are_corrected_where_the_tracks_agree():
     assert "-12" in aggregate["warnings"][0]
     wanted = {"offset_seconds": 0.0, "transpose": {"bass": -12}}
     assert correction_of(tracks["a"], aggregate) == wanted
-    assert correction_of(tracks["e"], aggregate) is None, "it is sure of something else"
+    assert correction_of(tracks["e"], aggregate) is None, "it has another certain answer"
     assert correction_of(tracks["f"], aggregate) == wanted, "it follows the others"
 
 
 @pytest.mark.parametrize("octaves", [[-12, 0], [-12, None, None], [-12, 12, -12, 12], [None]])
-def test_octaves_are_left_where_they_do_not(octaves):
+def test_octaves_stay_where_the_tracks_disagree(octaves):
     tracks = {str(k): finding(octave) for k, octave in enumerate(octaves)}
     aggregate = summarize_checks(tracks, ["bass"])
     assert aggregate["pitch"]["bass"]["consensus"] is None
@@ -187,7 +187,7 @@ def test_offsets_are_corrected_per_track():
     assert corrections == [{"offset_seconds": 0.2, "transpose": {}}, None, None]
 
 
-def test_a_note_that_would_begin_before_the_audio_begins_with_it():
+def test_a_note_that_would_begin_before_the_audio_is_cut():
     notes = Notes([0.1, 0.0], [0.5, 0.1], [60, 62], [0, 0], [90, 90])
     fixed = correct_notes(notes, {"offset_seconds": -0.2, "transpose": {}}, ["bass"])
     assert fixed.onset.tolist() == [0.0] and fixed.offset.tolist() == [0.3]
@@ -205,8 +205,8 @@ def test_real_guitar_is_aligned(real_data, layout):
 
 
 @pytest.mark.parametrize("at_zero, found", [(0.98, False), (0.8, True)])
-def test_a_beat_of_a_steady_riff_is_no_offset(at_zero, found):
-    """Partials rise at every beat, a little more at one 0.45 s off: that is no evidence."""
+def test_a_beat_of_a_steady_riff_is_not_an_offset(at_zero, found):
+    """Partials rise at every beat, slightly more at one 0.45 s off: that is not evidence."""
     rng = np.random.default_rng(0)
     rises = 0.1 * rng.random((80, 201))
     rises[:, 98:103] = at_zero

@@ -42,7 +42,7 @@ def played(reading):
     return sorted(rows, key=lambda row: (row[1], row[2]))
 
 
-def test_programs_may_stand_in_another_track(read):
+def test_programs_may_be_in_another_track(read):
     setup = [(0, program(0, 33)), (0, program(1, 25)), (960, program(1, 0))]
     notes = note(1, 0, 480, 62) + note(1, 960, 1440, 64)
     found = read(setup, note(0, 0, 480, 40), notes)
@@ -121,12 +121,12 @@ def kit(*before, channel=11):
 def test_drums(read, before, channel, expected):
     found = read(kit(*before, channel=channel))
     assert [i.program for i in found.instruments] == [expected]
-    # In a track of its own, at the same tick, the set-up says the same.
+    # The set-up may be in a track of its own, at the same tick.
     found = read(note(channel, 0, 480, 38), [(0, raw) for raw in before])
     assert [i.program for i in found.instruments] == [expected]
 
 
-def test_drums_that_nobody_asked_for_are_counted(read):
+def test_drums_that_were_not_requested_are_counted(read):
     found = read(kit(cc(11, 0, 127), program(11, 0)), note(0, 0, 480), drums=False)
     assert played(found) == [(0, 0, 60)] and found.dropped == {"drums": 1}
 
@@ -182,7 +182,7 @@ def test_all_notes_off_waits_for_the_pedal_and_all_sound_off_does_not(read):
     ],
 )  # fmt: skip
 def test_pedals_move_the_release_and_not_the_offset(read, pedal, release):
-    # The pedal stands in a track of its own; at tick 0 it comes before the note.
+    # The pedal is in a track of its own; at tick 0 it comes before the note.
     ending = [(1920, cc(0, 7, 100))]
     (piano,) = read(note(0, 0, 480), pedal + ending).instruments
     assert piano.notes.offset[0] == 0.5
@@ -201,7 +201,7 @@ pedal_rows = st.lists(
 
 
 def simulate(rows, length):
-    """Naive: at every tick, does a note of a pitch sound? By keys and pedals, event by event."""
+    """Naive: whether a note of each pitch sounds at each tick, event by event."""
     keys, held, caught = {}, set(), set()
     sustain = sostenuto = False
     sounding = np.zeros((length, 3), dtype=bool)
@@ -234,7 +234,7 @@ def simulate(rows, length):
 @settings(max_examples=200, deadline=None)
 @given(pedal_rows)
 def test_releases_are_those_of_a_naive_simulation(tmp_path_factory, rows):
-    # One event a tick, so that their order is beyond doubt; keys go up before they go down again.
+    # One event per tick, so that their order is clear; keys go up before they go down again.
     rows, seen, down = sorted(rows, key=lambda row: row[0]), set(), set()
     clean = []
     for tick, what, pitch, pressed in rows:
@@ -316,7 +316,7 @@ def test_well_formed_files_are_read_as_pretty_midi_reads_them(tmp_path_factory, 
 @settings(max_examples=60, deadline=None)
 @given(rows_of_notes, st.data())
 def test_splitting_a_file_over_tracks_changes_nothing(tmp_path_factory, rows, data):
-    """Every channel has its events in one track, or each kind of event in a track of its own."""
+    """All events in one track, or each kind of event in a track drawn at random."""
     events = []
     for channel, start, length, pitch, _ in rows:
         events.append(((start + length) * 50, 0, off(channel, pitch), (channel, pitch)))
@@ -343,3 +343,95 @@ def test_splitting_a_file_over_tracks_changes_nothing(tmp_path_factory, rows, da
         for reading in (one, many)
     ]
     assert by_program[0] == by_program[1]
+
+
+# ----------------------------------------------------------------------- odd files from the field
+def rows(reading):
+    """Rows (program, onset, offset, release, pitch), times in ticks, in order of time."""
+    found = []
+    for i in reading.instruments:
+        times = np.round(960 * np.stack([i.notes.onset, i.notes.offset, i.notes.release])).T
+        found += [(i.program, *map(int, t), int(p)) for t, p in zip(times, i.notes.pitch)]
+    return sorted(found, key=lambda row: (row[1], row[4]))
+
+
+PEDAL, UP = cc(0, 64, 127), cc(0, 64, 0)
+
+
+@pytest.mark.parametrize(
+    "tracks, expected",
+    [
+        pytest.param(
+            [[(0, b"\xff\x21\x01\x01"), (0, program(0, 40))], note(0, 0, 480)],
+            [(0, 0, 480, 480, 60)],
+            id="a program of another port",
+        ),
+        pytest.param(
+            [[(0, program(0, 33)), *note(0, 0, 480), (480, b"\xff\x21\x01\x01"),
+              *note(0, 480, 960)]],
+            [(33, 0, 480, 480, 60), (0, 480, 960, 960, 60)],
+            id="a track that changes its port",
+        ),
+        pytest.param(
+            [[(0, cc(3, 32, 127)), (0, program(3, 5)), *note(3, 0, 480)]],
+            [(5, 0, 480, 480, 60)],
+            id="the low byte of a bank alone",
+        ),
+        pytest.param(
+            [[(0, program(3, 7)), (0, gs_rhythm(4, 1)), (0, on(3, 38)), (240, gs_rhythm(4, 0)),
+              (480, off(3, 38)), *note(3, 480, 960)]],
+            [(DRUMS, 0, 480, 480, 38), (7, 480, 960, 960, 60)],
+            id="GS drums on channel 4 and back during a note",
+        ),
+        pytest.param(
+            [[(0, PEDAL), *note(0, 0, 480), (480, program(0, 40)), *note(0, 500, 700, 62),
+              (960, UP)]],
+            [(0, 0, 480, 960, 60), (40, 500, 700, 960, 62)],
+            id="a pedal held over a program change",
+        ),
+        pytest.param(
+            [[(0, PEDAL), *note(0, 0, 480)], note(1, 0, 1440, 50)],
+            [(0, 0, 1440, 1440, 50), (0, 0, 480, 1440, 60)],
+            id="a pedal held beyond the end of its track",
+        ),
+        pytest.param(
+            [note(0, 0, 480), [(480, PEDAL), (960, UP)]],
+            [(0, 0, 480, 480, 60)],
+            id="a pedal at the tick of a note-off",
+        ),
+        pytest.param(
+            [[(0, on(0, 60)), (240, on(0, 60)), (480, off(0, 60)), (960, off(0, 60))]],
+            [(0, 0, 480, 480, 60), (0, 240, 480, 480, 60)],
+            id="overlapping notes end at the first note-off",
+        ),
+        pytest.param(
+            [[(0, on(0, 60)), (480, cc(0, 123, 0)), (480, on(0, 60)), (960, off(0, 60))]],
+            [(0, 0, 480, 480, 60), (0, 480, 960, 960, 60)],
+            id="all notes off, then a note at the same tick",
+        ),
+        pytest.param(
+            [note(0, 0, 960), [], [(480, tempo(1000000))]],
+            [(0, 0, 1440, 1440, 60)],
+            id="a tempo change in a later track during a note",
+        ),
+        pytest.param(
+            [[(0, program(0, 40)), (0, exclusive(0x7E, 0x7F, 9, 2)), *note(0, 0, 480)]],
+            [(40, 0, 480, 480, 60)],
+            id="General MIDI off is not a reset",
+        ),
+        pytest.param(
+            [[(0, b"\xf0\x04\x41\x10\x42\x12"), (0, b"\xf7\x07\x40\x14\x15\x01\x00\x00\xf7"),
+              *note(3, 0, 480, 38)]],
+            [(DRUMS, 0, 480, 480, 38)],
+            id="a system exclusive message in two packets",
+        ),
+        pytest.param(
+            [[event for c in range(9) for event in [(0, program(c, c)), *note(c, 0, 480, 50 + c)]]],
+            [(c, 0, 480, 480, 50 + c) for c in range(9)],
+            id="many channels in one track",
+        ),
+    ],
+)  # fmt: skip
+def test_odd_files(read, tracks, expected):
+    found = read(*tracks)
+    assert rows(found) == expected and not found.dropped and not found.remarks

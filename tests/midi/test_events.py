@@ -1,4 +1,4 @@
-"""Bytes of MIDI files: clocks, wrappers, damage, and what a hostile file may cost."""
+"""Bytes of MIDI files: clocks, wrappers, damage, and the cost of hostile files."""
 
 import io
 import struct
@@ -73,7 +73,7 @@ def test_events_that_do_not_matter_for_notes(read, event):
 
 
 @pytest.mark.parametrize("event", [cc(0, 7, 200), cc(0, 200, 7), b"\xe0\x80\xff", program(0, 200)])
-def test_data_bytes_above_127_are_said(read, event):
+def test_data_bytes_above_127_are_reported(read, event):
     found = read(midi([(960, event), *SONG]))
     assert times(found) == TIMES and found.remarks == {midi_events.BEYOND_127: 1}
 
@@ -86,7 +86,7 @@ def test_a_note_above_127_is_dropped_and_a_velocity_limited(read):
 
 
 @pytest.mark.parametrize("places", [[0, 0], [1, 0], [2, 0], [2, 1]])
-def test_tempi_count_wherever_they_stand(read, places):
+def test_tempo_changes_count_in_any_track(read, places):
     tracks = [[(0, meta(0x03, 65))], SONG, []]
     for place, change in zip(places, [(0, tempo(1000000)), (480, tempo(250000))]):
         tracks[place] = [*tracks[place], change]
@@ -94,7 +94,7 @@ def test_tempi_count_wherever_they_stand(read, places):
 
 
 @pytest.mark.parametrize("bad", [tempo(0), meta(0x51), meta(0x51, 7)])
-def test_a_tempo_that_is_none_changes_nothing(read, bad):
+def test_an_invalid_tempo_is_ignored(read, bad):
     found = read(midi([(0, tempo(1000000)), (240, bad), *SONG]))
     assert times(found) == [0.0, 1.0, 2.0] and found.remarks == {midi_events.BAD_TEMPO: 1}
 
@@ -113,12 +113,12 @@ def test_smpte_clocks(read, frames, ticks, per_second):
     [(0, "0 ticks per quarter"), ((256 - 25) << 8, "0 ticks per frame at 25 frames"),
      ((256 - 99) << 8 | 4, "at 99 frames per second, expected .* 24, 25, 29 or 30")],
 )  # fmt: skip
-def test_clocks_that_do_not_run_are_refused(read, division, message):
+def test_invalid_clocks_are_refused(read, division, message):
     with pytest.raises(ValueError, match=rf"a\.mid cannot be read as MIDI: its clock .*{message}"):
         read(midi(SONG, division=division))
 
 
-def test_one_pattern_of_format_2_is_a_song_and_several_are_none(read):
+def test_format_2_is_read_if_it_has_one_pattern(read):
     found = read(midi([(0, tempo(250000))], SONG, kind=2))
     assert times(found) == TIMES  # the tempo of another pattern is not this one's
     with pytest.raises(ValueError, match="2 independent patterns .* save the song as format 1"):
@@ -171,12 +171,12 @@ def test_lengths_that_lie(read, claimed, ended):
 
 def test_running_status(read):
     events = b"\0\xc0\0" + b"\0\x90\x3c\x5a" + variable(480) + b"\x3c\0" + b"\0\x40\x5a"
-    events += b"\0" + meta(0x01, 65) + variable(480) + b"\x40\0"  # goes on after a meta event
+    events += b"\0" + meta(0x01, 65) + variable(480) + b"\x40\0"  # continues after a meta event
     content = b"MTrk" + struct.pack(">I", len(events)) + events
     assert times(read(midi(content))) == TIMES
 
 
-def test_data_without_a_status_are_passed_over_and_said(read):
+def test_data_without_a_status_are_skipped_and_reported(read):
     events = b"\0\x3c\0" + track(SONG)[8:]
     found = read(midi(b"MTrk" + struct.pack(">I", len(events)) + events))
     assert found.remarks == {midi_events.JUNK: 1}
@@ -192,7 +192,7 @@ def test_data_without_a_status_are_passed_over_and_said(read):
         (riff(b"nothing"), "begins with b'RIFF'"),
     ],
 )
-def test_what_is_no_midi_gets_one_sentence(read, content, message):
+def test_other_files_are_refused_in_one_sentence(read, content, message):
     with pytest.raises(ValueError, match=message) as error:
         read(content)
     assert "a.mid cannot be read as MIDI: " in str(error.value) and "\n" not in str(error.value)
@@ -272,7 +272,7 @@ def test_small_files_stay_cheap(read, content):
     read(content)
     used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # Generous, since tracing slows Python down; whatever grows with the square takes minutes.
+    # Generous, since tracing slows Python down; anything quadratic takes minutes.
     assert time.process_time() - start < 20 and used < 100e6
 
 

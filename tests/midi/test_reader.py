@@ -66,7 +66,7 @@ def test_notes_without_length_or_end_are_dropped_and_counted(tmp_path):
     assert instrument.notes.pitch.tolist() == [62] and dropped == {"no length": 2}
 
 
-def test_tempo_changes_count_wherever_they_stand(tmp_path):
+def test_tempo_changes_in_later_tracks(tmp_path):
     slow = mido.MetaMessage("set_tempo", tempo=1_000_000, time=480)
     end = mido.MetaMessage("end_of_track", time=0)
     name = mido.MetaMessage("track_name", name="x", time=0)
@@ -80,7 +80,7 @@ def test_tempo_changes_count_wherever_they_stand(tmp_path):
         assert instrument.notes.offset.tolist() == pytest.approx([1.5])
 
 
-def test_an_empty_track_is_no_obstacle(tmp_path):
+def test_an_empty_track_is_skipped(tmp_path):
     path = tmp_path / "a.mid"
     write_events(path, [on(60), off(60, 480)])
     data = path.read_bytes()
@@ -97,7 +97,7 @@ def test_broken_files_are_named(tmp_path, content):
         read_midi(tmp_path / "broken.mid")
 
 
-def test_a_file_that_was_cut_is_read_up_to_there_and_says_so(tmp_path):
+def test_a_truncated_file_is_read_as_far_as_it_goes_and_reported(tmp_path):
     write_midi(tmp_path / "a.mid", (0, [(0.1 * k, 0.1 * k + 0.1, 60, 80) for k in range(50)]))
     (whole,), *_ = read_midi(tmp_path / "a.mid")
     data = (tmp_path / "a.mid").read_bytes()
@@ -129,7 +129,7 @@ def test_real_slakh_ignores_the_wheel(real_data):
     folder = real_data / "slakh2100_flac_redux" / "train" / "Track00001"
     (guitar,), *_ = read_midi(folder / "MIDI" / "S00.mid")
     audio, rate = read_audio(folder / "stems" / "S00.flac")
-    heard = guitar.notes.select(guitar.notes.onset < len(audio) / rate)
-    assert heard.bend is not None
-    unbent, verdict = resolve_bends(heard, audio, rate)
+    notes = guitar.notes.select(guitar.notes.onset < len(audio) / rate)
+    assert notes.bend is not None
+    unbent, verdict = resolve_bends(notes, audio, rate)
     assert verdict == IGNORED and unbent.bend is None

@@ -52,13 +52,13 @@ def rows():
     return {name: melody([5, n], SECONDS, LOWEST[name]) for n, name in enumerate(PROGRAMS)}
 
 
-def si_sdr(estimate, reference):
-    scaled = reference * (estimate @ reference) / (reference @ reference)
+def si_sdr(estimate, stem):
+    scaled = stem * (estimate @ stem) / (stem @ stem)
     return float(10 * np.log10((scaled**2).sum() / ((estimate - scaled) ** 2).sum()))
 
 
 def informed_si_sdr(notes, parts):
-    """SI-SDR of each class in the shares that score and mixture give."""
+    """SI-SDR of each class with the masks of score-informed NMF."""
     stft, templates = STFT(N_FFT, HOP, RATE), HarmonicTemplates(RATE, N_FFT, 40)
     mixture = torch.from_numpy(sum(parts)).unsqueeze(0)
     spectrum = stft(mixture)
@@ -72,7 +72,7 @@ def informed_si_sdr(notes, parts):
 
 
 def under_mask(notes, signal):
-    """Share of a signal's magnitude under the harmonic mask of its notes."""
+    """Fraction of a signal's magnitude under the harmonic mask of its notes."""
     stft, templates = STFT(N_FFT, HOP, RATE), HarmonicTemplates(RATE, N_FFT, 40)
     magnitude = stft.magnitude(stft(torch.from_numpy(signal).unsqueeze(0)))[0]
     roll = sounding_roll(notes, 1, magnitude.shape[-1], HOP, RATE)
@@ -89,7 +89,7 @@ def read_classes(path):
     return Notes.concatenate(tables)
 
 
-def test_the_pedal_is_heard_by_masks_and_shares(tmp_path, rows):
+def test_masks_follow_the_pedal(tmp_path, rows):
     keys, held, pedal = [], [], []
     for start in np.arange(0.3, SECONDS - 1.9, 1.9):
         pedal += [(round(1000 * start) - 20, cc(2, 64, 127))]
@@ -104,14 +104,14 @@ def test_the_pedal_is_heard_by_masks_and_shares(tmp_path, rows):
     with_pedal = informed_si_sdr(notes, parts)
     without = informed_si_sdr(notes.replace(release=notes.offset), parts)
     assert with_pedal[2] > without[2] + 2 and min(np.subtract(with_pedal, without)) > -0.3
-    # Transcription is held against the keys.
+    # Transcription is compared with the keys.
     piano = notes.select(notes.class_index == 2)
     np.testing.assert_allclose(piano.offset - piano.onset, 0.2, atol=1e-9)
     np.testing.assert_allclose(piano.release - piano.onset, 1.7, atol=1e-9)
 
 
 @pytest.mark.parametrize("semitones", [2, -1, 0.5, 0.75])
-def test_bends_are_heard_by_masks_and_shares(tmp_path, rows, semitones):
+def test_masks_follow_bends(tmp_path, rows, semitones):
     path = tmp_path / "song.mid"
     path.write_bytes(song_midi(rows, [(0, wheel(1, round(8191 * semitones / 2)))]))
     notes = read_classes(path)
@@ -192,7 +192,7 @@ def test_bends_of_one_part_do_not_need_a_verdict_of_another():
 
 
 def test_preparation_and_synthesis_read_the_same(tmp_path, rows):
-    """One odd file through both ways: the song as a pair, and as a synthesized track."""
+    """One odd file read in both ways: as a pair, and as a synthesized track."""
     keys = [(0.5 + k, 0.7 + k, 60 + k, 90) for k in range(5)]
     late = [(0, b"\xff\x03\x04late"), (0, tempo(600000)), (2000, tempo(300000))]
     setup = [(0, program(channel, PROGRAMS[n])) for channel, n in enumerate(PROGRAMS)]

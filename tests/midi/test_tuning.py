@@ -1,4 +1,4 @@
-"""Where notes sound beside their keys: wheel, ranges, tunings."""
+"""Sounding pitch of notes: pitch wheel, bend ranges, tunings."""
 
 import numpy as np
 import pytest
@@ -44,12 +44,16 @@ UP, HALF = wheel(0, 8191), wheel(0, 4096)
         ([*rpn(0, 0, 50), UP], 0.5),  # cents
         ([*rpn(0, 3, 40), UP], 3.4),
         ([*rpn(0, 12), *rpn(0, 2), UP], 2.0),
-        # A parameter of the maker's is not the range, nor is the empty one.
+        # A non-registered parameter is not the range, nor is the null parameter.
         ([cc(0, 99, 0), cc(0, 98, 0), cc(0, 6, 12), UP], 2.0),
         ([cc(0, 101, 0), cc(0, 100, 0), cc(0, 99, 1), cc(0, 98, 8), cc(0, 6, 12), UP], 2.0),
         ([*rpn(0, 12), cc(0, 101, 127), cc(0, 100, 127), cc(0, 6, 24), UP], 12.0),
         ([cc(0, 6, 12), UP], 2.0),  # nothing selected
         ([cc(0, 101, 0), cc(0, 100, 0), cc(0, 96, 0), UP], 3.0),  # increment
+        ([cc(0, 101, 0), cc(0, 100, 0), cc(0, 38, 50), UP], 2.5),  # cents alone
+        ([cc(0, 101, 1), cc(0, 100, 0), cc(0, 6, 12), UP], 2.0),  # another parameter
+        ([cc(0, 101, 0), cc(0, 100, 0), cc(0, 97, 0), UP], 1.0),  # decrement
+        ([*rpn(0, 12), cc(0, 121, 0), UP], 12.0),  # a reset of all controllers keeps the range
         (rpn(1, 96), 0.5),  # fine tuning
         (rpn(1, 32, 0), -0.5),
         (rpn(2, 76), 12.0),  # coarse tuning
@@ -77,7 +81,7 @@ UP, HALF = wheel(0, 8191), wheel(0, 4096)
         ([exclusive(0x41, 0x10, 0x42, 0x12, 0x40, 0x11, 0x40, 114, *[64] * 11, 0)], 0.5),  # GS
     ],
 )
-def test_a_note_sounds_beside_its_key(bend_of, messages, expected):
+def test_a_note_sounds_above_or_below_its_key(bend_of, messages, expected):
     bend = bend_of(*messages)
     if expected is None:
         assert bend is None
@@ -101,7 +105,7 @@ def test_what_came_before_a_note_does_not_count(tmp_path):
     assert piano.notes.bend is None
 
 
-def test_bends_go_on_under_the_pedal(bend_of):
+def test_bends_continue_under_the_pedal(bend_of):
     after = [(0, cc(0, 64, 127)), (1440, UP), (1920, cc(0, 64, 0))]
     assert bend_of(after=after) == [[0.0, 0.0], [1.5, 2.0]]
 
@@ -110,7 +114,7 @@ def test_bends_follow_the_tempo(bend_of):
     assert bend_of(tempo(1000000), after=[(480, UP)]) == [[0.0, 0.0], [1.0, 2.0]]
 
 
-def test_too_many_steps_are_left_out_and_said(tmp_path, monkeypatch):
+def test_too_many_steps_are_ignored_and_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(midi_module, "MAX_STEPS", 5)
     events = [*note(0, 0, 960), *((k, wheel(0, 9 * k)) for k in range(100, 900))]
     (tmp_path / "a.mid").write_bytes(midi(events))
