@@ -25,14 +25,18 @@ from cases import report
 from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.data.dataset import equalize
-from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
+from asteroid_scoresup.data.manifest import PreparedTrack
+from asteroid_scoresup.data.note_table import write_notes
 from asteroid_scoresup.data.prepare import prepare
+from asteroid_scoresup.data.segment_reader import read_segment
 from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
+from asteroid_scoresup.dsp import FrameGrid
 from asteroid_scoresup.midi.reader import join_instruments, read_midi
 from asteroid_scoresup.score import Notes, piano_roll, sounding_roll
 from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RATE, SEGMENT, HOP, BATCH = 16000, 4.096, 512, 8
+GRID = FrameGrid(2048, HOP, RATE)
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format, 44.1 kHz FLAC")
@@ -75,7 +79,7 @@ class Straight(torch.utils.data.Dataset):
         wav = soxr.resample(mixture, info.samplerate, RATE)
         begin = start / info.samplerate
         notes = Notes.concatenate(tables).within(begin, begin + SEGMENT, 1.0)
-        size = (len(self.classes.names), len(wav) // HOP + 1, HOP, RATE)
+        size = (len(self.classes.names), len(wav) // HOP + 1, GRID)
         targets = {"roll": piano_roll(notes, *size), "sounding": sounding_roll(notes, *size)}
         return torch.from_numpy(wav), targets
 
@@ -107,8 +111,8 @@ def milliseconds(work, times):
 
 def options(**more):
     """Arguments of the dataset as the recipe's step 2 has them."""
-    usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34, fade=1.0)
-    return {**usual, "use_velocity": True, **more}
+    usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34)
+    return {**usual, **more}
 
 
 def compare(args, manifest, folders):
@@ -151,8 +155,7 @@ def take_apart(manifest, folders):
     wav = torch.randn(1, n_samples)
     rng = np.random.default_rng(0)
     notes = manifest.notes(track).within(0.0, SEGMENT, 1.0)
-    size = (3, n_frames, HOP, RATE)
-    sounding = dict(fade=1.0, use_velocity=True)
+    size = (3, n_frames, GRID)
     soft_masks = ScoreInformedMasks(manifest)
     items = [data[i] for i in range(BATCH)]
     straight = Straight(folders, 1)
@@ -163,16 +166,15 @@ def take_apart(manifest, folders):
         tables = [notes.replace(class_index=notes.class_index + 3 * k) for k in range(BATCH)]
         together = Notes.concatenate(tables)
         piano_roll(together, 3 * BATCH, *size[1:])
-        sounding_roll(together, 3 * BATCH, *size[1:], **sounding)
+        sounding_roll(together, 3 * BATCH, *size[1:])
 
     parts = {
-        "open, seek, decode": lambda: data._read(path, 5 * RATE, n_samples),
+        "open, seek, decode": lambda: read_segment(path, 5 * RATE, n_samples, track.n_samples),
         "notes of the segment": lambda: manifest.notes(track).within(0.0, SEGMENT, 1.0),
         "roll": lambda: piano_roll(notes, *size),
-        "roll with sound tails": lambda: sounding_roll(notes, *size, **sounding),
+        "roll with sound tails": lambda: sounding_roll(notes, *size),
         "rolls of a batch of 8, item by item": lambda: [
-            (piano_roll(notes, *size), sounding_roll(notes, *size, **sounding))
-            for _ in range(BATCH)
+            (piano_roll(notes, *size), sounding_roll(notes, *size)) for _ in range(BATCH)
         ],
         "rolls of a batch of 8, at once": batch_of_rolls,
         "random equalizer": lambda: equalize(wav, RATE, 3.0, rng),

@@ -118,7 +118,7 @@ def test_models_are_registered_where_the_package_is_imported_first():
 def test_the_commands_choices_are_the_librarys():
     """They are written twice so that help does not wait; here they are compared."""
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
-    from asteroid_scoresup.data.songs import MIXTURES
+    from asteroid_scoresup.data.song import MIXTURES
     from asteroid_scoresup.inference.separator import PRECISIONS
     from asteroid_scoresup.inference.songs import FORMATS
 

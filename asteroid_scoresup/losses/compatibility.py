@@ -7,10 +7,9 @@ and losses that decrease, and a model that has learned nonsense.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 import torch
-
-from ..score.defaults import SOUNDING
 
 
 def require_same_stft(stft, critic=None, templates=None) -> None:
@@ -65,8 +64,8 @@ def require_dataset(dataset, stft, critic=None, terms: Iterable[str] = ()) -> No
             "The informed term reads targets['soft_masks']: give the dataset "
             "soft_masks=ScoreInformedMasks(...)."
         )
-    drawn = {**SOUNDING, **dataset.soft_masks.sounding}
-    pairs = [(key, dataset.sounding[key], drawn[key]) for key in drawn if key in dataset.sounding]
+    drawn = asdict(dataset.soft_masks.sounding)
+    pairs = [(key, value, drawn[key]) for key, value in asdict(dataset.sounding).items()]
     _require_equal(pairs, "the dataset", "its ScoreInformedMasks (sounding=…)")
 
 

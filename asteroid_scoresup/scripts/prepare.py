@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# data.classes.DEFAULT_CLASSES and data.songs.MIXTURES, whose import would make --help wait.
+# data.classes.DEFAULT_CLASSES and data.song.MIXTURES, whose import would make --help wait.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
 
@@ -51,15 +51,15 @@ def add_arguments(parser):
         help="correct constant errors (offset, interval) of which the check is sure",
     )
     parser.add_argument(
-        "--validation_share",
+        "--validation_fraction",
         type=float,
         default=0.1,
-        help="share of songs for validation where no folder or file says (%(default)s)",
+        help="fraction of the songs for validation if no folder or file assigns any (%(default)s)",
     )
     parser.add_argument(
-        "--test_share", type=float, default=0.0, help="the same for test (%(default)s)"
+        "--test_fraction", type=float, default=0.0, help="the same for test (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of these shares (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of that choice (%(default)s)")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace tracks prepared with other settings"
     )
@@ -87,8 +87,8 @@ def run(args):
         check=not args.no_check,
         correct=args.correct,
         include_omitted=args.include_omitted,
-        validation_share=args.validation_share,
-        test_share=args.test_share,
+        validation_fraction=args.validation_fraction,
+        test_fraction=args.test_fraction,
         seed=args.seed,
         jobs=args.jobs,
         overwrite=args.overwrite,

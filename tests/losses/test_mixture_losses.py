@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import N_FFT, RATE, random_notes, render, sharing_by_bins, stft, templates
+from tiny import N_FFT, random_notes, render, sharing_by_bins, stft, templates
 
 from asteroid_scoresup.losses import (
     allowed_bins,
@@ -189,7 +189,7 @@ def test_true_stems_cost_little_and_the_wrong_class_much(loss):
     stems = torch.from_numpy(render(notes, 4.0))
     mixture = stft().magnitude(stft()(stems.sum(0, keepdim=True)))
     sources = stft().magnitude(stft()(stems)).unsqueeze(0)
-    size = (3, mixture.shape[-1], 64, RATE)
+    size = (3, mixture.shape[-1], stft().grid)
     draw = piano_roll if loss is clip_mixture_loss else sounding_roll
     roll = draw(notes, *size)[None]
     true = loss(sources, mixture, roll)
