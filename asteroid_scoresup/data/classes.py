@@ -72,7 +72,8 @@ class ClassMap:
                 )
             if source.name in ("mixture", "residual", "mean"):
                 raise ValueError(f"{source.name!r} is reserved; give the class another name.")
-            for key in [*source.programs, *(name.lower() for name in source.inst_classes)]:
+            keys: list[int | str] = [*source.programs, *map(str.lower, source.inst_classes)]
+            for key in keys:
                 if isinstance(key, int) and not 0 <= key <= 128:
                     raise ValueError(
                         f"Class {source.name!r} names program {key}; General MIDI programs are "
@@ -110,10 +111,10 @@ class ClassMap:
                 f"The list of classes has {len(text)} characters, expected at most "
                 f"{MOST_CHARACTERS}, for example 'bass=32-39;piano=0-7'."
             )
-        classes = []
+        classes: list[SourceClass] = []
         for part in filter(None, (part.strip() for part in text.split(";"))):
-            name, equals, items = part.partition("=")
-            items = [item.strip() for item in items.split(",") if item.strip()]
+            name, equals, text = part.partition("=")
+            items = [item.strip() for item in text.split(",") if item.strip()]
             if not equals or not items:
                 raise ValueError(
                     f"Cannot read the class {part!r}: expected 'name=programs', for example "

@@ -231,6 +231,7 @@ class ScoreDataset(Dataset):
         if rng.random() >= self.remix or not isinstance(targets, dict):
             return mixture, targets
         other, others = self._item(*self._draw(rng), rng)
+        assert isinstance(others, dict)  # as the first
         # Sums of two songs must not be recognizable by their level.
         mixture = (mixture + other) / 2**0.5
         rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
@@ -262,6 +263,7 @@ class ScoreDataset(Dataset):
         semitones = 0
         if self.varispeed:
             semitones = int(rng.integers(-self.varispeed, self.varispeed + 1))
+        assert self.n_samples is not None  # random segments have a length
         length = self._n_played(self.n_samples, semitones)
         wanted = self.saliency * len(self.names)
         for _ in range(_MOST_DRAWS):

@@ -133,9 +133,9 @@ def check_folder(
         ValueError: if it holds no songs, or `correct` is set and it is not a prepared folder.
     """
     folder = Path(folder)
+    dropped: list[dict[str, Any]] = []
     if (folder / "manifest.json").is_file():
         aggregate, findings, bends = _check_prepared_folder(folder, correct, jobs, progress)
-        dropped = []
     elif correct:
         raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -48,7 +49,8 @@ class SegmentSampler(DistributedSampler):
         self.n_segments = n_segments
         self._given = None if rank is None or num_replicas is None else (rank, num_replicas)
         rank, world = self._processes()
-        super().__init__(range(n_segments), world, rank, shuffle=False, drop_last=True)
+        items: Any = range(n_segments)  # only its length is read
+        super().__init__(items, world, rank, shuffle=False, drop_last=True)
 
     def _processes(self) -> tuple[int, int]:
         """Number of this process, and how many train together."""
@@ -83,13 +85,13 @@ def make_loader(dataset: ScoreDataset, batch_size: int, num_workers: int = 0) ->
         batch_size (int): Items per batch, of one device.
         num_workers (int): Number of loader processes; the batches do not depend on it.
     """
-    random = dataset.n_segments is not None
+    sampler = None if dataset.n_segments is None else SegmentSampler(dataset.n_segments)
     return DataLoader(
         dataset,
         batch_size=batch_size if dataset.n_samples is not None else 1,
-        sampler=SegmentSampler(dataset.n_segments) if random else None,
+        sampler=sampler,
         num_workers=num_workers,
-        drop_last=random,
+        drop_last=sampler is not None,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

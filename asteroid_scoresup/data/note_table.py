@@ -96,13 +96,14 @@ def read_notes(path: str | Path, names: Sequence[str]) -> Notes:
         )
     index = {name: i for i, name in enumerate(names)}
     try:
+        offset = np.array([float(row["offset"]) for row in rows])
         notes = Notes(
-            [float(row["onset"]) for row in rows],
-            [float(row["offset"]) for row in rows],
-            [int(row["pitch"]) for row in rows],
-            [index[row["class"]] for row in rows],
-            [int(row["velocity"]) for row in rows],
-            [float(row["release"]) for row in rows] if "release" in rows[0] else None,
+            np.array([float(row["onset"]) for row in rows]),
+            offset,
+            np.array([int(row["pitch"]) for row in rows]),
+            np.array([index[row["class"]] for row in rows]),
+            np.array([int(row["velocity"]) for row in rows]),
+            np.array([float(row["release"]) for row in rows]) if "release" in rows[0] else offset,
             [_parse_bend(row["bend"]) for row in rows] if "bend" in rows[0] else None,
         )
     except (TypeError, ValueError, OverflowError) as error:

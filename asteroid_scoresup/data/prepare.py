@@ -97,7 +97,9 @@ def prepare(
     if out_dir.resolve() == input_dir.resolve() or (
         layout == "pairs" and input_dir.resolve() in out_dir.resolve().parents
     ):
-        raise ValueError(f"{out_dir} is inside the input {input_dir}: choose another folder.")
+        raise ValueError(
+            f"{out_dir} is inside the input {input_dir}: choose a folder outside of it."
+        )
     if layout == "pairs":
         mixture = "song"
     settings = Settings(classes, int(sample_rate), mixture, label_shift)

@@ -47,7 +47,7 @@ def make_report(
     for track in manifest.tracks:
         by_split[track.split].append(track)
         drops += located_drops(track.facts.get("drops", []), track.id)
-    splits = {
+    splits: dict[str, dict[str, Any]] = {
         split: {
             "tracks": len(tracks),
             "hours": round(sum(t.n_samples for t in tracks) / settings.sample_rate / 3600, 6),

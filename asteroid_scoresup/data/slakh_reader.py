@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,9 @@ from .slakh import (
 )
 from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, midi_drops
 
+#: Audio and its sample rate, in Hz.
+Signal = tuple[np.ndarray, int]
+
 
 def read_slakh_song(files: TrackFolder, settings: Settings, find_defects: bool = True) -> Song:
     """Reads a track of Slakh or of a folder of the same form.
@@ -46,21 +48,6 @@ def read_slakh_song(files: TrackFolder, settings: Settings, find_defects: bool =
         detail = str(error).replace(f"{files.path}/", "").replace(f"{files.path} ", "")
         raise UnusableSongError("bad metadata", detail) from None
     return _SlakhReader(track, settings, find_defects).read()
-
-
-@dataclass
-class _ReadStem:
-    """Audio and notes of one stem of a class, and what is wrong with them."""
-
-    audio: np.ndarray | None
-    rate: int | None
-    complaint: str | None
-    notes: Notes | None
-    lack: str | None
-    n_notes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.n_notes = 0 if self.notes is None else len(self.notes)
 
 
 class _SlakhReader:
@@ -92,17 +79,14 @@ class _SlakhReader:
                 self._add_stem(stem, index)
             elif self.whole_song:
                 self._add_residual(stem)
-        if self.stem_free:
-            mixture, stems = self._whole_mix(), {}
-        else:
-            mixture, stems = self._sum_of_stems()
+        mixture, stems = self._whole_mix() if self.stem_free else self._sum_of_stems()
         return Song(mixture, stems, Notes.concatenate(self.tables), self._facts())
 
     def _add_residual(self, stem: Stem) -> None:
         """Adds a stem of no class to the residual of a whole song."""
-        audio, rate, complaint = _read_stem_audio(stem)
-        if audio is not None:
-            self.sums.add("residual", audio, rate)
+        signal, complaint = _read_stem_audio(stem)
+        if signal is not None:
+            self.sums.add("residual", *signal)
         elif complaint == "audio unreadable":
             self.drops.append(drop_record("stem", complaint, stem.name))
 
@@ -110,47 +94,48 @@ class _SlakhReader:
         """Adds a stem to its class, unless it cannot be trusted."""
         name = self.classes.names[index]
         shift = shift_of_stem(stem, name, self.track.generated, self.label_shift)
-        audio, rate, complaint = _read_stem_audio(stem)
+        signal, complaint = _read_stem_audio(stem)
         notes, lack = _read_stem_notes(stem, index, shift, self.drops)
-        found = _ReadStem(audio, rate, complaint, notes, lack)
         if complaint and not self.stem_free:
-            if found.n_notes or complaint != "silent stem":
-                self.drops.append(drop_record("stem", complaint, stem.name, found.n_notes))
+            if len(notes) or complaint != "silent stem":
+                self.drops.append(drop_record("stem", complaint, stem.name, len(notes)))
             return
-        if self._drop_stem(stem, name, found):
+        if self._drop_stem(stem, name, signal, notes, lack):
             return
-        if not self.stem_free and not self.track.generated:
-            notes, verdict = settle_bends(notes, audio, rate)
+        if signal is not None and not self.track.generated:
+            notes, verdict = settle_bends(notes, *signal)
             self.bends[name] += [verdict] if verdict else []
         self.tables.append(notes)
         self.programs[name].append(stem.program)
         self.shifts[name].add(shift)
-        if audio is not None:
-            self.sums.add(name, audio, rate)
+        if signal is not None:
+            self.sums.add(name, *signal)
 
-    def _drop_stem(self, stem: Stem, name: str, found: _ReadStem) -> bool:
+    def _drop_stem(
+        self, stem: Stem, name: str, signal: Signal | None, notes: Notes, lack: str | None
+    ) -> bool:
         """Drops a stem whose labels or sound cannot be trusted; whether it did."""
-        trouble = f"known problem: {stem.problem}" if stem.problem else found.lack
+        trouble = f"known problem: {stem.problem}" if stem.problem else lack
         defect = None
         checked = self.find_defects and name not in self.unpitched
-        if checked and not trouble and found.audio is not None:
-            defect = find_defect(found.audio, found.rate, found.notes)
+        if checked and not trouble and signal is not None:
+            defect = find_defect(*signal, notes)
             trouble = f"found by the label check: {defect}" if defect else None
         if not trouble:
             return False
         # A submix is summed without the stem, but the mixture of a whole song contains it: a class
         # would sound where the score says nothing. Without stems it is unknown whether it sounds.
         no_instrument = (defect or stem.problem) in NO_INSTRUMENT
-        if self.whole_song and not no_instrument and not (self.stem_free and found.lack):
+        if self.whole_song and not no_instrument and not (self.stem_free and lack):
             raise UnusableSongError(
                 f"a class plays without labels: {trouble}", f"{name} {stem.name}"
             )
-        self.drops.append(drop_record("stem", trouble, stem.name, found.n_notes))
-        if self.whole_song and found.audio is not None:
-            self.sums.add("residual", found.audio, found.rate)
+        self.drops.append(drop_record("stem", trouble, stem.name, len(notes)))
+        if self.whole_song and signal is not None:
+            self.sums.add("residual", *signal)
         return True
 
-    def _whole_mix(self) -> np.ndarray:
+    def _whole_mix(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The mixture of a track without stems; bends are checked against it."""
         rate = self.settings.sample_rate
         mixture = read_audio(self.track.mix, rate)[0]
@@ -160,7 +145,7 @@ class _SlakhReader:
                 self.tables[place], verdict = settle_bends(notes, mixture, rate, context)
                 if verdict:
                     self.bends[self.classes.names[notes.class_index[0]]].append(verdict)
-        return mixture
+        return mixture, {}
 
     def _sum_of_stems(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         names = self.classes.names
@@ -218,33 +203,33 @@ class _StemSums:
         return result
 
 
-def _read_stem_audio(stem: Stem) -> tuple[np.ndarray | None, int | None, str | None]:
-    """Audio and rate of a stem; or None, None and what is wrong with it."""
+def _read_stem_audio(stem: Stem) -> tuple[Signal | None, str | None]:
+    """Audio of a stem; or None and what is wrong with it."""
     if stem.audio is None:
-        return None, None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
+        return None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
     try:
         audio, rate = read_audio(stem.audio)
     except ValueError:
-        return None, None, "audio unreadable"
+        return None, "audio unreadable"
     if np.abs(audio).max() <= SILENCE:
-        return None, None, "silent stem"
-    return audio, rate, None
+        return None, "silent stem"
+    return (audio, rate), None
 
 
 def _read_stem_notes(
     stem: Stem, class_index: int, shift: int, drops: list[dict[str, Any]]
-) -> tuple[Notes | None, str | None]:
-    """Notes of a stem; or None and why there are none."""
+) -> tuple[Notes, str | None]:
+    """Notes of a stem, and why there are none if it has none."""
     if stem.midi is None:
-        return None, "audio without MIDI"
+        return Notes.empty(), "audio without MIDI"
     try:
         midi = read_midi(stem.midi, drums=stem.is_drum)
     except ValueError:
-        return None, "MIDI unreadable"
+        return Notes.empty(), "MIDI unreadable"
     drops += midi_drops(midi.dropped, midi.remarks, stem.name)
     notes = join_instruments(midi.instruments, class_index)
     notes = notes.replace(pitch=notes.pitch + shift)
-    return (notes, None) if len(notes) else (None, "MIDI without notes")
+    return notes, None if len(notes) else "MIDI without notes"
 
 
 def _program_in(path: Path) -> int | None:

@@ -107,7 +107,7 @@ class Splits:
             FileNotFoundError: if the file does not exist.
             ValueError: if the content has none of the forms.
         """
-        if source is None or isinstance(source, cls):
+        if source is None or isinstance(source, Splits):
             return source
         if isinstance(source, Mapping):
             return cls(source)

@@ -9,7 +9,7 @@ STFT in use; rolls are never stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -59,7 +59,7 @@ class Notes:
     class_index: np.ndarray
     velocity: np.ndarray
     release: np.ndarray = None  # type: ignore[assignment]  # set in __post_init__
-    bend: np.ndarray | None = None
+    bend: Sequence[Any] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.release is None:
@@ -88,7 +88,7 @@ class Notes:
     def __len__(self) -> int:
         return len(self.onset)
 
-    def _columns(self) -> dict[str, np.ndarray]:
+    def _columns(self) -> dict[str, Any]:
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: column for name, column in columns.items() if column is not None}
 
