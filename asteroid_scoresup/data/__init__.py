@@ -1,7 +1,7 @@
 """From song files to batches: Slakh tracks, own pairs, synthesized songs → prepared → dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
-from .dataset import ScoreDataset, equalize
+from .dataset import ScoreDataset
 from .informed import ScoreInformedMasks
 from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
@@ -15,6 +15,5 @@ __all__ = [
     "ScoreInformedMasks",
     "SegmentSampler",
     "SourceClass",
-    "equalize",
     "make_loader",
 ]

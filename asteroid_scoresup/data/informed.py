@@ -35,8 +35,8 @@ from ..score.defaults import (
     RELATIVE_WIDTH,
 )
 from ..utils.files import atomic_path
-from ..utils.leftovers import sweep
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
+from ..utils.partial_files import sweep
 from .manifest import Manifest, PreparedTrack
 
 #: Number of components of no class, where the mixture is the whole song.
@@ -156,7 +156,7 @@ class ScoreInformedMasks:
             manifest.root, manifest.sample_rate, manifest.classes, manifest.mixture
         )
         title = "score-informed masks"
-        for _ in in_processes(partial(_fit, worker), waiting, jobs, title, progress):
+        for _ in run_parallel(partial(_fit, worker), waiting, jobs, title, progress):
             pass
 
     def _read_file(self, path: Path, track: PreparedTrack) -> Factors | None:

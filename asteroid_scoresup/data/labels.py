@@ -14,7 +14,7 @@ from ..checks.song import check_song, unpitched_classes
 from ..score import Notes
 from ..utils.files import read_audio, read_json, write_json
 from ..utils.locks import locks_prepared_folder
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
 from .manifest import Manifest, PreparedTrack
 from .note_table import read_notes, write_notes
@@ -167,7 +167,7 @@ def _check_prepared_folder(
     # Without the list of tracks, which would be sent to the workers with every track.
     empty = Manifest(folder, manifest.sample_rate, manifest.classes)
     work = partial(_check_prepared, manifest=empty, as_read=correct)
-    for track, found in in_processes(work, manifest.tracks, jobs, "check", progress):
+    for track, found in run_parallel(work, manifest.tracks, jobs, "check", progress):
         findings[f"{track.split}/{track.id}"] = found
         bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
         if correct or "corrected" not in track.facts:
@@ -193,7 +193,7 @@ def _check_sources(
     """Findings and verdicts on bends by track; what is dropped is added to `dropped`."""
     findings, bends = {}, {}
     work = partial(_check_source, settings=settings)
-    for source, (found, drops, bent) in in_processes(work, sources, jobs, "check", progress):
+    for source, (found, drops, bent) in run_parallel(work, sources, jobs, "check", progress):
         dropped += drops
         if found is not None:
             findings[f"{source.split}/{source.id}"] = found

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..score import Notes
 from ..utils.files import read_audio, read_json, write_json
-from ..utils.identity import audio_probe, file_hash
+from ..utils.hashing import audio_probe, file_hash
 from ..utils.names import why_not_plain
 from .classes import ClassMap
 from .note_table import read_notes
@@ -228,7 +228,7 @@ class Manifest:
         """Identifies a track's audio by the hash of its samples and a probe of the mixture.
 
         The hash was recorded at preparation, because hours of audio are not read again at every
-        step of training. The probe (:func:`~asteroid_scoresup.utils.identity.audio_probe`) detects
+        step of training. The probe (:func:`~asteroid_scoresup.utils.hashing.audio_probe`) detects
         files that were replaced since, and serves folders of versions without a hash.
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.bends import all_parts, settle_bends
+from ..checks.bends import resolve_bends
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio
@@ -33,7 +33,7 @@ def read_pair_song(pair: Pair, settings: Settings) -> Song:
     midi = read_midi(pair.midi, drums=wants_drums)
     remarks: list[str] = []
     mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
-    context = all_parts(midi.instruments)
+    context = join_instruments(midi.instruments)
     tables, others = [], set()
     programs: dict[str, list[int]] = defaultdict(list)
     bends: dict[str, list[str]] = defaultdict(list)
@@ -45,7 +45,7 @@ def read_pair_song(pair: Pair, settings: Settings) -> Song:
         name = classes.names[index]
         notes = join_instruments([instrument], index)
         # At the pitch of the file, like the context.
-        notes, verdict = settle_bends(notes, mixture, settings.sample_rate, context)
+        notes, verdict = resolve_bends(notes, mixture, settings.sample_rate, context)
         if verdict:
             bends[name].append(verdict)
         tables.append(notes.replace(pitch=notes.pitch + shifts[name]))

@@ -17,11 +17,11 @@ from typing import Any
 from ..checks.song import check_song, unpitched_classes
 from ..dsp.level import gated_rms
 from ..utils.files import explained, write_audio, write_json
-from ..utils.identity import samples_hash
-from ..utils.leftovers import replace_folder, unfinished
+from ..utils.hashing import samples_hash
 from ..utils.locks import folder_lock
 from ..utils.names import why_not_plain
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
+from ..utils.partial_files import replace_folder, unfinished
 from .classes import DEFAULT_CLASSES, ClassMap
 from .labels import count_notes, settle_labels
 from .manifest import Manifest, PreparedTrack
@@ -155,7 +155,7 @@ def _prepare_tracks(
         (out_dir / "manifest.json").unlink(missing_ok=True)
     results = dict(finished)
     work = partial(_prepare_track, out_dir=out_dir, settings=settings, check=check)
-    for source, (track, drop) in in_processes(work, waiting, jobs, "prepare", progress):
+    for source, (track, drop) in run_parallel(work, waiting, jobs, "prepare", progress):
         if track is None:
             drops.append(drop)
         else:

@@ -54,10 +54,6 @@ PROBLEM_STEMS = {
 #: Largest metadata.yaml, in bytes; PyYAML needs a kilobyte of memory for every few of them.
 LARGEST_METADATA = 200_000
 
-#: Problems of the sound itself: such a stem is not an instrument, so it may be part of a song's
-#: residual. With the other problems a class plays notes that the score does not contain.
-NO_INSTRUMENT = ("white noise", "single tone")
-
 
 @dataclass(frozen=True)
 class TrackFolder:

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..checks.bends import settle_bends
-from ..checks.noise import find_defect
+from ..checks.bends import resolve_bends
+from ..checks.noise import DEFECTS, find_defect
 from ..checks.song import unpitched_classes
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio, resample_audio
 from .slakh import (
-    NO_INSTRUMENT,
     SlakhTrack,
     Stem,
     TrackFolder,
@@ -103,7 +102,7 @@ class _SlakhReader:
         if self._drop_stem(stem, name, signal, notes, lack):
             return
         if signal is not None and not self.track.generated:
-            notes, verdict = settle_bends(notes, *signal)
+            notes, verdict = resolve_bends(notes, *signal)
             self.bends[name] += [verdict] if verdict else []
         self.tables.append(notes)
         self.programs[name].append(stem.program)
@@ -125,7 +124,7 @@ class _SlakhReader:
             return False
         # A submix is summed without the stem, but the mixture of a whole song contains it: a class
         # would sound where the score says nothing. Without stems it is unknown whether it sounds.
-        no_instrument = (defect or stem.problem) in NO_INSTRUMENT
+        no_instrument = (defect or stem.problem) in DEFECTS
         if self.whole_song and not no_instrument and not (self.stem_free and lack):
             raise UnusableSongError(
                 f"a class plays without labels: {trouble}", f"{name} {stem.name}"
@@ -142,7 +141,7 @@ class _SlakhReader:
         if not self.track.generated:
             context = Notes.concatenate(self.tables)
             for place, notes in enumerate(self.tables):
-                self.tables[place], verdict = settle_bends(notes, mixture, rate, context)
+                self.tables[place], verdict = resolve_bends(notes, mixture, rate, context)
                 if verdict:
                     self.bends[self.classes.names[notes.class_index[0]]].append(verdict)
         return mixture, {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..utils.identity import file_record, same_files
+from ..utils.hashing import file_record, same_files
 from .pairs import Pair, find_pairs
 from .slakh import TrackFolder, find_slakh_tracks
 from .song import drop_record
@@ -41,7 +41,7 @@ class SongSource:
         }
 
     def fingerprint(self) -> list[list]:
-        """What identifies the song's files: a list of :func:`~.identity.file_record`."""
+        """A :func:`~asteroid_scoresup.utils.hashing.file_record` of each of the song's files."""
         return [file_record(path, name) for name, path in self.paths().items()]
 
     def is_unchanged(self, fingerprint: Any) -> bool:

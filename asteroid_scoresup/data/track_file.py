@@ -11,7 +11,7 @@ import soundfile as sf
 
 from ..checks.corrections import summarize_checks
 from ..utils.files import read_json, write_json
-from ..utils.identity import with_times_of
+from ..utils.hashing import with_times_of
 from .manifest import PreparedTrack
 from .note_table import read_notes
 from .song import Settings

@@ -10,6 +10,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..models import model_hash
+from ..models.checkpoint import all_finite
 from ..utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -163,15 +164,6 @@ def resume_epoch(folder):
     if path is None:
         return 0
     return torch.load(path, map_location="cpu", weights_only=True)["epoch"] + 1
-
-
-def all_finite(tensors):
-    """Whether no floating-point tensor holds NaN or infinity, with one look at the device."""
-    checks = [t.detach().isfinite().all() for t in tensors if t.is_floating_point()]
-    by_device = {}
-    for check in checks:
-        by_device.setdefault(check.device, []).append(check)
-    return all(bool(torch.stack(group).all()) for group in by_device.values())
 
 
 def frozen_weights(system):

@@ -13,8 +13,8 @@ import pandas as pd
 from ladder import slug
 
 from asteroid_scoresup.models import load_package
-from asteroid_scoresup.utils import markdown_table
 from asteroid_scoresup.utils.files import atomic_path
+from asteroid_scoresup.utils.markdown import markdown_table
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "separation.py"
 ORACLES = ("input mixture", "score oracle", "score oracle, informed", "ideal ratio mask")

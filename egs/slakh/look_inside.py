@@ -18,7 +18,7 @@ from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.score import frame_activity
-from asteroid_scoresup.utils import markdown_table
+from asteroid_scoresup.utils.markdown import markdown_table
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1, the critic")

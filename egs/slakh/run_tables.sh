@@ -60,7 +60,7 @@ if [ "$dry_run" = false ]; then
     # Seed 1: songs that no other preset has seen. Rows are compared on timbres that are learned in
     # some minutes; variety pays where training is longer (docs/experiments.md).
     bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
-      --synthesize_opts "--seed 1 --invented 0 --varispeed 0" --stop_stage 1
+      --synthesize_opts "--seed 1 --synthetic 0 --varispeed 0" --stop_stage 1
   fi
 fi
 

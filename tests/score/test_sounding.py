@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.checks.bends import as_sounding
+from asteroid_scoresup.checks.bends import to_sounding_pitch
 from asteroid_scoresup.checks.corrections import correct_notes
 from asteroid_scoresup.data.note_table import read_notes, write_notes
 from asteroid_scoresup.data.song import fit_notes
@@ -125,9 +125,8 @@ def test_a_glide_stays_under_its_mask():
     energy = stft.magnitude(stft(torch.tensor(tone, dtype=torch.float32).unsqueeze(0)))[0] ** 2
     shares = []
     for table in (notes, notes.replace(bend=None)):
-        mask = templates.mask(
-            sounding_roll(table, 1, energy.shape[-1], FrameGrid(N_FFT, 256, RATE))
-        )[0]
+        roll = sounding_roll(table, 1, energy.shape[-1], FrameGrid(N_FFT, 256, RATE))
+        mask = templates.mask(roll)[0]
         shares.append(float(energy[mask].sum() / energy.sum()))
     assert shares[0] > 0.98 and shares[1] < 0.5
 
@@ -190,7 +189,7 @@ def test_windows_cuts_and_speeds_take_release_and_bend_along():
 def test_checks_of_whole_semitones_look_where_notes_sound():
     bends = [None, [[0.0, 2.02]], [[0.0, 0.5]], [[0.0, 0.0], [0.1, 3.0]]]
     notes = Notes([0, 1, 2, 3], [1, 2, 3, 4], [60] * 4, [0] * 4, [90] * 4, bend=bends)
-    heard = as_sounding(notes)
+    heard = to_sounding_pitch(notes)
     assert heard.onset.tolist() == [0, 1] and heard.pitch.tolist() == [60, 62]
     assert heard.bend is None
 
