@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,7 @@ def _check_prepared_folder(
 
 
 def _check_sources(
-    sources: Iterable[SongSource],
+    sources: Sequence[SongSource],
     settings: Settings,
     dropped: list[dict[str, Any]],
     jobs: int | None,

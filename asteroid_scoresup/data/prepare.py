@@ -156,9 +156,9 @@ def _prepare_tracks(
     results = dict(finished)
     work = partial(_prepare_track, out_dir=out_dir, settings=settings, check=check)
     for source, (track, drop) in run_parallel(work, waiting, jobs, "prepare", progress):
-        if track is None:
+        if drop is not None:
             drops.append(drop)
-        else:
+        if track is not None:
             results[source.split, source.id] = track
 
     return [results[key] for key in sorted(results)]
@@ -216,7 +216,11 @@ def _prepare_track(
 
 
 def _write_track(
-    song: Song, source: SongSource, fingerprint: list[list], out_dir: Path, settings: Settings
+    song: Song,
+    source: SongSource,
+    fingerprint: list[dict[str, Any]],
+    out_dir: Path,
+    settings: Settings,
 ) -> PreparedTrack:
     """Writes a track's folder, atomically."""
     names = settings.classes.names

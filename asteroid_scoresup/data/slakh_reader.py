@@ -26,7 +26,7 @@ from .slakh import (
 from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, midi_drops
 
 #: Audio and its sample rate, in Hz.
-Signal = tuple[np.ndarray, int]
+Signal = tuple[np.ndarray, float]
 
 
 def read_slakh_song(files: TrackFolder, settings: Settings, find_defects: bool = True) -> Song:
@@ -67,7 +67,8 @@ class _SlakhReader:
         self.bends: dict[str, list[str]] = defaultdict(list)
 
     def read(self) -> Song:
-        if self.stem_free and not (self.whole_song and self.track.mix):
+        mix = self.track.mix if self.whole_song and self.stem_free else None
+        if self.stem_free and mix is None:
             raise UnusableSongError("no stems on disk")
         for stem in self.track.stems:
             if stem.program is None and stem.inst_class is None and stem.midi is not None:
@@ -78,7 +79,7 @@ class _SlakhReader:
                 self._add_stem(stem, index)
             elif self.whole_song:
                 self._add_residual(stem)
-        mixture, stems = self._whole_mix() if self.stem_free else self._sum_of_stems()
+        mixture, stems = self._whole_mix(mix) if mix else self._sum_of_stems()
         return Song(mixture, stems, Notes.concatenate(self.tables), self._facts())
 
     def _add_residual(self, stem: Stem) -> None:
@@ -134,10 +135,10 @@ class _SlakhReader:
             self.sums.add("residual", *signal)
         return True
 
-    def _whole_mix(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _whole_mix(self, mix: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The mixture of a track without stems; bends are checked against it."""
         rate = self.settings.sample_rate
-        mixture = read_audio(self.track.mix, rate)[0]
+        mixture = read_audio(mix, rate)[0]
         if not self.track.generated:
             context = Notes.concatenate(self.tables)
             for place, notes in enumerate(self.tables):
@@ -174,9 +175,9 @@ class _StemSums:
     """Sums stems of any rate and length, resampling each sum only once per rate."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+        self.sums: dict[str, dict[float, np.ndarray]] = defaultdict(dict)
 
-    def add(self, key: str, audio: np.ndarray, rate: int) -> None:
+    def add(self, key: str, audio: np.ndarray, rate: float) -> None:
         """Adds a signal to the sum called `key`."""
         total = self.sums[key].get(rate)
         if total is None:

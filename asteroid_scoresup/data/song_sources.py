@@ -40,7 +40,7 @@ class SongSource:
             if not any(part.startswith(".") for part in name.parts)
         }
 
-    def fingerprint(self) -> list[list]:
+    def fingerprint(self) -> list[dict[str, Any]]:
         """A :func:`~asteroid_scoresup.utils.hashing.file_record` of each of the song's files."""
         return [file_record(path, name) for name, path in self.paths().items()]
 

@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 def write_track_file(
-    folder: Path, track: PreparedTrack, settings: Settings, fingerprint: list[list]
+    folder: Path, track: PreparedTrack, settings: Settings, fingerprint: list[dict[str, Any]]
 ) -> None:
     """Writes a track's file.
 

@@ -345,7 +345,7 @@ def test_a_song_without_stems_can_be_used_whole(tmp_path):
 def test_slakh_with_twins_is_warned_of(tmp_path):
     for name in ("Track00049", "Track00077"):
         write_song(tmp_path / "in" / "train" / name, seconds=1.0, generated=False)
-    assert any("have a twin in train" in warning for warning in run(tmp_path)[0]["warnings"])
+    assert any("are duplicated in train" in warning for warning in run(tmp_path)[0]["warnings"])
 
 
 # ------------------------------------------------------------------------------------- own songs
@@ -506,7 +506,7 @@ def test_a_kill_during_correction_is_made_good(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(labels, "_update_track_file", killed)
+        patch.setattr(labels, "update_track_file", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, correct=True)
     assert notes.read_text() != text
