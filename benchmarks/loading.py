@@ -28,15 +28,18 @@ from cases import report
 
 from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
-from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
+from asteroid_scoresup.data.manifest import PreparedTrack
+from asteroid_scoresup.data.note_table import write_notes
 from asteroid_scoresup.data.prepare import prepare
+from asteroid_scoresup.data.segment_reader import read_segment
 from asteroid_scoresup.data.slakh import TrackFolder, find_slakh_tracks, read_slakh_track
-from asteroid_scoresup.dsp import equalize
+from asteroid_scoresup.dsp import FrameGrid, equalize
 from asteroid_scoresup.midi.reader import join_instruments, read_midi
 from asteroid_scoresup.score import Notes, piano_roll, sounding_roll
 from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RATE, SEGMENT, HOP, BATCH = 16000, 4.096, 512, 8
+GRID = FrameGrid(2048, HOP, RATE)
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format, FLAC at 44.1 kHz")
@@ -79,7 +82,7 @@ class DirectDataset(torch.utils.data.Dataset):
         wav = soxr.resample(mixture, info.samplerate, RATE)
         begin = start / info.samplerate
         notes = Notes.concatenate(tables).within(begin, begin + SEGMENT, 1.0)
-        size = (len(self.classes.names), len(wav) // HOP + 1, HOP, RATE)
+        size = (len(self.classes.names), len(wav) // HOP + 1, GRID)
         targets = {"roll": piano_roll(notes, *size), "sounding": sounding_roll(notes, *size)}
         return torch.from_numpy(wav), targets
 
@@ -111,8 +114,8 @@ def milliseconds(work: Callable[[], Any], times: int) -> float:
 
 def options(**more: Any) -> dict[str, Any]:
     """Arguments of the dataset in step 2 of the recipe."""
-    usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34, fade=1.0)
-    return {**usual, "use_velocity": True, **more}
+    usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34)
+    return {**usual, **more}
 
 
 def compare(
@@ -157,8 +160,7 @@ def time_parts(manifest: Manifest, folders: Sequence[TrackFolder]) -> dict[str, 
     wav = torch.randn(1, n_samples)
     rng = np.random.default_rng(0)
     notes = manifest.notes(track).within(0.0, SEGMENT, 1.0)
-    size = (3, n_frames, HOP, RATE)
-    sounding = dict(fade=1.0, use_velocity=True)
+    size = (3, n_frames, GRID)
     soft_masks = ScoreInformedMasks(manifest)
     items = [data[i] for i in range(BATCH)]
     direct = DirectDataset(folders, 1)
@@ -169,16 +171,15 @@ def time_parts(manifest: Manifest, folders: Sequence[TrackFolder]) -> dict[str, 
         tables = [notes.replace(class_index=notes.class_index + 3 * k) for k in range(BATCH)]
         together = Notes.concatenate(tables)
         piano_roll(together, 3 * BATCH, *size[1:])
-        sounding_roll(together, 3 * BATCH, *size[1:], **sounding)
+        sounding_roll(together, 3 * BATCH, *size[1:])
 
     parts = {
-        "open, seek, decode": lambda: data._read(path, 5 * RATE, n_samples),
+        "open, seek, decode": lambda: read_segment(path, 5 * RATE, n_samples, track.n_samples),
         "notes of the segment": lambda: manifest.notes(track).within(0.0, SEGMENT, 1.0),
         "roll": lambda: piano_roll(notes, *size),
-        "roll with decays": lambda: sounding_roll(notes, *size, **sounding),
+        "roll with decays": lambda: sounding_roll(notes, *size),
         "rolls of a batch of 8, one by one": lambda: [
-            (piano_roll(notes, *size), sounding_roll(notes, *size, **sounding))
-            for _ in range(BATCH)
+            (piano_roll(notes, *size), sounding_roll(notes, *size)) for _ in range(BATCH)
         ],
         "rolls of a batch of 8, in one call": batch_of_rolls,
         "random equalizer": lambda: equalize(wav, RATE, 3.0, rng),

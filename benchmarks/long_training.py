@@ -38,7 +38,7 @@ parser.add_argument("--out", default="", help="file for the numbers, as JSON")
 def make_songs(folder):
     """A prepared folder in which silence and absent classes are common."""
     from asteroid_scoresup.data import Manifest
-    from asteroid_scoresup.data.manifest import write_notes
+    from asteroid_scoresup.data.note_table import write_notes
     from asteroid_scoresup.data.prepare import prepare
     from asteroid_scoresup.synthesis.synthesize import synthesize
 

@@ -2,13 +2,13 @@
 
 import inspect
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from asteroid_scoresup.data import ScoreDataset, ScoreInformedMasks
-from asteroid_scoresup.score import HarmonicTemplates, sounding_roll
-from asteroid_scoresup.score.defaults import SOUNDING
+from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 
 ROOT = Path(__file__).parents[1]
 CONF = yaml.safe_load((ROOT / "egs/slakh/local/conf.yml").read_text())
@@ -26,10 +26,7 @@ def test_sounding_rolls_have_the_recipes_defaults():
         "fade": SCORE["fade"],
         "use_velocity": SCORE["use_velocity"],
     }
-    assert recipe == SOUNDING
-    for function in (sounding_roll, ScoreDataset):
-        found = defaults(function)
-        assert {name: found[name] for name in recipe} == recipe
+    assert recipe == asdict(SoundingOptions())
 
 
 def test_templates_and_informed_shares_have_the_recipes_defaults():

@@ -1,4 +1,4 @@
-"""Where songs come from: Slakh tracks, own pairs, synthesized songs → prepared → Dataset."""
+"""From song files to batches: Slakh tracks, own pairs, synthesized songs → prepared → dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
 from .dataset import ScoreDataset
@@ -9,11 +9,11 @@ from .manifest import Manifest, PreparedTrack
 __all__ = [
     "ClassMap",
     "DEFAULT_CLASSES",
-    "ScoreInformedMasks",
     "Manifest",
     "PreparedTrack",
-    "SegmentSampler",
     "ScoreDataset",
+    "ScoreInformedMasks",
+    "SegmentSampler",
     "SourceClass",
     "make_loader",
 ]

@@ -1,27 +1,26 @@
-"""Which instruments make a class: the mapping from General MIDI programs to sources."""
+"""Which instruments belong to a class: the mapping from General MIDI programs to classes."""
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 #: GM programs (from 0) and Slakh `inst_class` names of the three classes of the paper.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 
-#: Most classes, and most characters of their list: more are a mistake, and would cost memory.
+#: Most classes, and most characters of their list: more are a mistake and would take memory.
 MOST_CLASSES, MOST_CHARACTERS = 129, 20_000
 
 
-def _program(digits, name):
-    """A General MIDI program, bounded before a range of them is made."""
-    program = int(digits) if len(digits) < 10 else math.inf
-    if program > 128:
+def _program(digits: str, name: str) -> int:
+    """A General MIDI program, checked before a range of them is made."""
+    if len(digits) >= 10 or int(digits) > 128:
         raise ValueError(
             f"Class {name!r} names program {digits[:20]}; General MIDI programs are 0 to 127 here, "
-            "and 128 stands for drums."
+            "and 128 means drums."
         )
-    return program
+    return int(digits)
 
 
 @dataclass(frozen=True)
@@ -30,25 +29,25 @@ class SourceClass:
 
     Args:
         name (str): Name, used in file names and tables (lower-case letters, digits, ``_``, ``-``).
-        programs (frozenset of int): General MIDI programs, 0 to 127; 128 stands for drums.
-        inst_classes (frozenset of str): Slakh `inst_class` names, compared without case.
+        programs (frozenset of int): General MIDI programs, 0 to 127; 128 means drums.
+        inst_classes (frozenset of str): Slakh `inst_class` names, compared ignoring case.
     """
 
     name: str
-    programs: frozenset = field(default_factory=frozenset)
-    inst_classes: frozenset = field(default_factory=frozenset)
+    programs: frozenset[int] = field(default_factory=frozenset)
+    inst_classes: frozenset[str] = field(default_factory=frozenset)
 
     @property
-    def default_program(self):
+    def default_program(self) -> int:
         """The lowest General MIDI program of the class (0 if it names none)."""
         return min(self.programs, default=0)
 
 
 class ClassMap:
-    """An ordered list of classes; the order is the order of the sources everywhere.
+    """An ordered list of classes; models, stems and masks have them in this order.
 
     Args:
-        classes (sequence of SourceClass): The classes.
+        classes (iterable of SourceClass): The classes.
 
     Raises:
         ValueError: on a bad or repeated name, a program outside 0-128, or one claimed twice.
@@ -61,23 +60,24 @@ class ClassMap:
         True
     """
 
-    def __init__(self, classes):
+    def __init__(self, classes: Iterable[SourceClass]) -> None:
         self.classes = tuple(classes)
         if not self.classes:
             raise ValueError("At least one class is needed, for example 'bass=32-39'.")
-        claimed = {}
+        claimed: dict[int | str, str] = {}
         for source in self.classes:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", source.name):
                 raise ValueError(
-                    f"{source.name!r} is no class name: use lower-case letters, digits, _ and -."
+                    f"{source.name!r} is not a class name: use lower-case letters, digits, _ and -."
                 )
             if source.name in ("mixture", "residual", "mean"):
-                raise ValueError(f"{source.name!r} is taken; give the class another name.")
-            for key in [*source.programs, *(name.lower() for name in source.inst_classes)]:
+                raise ValueError(f"{source.name!r} is reserved; give the class another name.")
+            keys: list[int | str] = [*source.programs, *map(str.lower, source.inst_classes)]
+            for key in keys:
                 if isinstance(key, int) and not 0 <= key <= 128:
                     raise ValueError(
                         f"Class {source.name!r} names program {key}; General MIDI programs are "
-                        "0 to 127 here, and 128 stands for drums."
+                        "0 to 127 here, and 128 means drums."
                     )
                 if key in claimed:
                     raise ValueError(
@@ -85,19 +85,23 @@ class ClassMap:
                     )
                 claimed[key] = source.name
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"A class name stands twice in {list(self.names)}.")
+            raise ValueError(f"A class name is duplicated in {list(self.names)}.")
 
     @property
-    def names(self):
-        """tuple of str: names of the classes, in order."""
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, in order."""
         return tuple(source.name for source in self.classes)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.classes)
 
     @classmethod
-    def parse(cls, text):
-        """Reads ``name=item,item;name=…``; an item is a program, a range of them or an inst_class.
+    def parse(cls, text: str) -> ClassMap:
+        """Parses a list of classes.
+
+        Args:
+            text (str): ``name=item,item;name=…``, where an item is a program, a range of programs
+                or a Slakh `inst_class`.
 
         Raises:
             ValueError: if the text is not of that form.
@@ -107,16 +111,17 @@ class ClassMap:
                 f"The list of classes has {len(text)} characters, expected at most "
                 f"{MOST_CHARACTERS}, for example 'bass=32-39;piano=0-7'."
             )
-        classes = []
+        classes: list[SourceClass] = []
         for part in filter(None, (part.strip() for part in text.split(";"))):
-            name, equals, items = part.partition("=")
-            items = [item.strip() for item in items.split(",") if item.strip()]
+            name, equals, text = part.partition("=")
+            items = [item.strip() for item in text.split(",") if item.strip()]
             if not equals or not items:
                 raise ValueError(
                     f"Cannot read the class {part!r}: expected 'name=programs', for example "
                     f"'bass=32-39,Bass'."
                 )
-            programs, inst_classes = set(), set()
+            programs: set[int] = set()
+            inst_classes: set[str] = set()
             for item in items:
                 span = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
                 if span:
@@ -131,16 +136,21 @@ class ClassMap:
             classes.append(SourceClass(name.strip(), frozenset(programs), frozenset(inst_classes)))
         return cls(classes)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ";".join(
             f"{c.name}=" + ",".join([*map(str, sorted(c.programs)), *sorted(c.inst_classes)])
             for c in self.classes
         )
 
-    def index_of(self, program=None, inst_class=None):
-        """Index of the class of an instrument, or None if no class wants it.
+    def index_of(self, program: int | None = None, inst_class: str | None = None) -> int | None:
+        """Index of the class of an instrument, or None if it belongs to none.
 
-        A Slakh `inst_class` decides where the class names any; else the program does.
+        Classes that list Slakh `inst_class` names are matched by name where the instrument has one;
+        otherwise the program decides.
+
+        Args:
+            program (int, optional): General MIDI program, 0 to 127; 128 means drums.
+            inst_class (str, optional): Slakh's name of the class.
         """
         if inst_class is not None:
             for index, source in enumerate(self.classes):

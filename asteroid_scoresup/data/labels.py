@@ -1,40 +1,45 @@
-"""The label check over a whole folder, and the correction of what it is sure of."""
+"""The label check of a whole folder, and the correction of errors of which it is sure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ..checks.bends import describe_bends
 from ..checks.corrections import correct_notes, correction_of, findings_after, summarize_checks
 from ..checks.song import check_song, unpitched_classes
+from ..score import Notes
 from ..utils.files import read_audio, read_json, write_json
 from ..utils.locks import locks_prepared_folder
 from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
-from .manifest import Manifest, read_notes, write_notes
+from .manifest import Manifest, PreparedTrack
+from .note_table import read_notes, write_notes
 from .report import group_drops, located_drops
-from .songs import Settings, drop_of_error, find_sources, fit_notes, read_song
+from .song import Settings, drop_of_error, fit_notes
+from .song_reader import read_song
+from .song_sources import SongSource, find_songs
+from .splits import Splits
+from .track_file import update_track_file
 
-#: What preparation writes into a track's folder beside audio and notes.
-TRACK_FILE = "track.json"
-#: The notes before a correction.
+#: Note table as it was before a correction.
 RAW_NOTES = "notes_as_read.csv"
 
 
-def count_notes(notes, names):
+def count_notes(notes: Notes, names: Sequence[str]) -> dict[str, int]:
     """Number of notes of each class, by name."""
     return {name: int((notes.class_index == index).sum()) for index, name in enumerate(names)}
 
 
-def settle_labels(manifest, correct=False):
-    """Puts the findings of all tracks together and corrects the note tables where asked.
+def settle_labels(manifest: Manifest, correct: bool = False) -> dict[str, Any]:
+    """Summarizes the findings of all tracks and corrects the note tables if requested.
 
     Corrections always start from the notes as they were read, which are kept beside the corrected
-    ones: doing it twice, or being interrupted, changes nothing, and `correct=False` takes earlier
-    corrections back.
+    ones: correcting twice or after an interruption gives the same result, and `correct=False`
+    reverts earlier corrections.
 
     Args:
         manifest (Manifest): The tracks, each with ``facts["check"]``; their facts and numbers of
@@ -42,8 +47,8 @@ def settle_labels(manifest, correct=False):
         correct (bool): Whether to correct.
 
     Returns:
-        dict: The findings over all tracks as their notes are now: what was corrected is counted in
-        ``corrected_tracks`` and told in ``lines``, and is no longer warned of.
+        dict: The findings over all tracks with their notes as they are now: corrections are counted
+        in ``corrected_tracks`` and listed in ``lines``, and no longer cause warnings.
     """
     names = manifest.names
     findings = {f"{t.split}/{t.id}": t.facts["check"] for t in manifest.tracks}
@@ -52,11 +57,11 @@ def settle_labels(manifest, correct=False):
         wanted = correction_of(track.facts["check"], aggregate) if correct else None
         folder = manifest.folder_to_write(track)
         done = track.facts.get("corrected")
-        # Raw notes beside a track that is not corrected: a run was killed while it corrected.
+        # Raw notes beside a track that is not corrected: a run was interrupted while correcting.
         if wanted == done and (done is not None or not (folder / RAW_NOTES).is_file()):
             continue
         if track.facts.pop("corrected", None) is not None:
-            _update_track_file(folder, track)
+            update_track_file(folder, track)
         notes = _notes_as_read(folder, names)
         write_notes(folder / RAW_NOTES, notes, names)
         if wanted is not None:
@@ -65,7 +70,7 @@ def settle_labels(manifest, correct=False):
             track.facts["corrected"] = wanted
         track.n_notes = count_notes(notes, names)
         write_notes(folder / "notes.csv", notes, names)
-        _update_track_file(folder, track)
+        update_track_file(folder, track)
         if wanted is None:
             (folder / RAW_NOTES).unlink()
     after = {
@@ -75,8 +80,8 @@ def settle_labels(manifest, correct=False):
     return _with_corrections(summarize_checks(after, names), manifest.tracks)
 
 
-def _with_corrections(aggregate, tracks):
-    """Says what was corrected in a summary of the notes as they are now."""
+def _with_corrections(aggregate: dict[str, Any], tracks: Sequence[PreparedTrack]) -> dict[str, Any]:
+    """Adds the corrections to a summary of the notes as they are now."""
     done = [track.facts["corrected"] for track in tracks if "corrected" in track.facts]
     aggregate["corrected_tracks"] = len(done)
     late = sum(correction["offset_seconds"] != 0 for correction in done)
@@ -88,86 +93,57 @@ def _with_corrections(aggregate, tracks):
     return aggregate
 
 
-def _notes_as_read(folder, names):
+def _notes_as_read(folder: Path, names: Sequence[str]) -> Notes:
     raw = folder / RAW_NOTES
     return read_notes(raw if raw.is_file() else folder / "notes.csv", names)
 
 
-def _update_track_file(folder, track):
-    if (folder / TRACK_FILE).is_file():
-        content = read_json(folder / TRACK_FILE)
-        if not isinstance(content, dict):
-            raise ValueError(f"{folder / TRACK_FILE} is damaged: run `prepare` again.")
-        write_json(folder / TRACK_FILE, {**content, "track": asdict(track)})
-
-
 @locks_prepared_folder
 def check_folder(
-    folder,
-    classes=DEFAULT_CLASSES,
+    folder: str | Path,
+    classes: ClassMap | str = DEFAULT_CLASSES,
     *,
-    correct=False,
-    sample_rate=16000,
-    mixture="submix",
-    label_shift="auto",
-    splits=None,
-    include_omitted=False,
-    jobs=None,
-    progress=True,
-):
+    correct: bool = False,
+    sample_rate: int = 16000,
+    mixture: str = "submix",
+    label_shift: str = "auto",
+    splits: Splits | Mapping[str, Any] | str | Path | None = None,
+    include_omitted: bool = False,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Checks the labels of a prepared folder, or of songs that are not prepared yet.
 
     Args:
         folder (str or Path): A prepared folder, or whatever
-            :func:`~asteroid_scoresup.data.prepare.prepare` reads.
-        classes, sample_rate, mixture, label_shift, splits, include_omitted: As there; a prepared
-            folder has its own.
-        correct (bool): Whether a prepared folder's notes are corrected. The notes as they were
-            read are checked then, else the notes as they are.
-        jobs (int, optional): Processes; all cores by default.
+            :func:`~asteroid_scoresup.data.prepare.prepare` accepts.
+        classes, sample_rate, mixture, label_shift, splits, include_omitted: As in ``prepare``;
+            ignored for a prepared folder, which has its own.
+        correct (bool): Whether a prepared folder's notes are corrected. If so, the notes are
+            checked as they were read, otherwise as they are now.
+        jobs (int, optional): Number of processes; default: all cores.
         progress (bool): Whether a progress bar is shown.
 
     Returns:
-        dict: ``tracks`` (findings by name of the track), ``check`` (over all tracks), ``bends``
-        (which parts follow their pitch bends), ``dropped``.
+        dict: ``input``, ``tracks`` (findings by name of the track), ``check`` (over all tracks),
+        ``bends`` (which parts follow their pitch bends), ``dropped``.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no songs, or songs that are not prepared are to be corrected.
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it holds no songs, or `correct` is set and it is not a prepared folder.
     """
     folder = Path(folder)
-    dropped, findings, bends = [], {}, {}
+    dropped: list[dict[str, Any]] = []
     if (folder / "manifest.json").is_file():
-        manifest = Manifest.load(folder)
-        # Without its tracks: it travels to another process with every single one.
-        place = Manifest(folder, manifest.sample_rate, manifest.classes)
-        work = partial(_check_prepared, manifest=place, as_read=correct)
-        for track, found in run_parallel(work, manifest.tracks, jobs, "check", progress):
-            findings[f"{track.split}/{track.id}"] = found
-            bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
-            if correct or "corrected" not in track.facts:
-                track.facts["check"] = found
-                _update_track_file(manifest.folder_to_write(track), track)
-        if correct:
-            aggregate = settle_labels(manifest, correct=True)
-        else:
-            aggregate = summarize_checks(findings, manifest.names)
-            aggregate = _with_corrections(aggregate, manifest.tracks)
-        manifest.save()
-        _update_report(folder, aggregate)
+        aggregate, findings, bends = _check_prepared_folder(folder, correct, jobs, progress)
+    elif correct:
+        raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
     else:
-        if correct:
-            raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
         classes = classes if isinstance(classes, ClassMap) else ClassMap.parse(classes)
-        layout, sources, dropped = find_sources(folder, splits, include_omitted)
+        layout, sources, dropped = find_songs(folder, splits, include_omitted)
         mixture = "song" if layout == "pairs" else mixture
-        settings = Settings(str(classes), int(sample_rate), mixture, label_shift)
-        work = partial(_check_source, settings=settings)
-        for source, (found, drops, bent) in run_parallel(work, sources, jobs, "check", progress):
-            dropped += drops
-            if found is not None:
-                findings[f"{source.split}/{source.id}"] = found
-                bends[f"{source.split}/{source.id}"] = bent
+        settings = Settings(classes, int(sample_rate), mixture, label_shift)
+        findings, bends = _check_sources(sources, settings, dropped, jobs, progress)
         if not findings:
             raise ValueError(f"{folder}: no song can be checked: {dropped[-1]['reason']}.")
         aggregate = summarize_checks(findings, classes.names)
@@ -182,8 +158,51 @@ def check_folder(
     }
 
 
-def _update_report(folder, aggregate):
-    """Puts the findings into the folder's ``report.json``, where there is one of a preparation."""
+def _check_prepared_folder(
+    folder: Path, correct: bool, jobs: int | None, progress: bool
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Summary, and findings and verdicts on bends by track."""
+    findings, bends = {}, {}
+    manifest = Manifest.load(folder)
+    # Without the list of tracks, which would be sent to the workers with every track.
+    empty = Manifest(folder, manifest.sample_rate, manifest.classes)
+    work = partial(_check_prepared, manifest=empty, as_read=correct)
+    for track, found in run_parallel(work, manifest.tracks, jobs, "check", progress):
+        findings[f"{track.split}/{track.id}"] = found
+        bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
+        if correct or "corrected" not in track.facts:
+            track.facts["check"] = found
+            update_track_file(manifest.folder_to_write(track), track)
+    if correct:
+        aggregate = settle_labels(manifest, correct=True)
+    else:
+        aggregate = summarize_checks(findings, manifest.names)
+        aggregate = _with_corrections(aggregate, manifest.tracks)
+    manifest.save()
+    _update_report(folder, aggregate)
+    return aggregate, findings, bends
+
+
+def _check_sources(
+    sources: Sequence[SongSource],
+    settings: Settings,
+    dropped: list[dict[str, Any]],
+    jobs: int | None,
+    progress: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Findings and verdicts on bends by track; what is dropped is added to `dropped`."""
+    findings, bends = {}, {}
+    work = partial(_check_source, settings=settings)
+    for source, (found, drops, bent) in run_parallel(work, sources, jobs, "check", progress):
+        dropped += drops
+        if found is not None:
+            findings[f"{source.split}/{source.id}"] = found
+            bends[f"{source.split}/{source.id}"] = bent
+    return findings, bends
+
+
+def _update_report(folder: Path, aggregate: dict[str, Any]) -> None:
+    """Updates the findings in the folder's ``report.json``, if there is one of a preparation."""
     path = folder / "report.json"
     report = read_json(path) if path.is_file() else None
     if isinstance(report, dict) and isinstance(report.get("warnings"), list):
@@ -194,7 +213,7 @@ def _update_report(folder, aggregate):
         write_json(path, report)
 
 
-def _check_prepared(track, manifest, as_read):
+def _check_prepared(track: PreparedTrack, manifest: Manifest, as_read: bool) -> dict[str, Any]:
     folder = manifest.folder(track)
     notes = _notes_as_read(folder, manifest.names) if as_read else manifest.notes(track)
     paths = {name: manifest.stem_path(track, name) for name in manifest.names}
@@ -210,19 +229,20 @@ def _check_prepared(track, manifest, as_read):
     )
 
 
-def _check_source(source, settings):
+def _check_source(
+    source: SongSource, settings: Settings
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]], dict[str, Any]]:
     """Findings of a song that is not prepared, or None; what was dropped; verdicts on bends."""
     try:
         song = read_song(source, settings)
-    except Exception as error:  # as in preparation
-        return None, [drop_of_error(source, error)], {}
-    classes = ClassMap.parse(settings.classes)
+    except Exception as error:  # one bad song must not end the check, as in preparation
+        return None, [drop_of_error(source.id, error)], {}
     found = check_song(
         song.notes,
-        classes.names,
+        settings.classes.names,
         settings.sample_rate,
         song.mixture,
         song.stems,
-        unpitched_classes(classes),
+        unpitched_classes(settings.classes),
     )
     return found, located_drops(song.facts["drops"], source.id), song.facts.get("bends", {})

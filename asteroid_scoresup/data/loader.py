@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from .dataset import ScoreDataset
+
 
 class SegmentSampler(DistributedSampler):
-    """Numbers the random segments of a dataset on from epoch to epoch.
+    """Numbers the random segments of a dataset consecutively across epochs.
 
-    Lightning calls :meth:`set_epoch` by itself, also after resuming, so epoch `n` draws the same
-    segments whether or not the run was interrupted. Processes that train together (DDP) share them
-    out in turn: two of them with batches of four see what one sees with batches of eight. It is a
-    :class:`torch.utils.data.distributed.DistributedSampler`, so a Lightning ``Trainer`` knows that
-    and does not share them out again.
+    Lightning calls :meth:`set_epoch` itself, also after resuming, so epoch `n` draws the same
+    segments whether or not the run was interrupted. Processes that train together (DDP) take
+    segments in turn: two of them with batches of four process the same segments as one with batches
+    of eight. A Lightning ``Trainer`` recognizes the
+    :class:`torch.utils.data.distributed.DistributedSampler` and does not wrap it in another.
 
     Args:
-        n_segments (int): Items per epoch, over all processes. What is left over when the number of
-            processes does not divide it is not drawn, so that all processes make as many steps.
-        num_replicas (int, optional): Processes that train together. Default: those of
-            ``torch.distributed``, looked up whenever an epoch begins, since loaders are usually
-            made before the processes know of each other.
+        n_segments (int): Items per epoch, over all processes. A remainder of the division by the
+            number of processes is not drawn, so that all processes take the same number of steps.
+        num_replicas (int, optional): Number of processes that train together. Default: that of
+            ``torch.distributed``, looked up whenever an epoch begins, because loaders are usually
+            created before the process group.
         rank (int, optional): Number of this process, given together with `num_replicas`.
 
     Raises:
-        ValueError: if only one of `num_replicas` and `rank` is given, or they do not fit.
+        ValueError: if only one of `num_replicas` and `rank` is given, or `rank` is out of range.
 
     Examples
         >>> sampler = SegmentSampler(3)
@@ -36,56 +41,57 @@ class SegmentSampler(DistributedSampler):
         [1, 3]
     """
 
-    def __init__(self, n_segments, num_replicas=None, rank=None):
+    def __init__(
+        self, n_segments: int, num_replicas: int | None = None, rank: int | None = None
+    ) -> None:
         if (num_replicas is None) != (rank is None):
             raise ValueError("Give num_replicas and rank together, or neither.")
-        self.n_segments, self._given = n_segments, (rank, num_replicas)
+        self.n_segments = n_segments
+        self._given = None if rank is None or num_replicas is None else (rank, num_replicas)
         rank, world = self._processes()
-        super().__init__(range(n_segments), world, rank, shuffle=False, drop_last=True)
+        items: Any = range(n_segments)  # only its length is read
+        super().__init__(items, world, rank, shuffle=False, drop_last=True)
 
-    def _processes(self):
+    def _processes(self) -> tuple[int, int]:
         """Number of this process, and how many train together."""
-        if self._given[0] is not None:
+        if self._given is not None:
             return self._given
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
 
-    def _share_out(self):
-        """Looks up the processes; the attributes of torch's class follow."""
+    def _update(self) -> None:
+        """Looks up the processes and sets the attributes of torch's class."""
         self.rank, self.num_replicas = self._processes()
         self.num_samples = self.n_segments // self.num_replicas
         self.total_size = self.num_samples * self.num_replicas
 
-    def __iter__(self):
-        self._share_out()
+    def __iter__(self) -> Iterator[int]:
+        self._update()
         first = self.epoch * self.n_segments
         return iter(range(first + self.rank, first + self.total_size, self.num_replicas))
 
-    def __len__(self):
-        self._share_out()
+    def __len__(self) -> int:
+        self._update()
         return self.num_samples
 
 
-def make_loader(dataset, batch_size, num_workers=0):
+def make_loader(dataset: ScoreDataset, batch_size: int, num_workers: int = 0) -> DataLoader:
     """A loader for training or validation.
 
     Args:
-        dataset (ScoreDataset): Random segments get a :class:`SegmentSampler`; all else comes in
-            order, whole tracks one by one.
+        dataset (ScoreDataset): Random segments get a :class:`SegmentSampler`; fixed segments and
+            whole tracks come in order, whole tracks in batches of one.
         batch_size (int): Items per batch, of one device.
-        num_workers (int): Loader processes; the batches do not depend on it.
-
-    Returns:
-        :class:`torch.utils.data.DataLoader`
+        num_workers (int): Number of loader processes; the batches do not depend on it.
     """
-    random = dataset.n_segments is not None
+    sampler = None if dataset.n_segments is None else SegmentSampler(dataset.n_segments)
     return DataLoader(
         dataset,
         batch_size=batch_size if dataset.n_samples is not None else 1,
-        sampler=SegmentSampler(dataset.n_segments) if random else None,
+        sampler=sampler,
         num_workers=num_workers,
-        drop_last=random,
+        drop_last=sampler is not None,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
     )

@@ -1,6 +1,6 @@
-"""Prepared data: what preparation leaves behind and everything after it reads.
+"""Prepared data: what preparation writes, and training and evaluation read.
 
-A prepared folder holds ``manifest.json`` and one folder a track::
+A prepared folder holds ``manifest.json`` and one folder per track::
 
     manifest.json
     report.json
@@ -8,123 +8,32 @@ A prepared folder holds ``manifest.json`` and one folder a track::
                      notes.csv          onset,offset,pitch,class,velocity,release,bend
                      stems/bass.wav …   only where stems exist
 
-Slakh folders, own (audio, MIDI) pairs and synthesized songs are the same from here on. Nothing
-here opens a reference unless it is asked for by name.
+Slakh folders, own (audio, MIDI) pairs and synthesized songs are the same from here on. No stem is
+opened here unless it is requested by name.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..score import Notes
-from ..utils.files import atomic_path, read_audio, read_json, write_json
+from ..utils.files import read_audio, read_json, write_json
 from ..utils.hashing import audio_probe, file_hash
 from ..utils.names import why_not_plain
 from .classes import ClassMap
+from .note_table import read_notes
 
 FORMAT = 1
-COLUMNS = ("onset", "offset", "pitch", "class", "velocity")
-#: Tables without these are those of earlier versions: notes released at their offset, unbent.
-SOUND_COLUMNS = ("release", "bend")
-_LONGEST = 10**7  # seconds; no song lasts for four months
-#: What the columns of a note table may hold: seconds, MIDI note numbers, MIDI velocities.
-_BOUNDS = (("onset", 0, _LONGEST), ("offset", 0, _LONGEST), ("pitch", 0, 127), ("velocity", 0, 127))
-
-
-_MEND = "Run `prepare` again: finished tracks are kept."
-
-
-def write_notes(path, notes, names):
-    """Writes a note table as CSV; times in seconds, classes by name.
-
-    Args:
-        path (str or Path): File to write.
-        notes (Notes): The score.
-        names (sequence of str): Names of the classes.
-    """
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*COLUMNS, *SOUND_COLUMNS])
-        columns = (notes.onset, notes.offset, notes.pitch, notes.class_index, notes.velocity)
-        sound = (notes.release, notes.bends())
-        for onset, offset, pitch, index, velocity, release, bend in zip(*columns, *sound):
-            row = (f"{onset:.6f}", f"{offset:.6f}", pitch, names[index], velocity)
-            writer.writerow([*row, f"{release:.6f}", _bend_text(bend)])
-
-
-def _bend_text(bend):
-    """Steps of a bend as ``seconds:semitones;…``; empty for a note that keeps its pitch."""
-    return "" if bend is None else ";".join(f"{time:.3f}:{shift:.2f}" for time, shift in bend)
-
-
-def _read_bend(text):
-    if not text:
-        return None
-    return [[float(number) for number in step.split(":")] for step in text.split(";")]
-
-
-def read_notes(path, names):
-    """Reads what :func:`write_notes` wrote; rows of other classes are an error.
-
-    Raises:
-        ValueError: if a column is missing, a class is unknown, or a number is not one.
-    """
-    try:
-        # A byte order mark, which spreadsheets write, is skipped.
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns = list(reader.fieldnames or [])
-            if "class" not in columns and "source" in columns:  # the name in earlier versions
-                columns[columns.index("source")] = "class"
-                reader.fieldnames = columns
-            rows = list(reader)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path} does not exist: the prepared folder is incomplete, prepare it again."
-        ) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a note table: {error}.") from None
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
-        raise ValueError(f"{path} lacks the columns {missing}; expected {list(COLUMNS)}.")
-    if not rows:
-        return Notes.empty()
-    unknown = {row["class"] for row in rows} - set(names)
-    if unknown:
-        raise ValueError(
-            f"{path} has notes of {sorted(map(str, unknown))}, but the classes are {list(names)}."
-        )
-    index = {name: i for i, name in enumerate(names)}
-    try:
-        notes = Notes(
-            [float(row["onset"]) for row in rows],
-            [float(row["offset"]) for row in rows],
-            [int(row["pitch"]) for row in rows],
-            [index[row["class"]] for row in rows],
-            [int(row["velocity"]) for row in rows],
-            [float(row["release"]) for row in rows] if "release" in rows[0] else None,
-            [_read_bend(row["bend"]) for row in rows] if "bend" in rows[0] else None,
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is not a note table: {error}.") from None
-    for column, low, high in _BOUNDS:
-        values = getattr(notes, column)
-        wrong = (values < low) | (values > high)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(
-                f"{path} has the {column} {values[row]:g} in line {row + 2}, expected {low} to "
-                f"{high}."
-            )
-    return notes
+_FIX = "Run `prepare` again: finished tracks are kept."
 
 
 @dataclass
@@ -136,32 +45,32 @@ class PreparedTrack:
         split (str): ``train``, ``validation``, ``test`` or any other.
         n_samples (int): Length of the mixture, in samples.
         rms (float): Root mean square of the mixture.
-        n_notes (dict): Notes per class.
-        stems (list of str): Names under ``stems/`` when the track was prepared.
+        n_notes (dict): Number of notes by class name.
+        stems (list of str): Names of the files under ``stems/`` when the track was prepared.
         facts (dict): What preparation found out about the track (label check, drops).
-        audio (str): Hash of the samples of mixture and stems as they were prepared; empty in
-            folders of earlier versions.
+        audio (str): Hash of the samples of mixture and stems at preparation; empty in folders of
+            earlier versions.
     """
 
     id: str
     split: str
     n_samples: int
     rms: float
-    n_notes: dict = field(default_factory=dict)
-    stems: list = field(default_factory=list)
-    facts: dict = field(default_factory=dict)
+    n_notes: dict[str, int] = field(default_factory=dict)
+    stems: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
     audio: str = ""
 
     @classmethod
-    def from_dict(cls, content):
-        """A track from what a file says, every field held against what it may be.
+    def from_dict(cls, content: Any) -> PreparedTrack:
+        """A track from the content of a file, with every field validated.
 
         Args:
             content (dict): The fields.
 
         Raises:
             ValueError: if a field is missing, unknown, of the wrong type or out of range, or if
-                the name or the split is no plain name of a folder.
+                the name or the split is not a plain folder name.
         """
         if not isinstance(content, dict):
             raise ValueError(f"a track is {content!r:.40}, expected a mapping")
@@ -199,11 +108,11 @@ class PreparedTrack:
         return track
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_count(value):
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -214,12 +123,19 @@ class Manifest:
         root (str or Path): The prepared folder.
         sample_rate (int): Working rate, in Hz.
         classes (ClassMap): The classes, in order.
-        mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything, then
-            stems have a ``residual`` too).
-        tracks (list of PreparedTrack): The tracks.
+        mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything; the stems then
+            include a ``residual``).
+        tracks (iterable of PreparedTrack): The tracks.
     """
 
-    def __init__(self, root, sample_rate, classes, mixture="submix", tracks=()):
+    def __init__(
+        self,
+        root: str | Path,
+        sample_rate: int,
+        classes: ClassMap,
+        mixture: str = "submix",
+        tracks: Iterable[PreparedTrack] = (),
+    ) -> None:
         self.root = Path(root)
         self.sample_rate = sample_rate
         self.classes = classes
@@ -227,12 +143,12 @@ class Manifest:
         self.tracks = list(tracks)
 
     @property
-    def names(self):
-        """tuple of str: names of the classes, in order."""
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, in order."""
         return self.classes.names
 
     @classmethod
-    def load(cls, root):
+    def load(cls, root: str | Path) -> Manifest:
         """Reads ``manifest.json``.
 
         Raises:
@@ -247,7 +163,7 @@ class Manifest:
             )
         content = read_json(path)
         if not isinstance(content, dict):
-            raise ValueError(f"{path} is not a manifest: expected a mapping. {_MEND}")
+            raise ValueError(f"{path} is not a manifest: expected a mapping. {_FIX}")
         if content.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {content.get('format')}, this version reads {FORMAT}: "
@@ -255,7 +171,7 @@ class Manifest:
             )
         missing = [k for k in ("tracks", "classes", "sample_rate", "mixture") if k not in content]
         if missing:
-            raise ValueError(f"{path} is not a manifest: {missing[0]!r} is missing. {_MEND}")
+            raise ValueError(f"{path} is not a manifest: {missing[0]!r} is missing. {_FIX}")
         rate, mixture = content["sample_rate"], content["mixture"]
         good = {
             "tracks": isinstance(content["tracks"], list),
@@ -266,19 +182,19 @@ class Manifest:
         wrong = [key for key, value in good.items() if not value]
         if wrong:
             raise ValueError(
-                f"{path} is not a manifest: {wrong[0]} is {content[wrong[0]]!r:.60}. {_MEND}"
+                f"{path} is not a manifest: {wrong[0]} is {content[wrong[0]]!r:.60}. {_FIX}"
             )
         try:
             tracks = [PreparedTrack.from_dict(track) for track in content["tracks"]]
         except ValueError as error:
-            raise ValueError(f"{path} is not a manifest: {error}. {_MEND}") from None
+            raise ValueError(f"{path} is not a manifest: {error}. {_FIX}") from None
         names = Counter((track.split, track.id) for track in tracks)
         twice = [name for name, count in names.items() if count > 1]
         if twice:
-            raise ValueError(f"{path} lists {'/'.join(twice[0])} twice. {_MEND}")
+            raise ValueError(f"{path} lists {'/'.join(twice[0])} twice. {_FIX}")
         return cls(root, rate, ClassMap.parse(content["classes"]), mixture, tracks)
 
-    def save(self):
+    def save(self) -> None:
         """Writes ``manifest.json``, atomically."""
         content = {
             "format": FORMAT,
@@ -289,11 +205,11 @@ class Manifest:
         }
         write_json(self.root / "manifest.json", content)
 
-    def fingerprint(self):
-        """Sixteen characters that change with the tracks, their scores, their audio and classes.
+    def fingerprint(self) -> str:
+        """Sixteen characters that depend on the tracks, their scores, their audio and classes.
 
-        The note tables are hashed as they are, so that a correction of labels counts; for audio see
-        :meth:`audio_identity`. No reference is opened.
+        The note tables are hashed as they are, so that corrected labels change the result; for
+        audio see :meth:`audio_identity`. No stem is opened.
 
         Raises:
             FileNotFoundError: if a track's note table is missing.
@@ -308,16 +224,16 @@ class Manifest:
         content = [self.sample_rate, str(self.classes), self.mixture, facts]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def audio_identity(self, track):
-        """What identifies a track's audio: the hash of its samples, and a probe of the mixture.
+    def audio_identity(self, track: PreparedTrack) -> str:
+        """Identifies a track's audio by the hash of its samples and a probe of the mixture.
 
-        The hash was recorded at preparation, since hours of audio are not read again at every
-        step of training; the probe (:func:`~asteroid_scoresup.utils.hashing.audio_probe`) finds
+        The hash was recorded at preparation, because hours of audio are not read again at every
+        step of training. The probe (:func:`~asteroid_scoresup.utils.hashing.audio_probe`) detects
         files that were replaced since, and serves folders of versions without a hash.
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"
 
-    def select(self, split):
+    def select(self, split: str) -> list[PreparedTrack]:
         """The tracks of a split, sorted by name.
 
         Raises:
@@ -329,15 +245,15 @@ class Manifest:
             raise ValueError(f"{self.root} has no tracks in the split {split!r}, only in {found}.")
         return tracks
 
-    def folder(self, track):
+    def folder(self, track: PreparedTrack) -> Path:
         """Folder of a track."""
         return self.root / track.split / track.id
 
-    def folder_to_write(self, track):
-        """Folder of a track, to write into.
+    def folder_to_write(self, track: PreparedTrack) -> Path:
+        """Folder of a track, for writing.
 
-        Links inside a prepared folder may be read through. Nothing is written through one that
-        leads outside: a folder that somebody else made could name any place.
+        Symbolic links inside a prepared folder may be read through, but files are never written
+        through a link that leads outside: in a folder made by somebody else it could lead anywhere.
 
         Raises:
             ValueError: if the track's folder lies outside of the prepared folder.
@@ -345,25 +261,25 @@ class Manifest:
         folder = self.folder(track)
         if self.root.resolve() not in folder.resolve().parents:
             raise ValueError(
-                f"{folder} is a link that leads outside of {self.root}: nothing is written there. "
+                f"{folder} is a link that leads outside of {self.root}: it is not written to. "
                 "Copy the track, or link the whole prepared folder."
             )
         return folder
 
-    def mixture_path(self, track):
-        """The mixture's file."""
+    def mixture_path(self, track: PreparedTrack) -> Path:
+        """Audio file of the mixture."""
         return self.folder(track) / "mixture.wav"
 
-    def stem_path(self, track, name):
-        """The stem of class `name`; the file need not exist."""
+    def stem_path(self, track: PreparedTrack, name: str) -> Path:
+        """Audio file of the stem of class `name`; it need not exist."""
         folder = self.folder(track)
         earlier = folder / "references" / f"{name}.wav"  # the name in earlier versions
         return earlier if earlier.is_file() else folder / "stems" / f"{name}.wav"
 
-    def notes(self, track):
+    def notes(self, track: PreparedTrack) -> Notes:
         """The score of a track."""
         return read_notes(self.folder(track) / "notes.csv", self.names)
 
-    def read_mixture(self, track):
+    def read_mixture(self, track: PreparedTrack) -> np.ndarray:
         r"""The whole mixture, float32, shape :math:`(time,)`."""
         return read_audio(self.mixture_path(track))[0]

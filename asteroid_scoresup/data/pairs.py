@@ -1,8 +1,7 @@
 """Own songs: a folder with pairs of an audio file and a MIDI file of the same name.
 
-There are no stems and none are needed. The classes of the notes come from the General MIDI
-programs of the instruments; the audio must be the performance that the MIDI describes, on the
-same clock (the label check says when it is not).
+There are no stems, and none are needed. The audio must be the performance that the MIDI file
+describes, on the same clock (the label check reports where it is not).
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ class Pair:
 
     Args:
         id (str): Name of the track: the path from the root, folders joined by ``__``.
-        audio, midi (Path): The files.
-        split (str or None): The split that a folder on the way stands for.
+        audio (Path): The audio file.
+        midi (Path): The MIDI file.
+        split (str or None): The split named by one of the folders in its path.
     """
 
     id: str
@@ -34,63 +34,51 @@ class Pair:
     split: str | None
 
 
-def _identify(root, path):
+def _identify(root: Path, path: Path) -> tuple[str, str | None]:
+    """Name and split of the song in a file."""
     parts = path.relative_to(root).with_suffix("").parts
     splits = [split_of_folder(part) for part in parts[:-1]]
     split = next((name for name in splits if name), None)
     kept = [part for part, name in zip(parts, [*splits, None]) if name is None]
     # Names become folders and columns of tables: no spaces, no leading dots.
     name = re.sub(r"[^\w.-]+", "_", "__".join(kept)).lstrip(".") or "song"
-    # Temporary files put some letters round it.
+    # Temporary files add a few characters to it.
     return short_name(name), split
 
 
-def find_pairs(root):
+def find_pairs(root: str | Path) -> tuple[list[Pair], list[tuple[str, str]]]:
     """Finds the pairs under a folder, at any depth.
 
-    Files belong together when they have the same name up to the suffix (case does not count) and
-    lie in the same folder; if not there, then in the same split, where only one can be meant.
+    Files form a pair if they have the same name up to the suffix (ignoring case) and lie in the
+    same folder, or else in the same split, if only one file of that name lies there.
 
     Args:
         root (str or Path): The folder.
 
     Returns:
-        tuple: list of :class:`Pair`, sorted by name, and a list of ``(file, reason)`` for audio
-        and MIDI files that found no partner.
+        tuple: list of :class:`Pair`, sorted by name, and list of ``(file, reason)`` for audio and
+        MIDI files without a partner.
     """
     root = Path(root)
-    audio, midi = defaultdict(list), defaultdict(list)
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
-            continue
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            audio[path.stem.lower()].append(path)
-        elif path.suffix.lower() in MIDI_SUFFIXES:
-            midi[path.stem.lower()].append(path)
-
-    pairs, unpaired, taken = {}, [], set()
+    audio, midi = _files_by_name(root)
+    pairs: dict[tuple[str, str | None], Pair] = {}
+    unpaired: list[tuple[str, str]] = []
+    taken: set[Path] = set()
     for stem, files in sorted(audio.items()):
         # Lossless first, in the order of AUDIO_SUFFIXES.
         files = sorted(files, key=lambda p: (p.parent, AUDIO_SUFFIXES.index(p.suffix.lower())))
         for path in files:
-            candidates = [other for other in midi[stem] if other.parent == path.parent]
-            if not candidates:
-                split = _identify(root, path)[1]
-                rivals = [other for other in files if _identify(root, other)[1] == split]
-                if len({other.parent for other in rivals}) == 1:
-                    candidates = [p for p in midi[stem] if _identify(root, p)[1] == split]
+            candidates = _partners(root, path, files, midi[stem])
+            reason = None
             if len(candidates) == 1 and path.suffix.lower() in FFMPEG_SUFFIXES and not ffmpeg():
                 taken.add(candidates[0])
                 reason = "needs ffmpeg, which is not installed: install it, or convert to FLAC"
-                unpaired.append((str(path.relative_to(root)), reason))
-                continue
-            if len(candidates) != 1:
+            elif len(candidates) != 1:
                 reason = "audio without MIDI" if not candidates else "more than one MIDI file fits"
+            elif candidates[0] in taken:
+                reason = "another audio file was taken"
+            if reason:
                 unpaired.append((str(path.relative_to(root)), reason))
-                continue
-            if candidates[0] in taken:
-                unpaired.append((str(path.relative_to(root)), "another audio file was taken"))
                 continue
             taken.add(candidates[0])
             name, split = _identify(root, path)
@@ -104,3 +92,29 @@ def find_pairs(root):
             if path not in taken
         ]
     return sorted(pairs.values(), key=lambda pair: (pair.id, pair.split or "")), sorted(unpaired)
+
+
+def _files_by_name(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """Audio files and MIDI files under a folder, by name without suffix in lower case."""
+    audio: dict[str, list[Path]] = defaultdict(list)
+    midi: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+            continue
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            audio[path.stem.lower()].append(path)
+        elif path.suffix.lower() in MIDI_SUFFIXES:
+            midi[path.stem.lower()].append(path)
+    return audio, midi
+
+
+def _partners(root: Path, path: Path, audio: list[Path], midi: list[Path]) -> list[Path]:
+    """MIDI files that may belong to an audio file, of all `audio` and `midi` files of its name."""
+    found = [other for other in midi if other.parent == path.parent]
+    if not found:
+        split = _identify(root, path)[1]
+        rivals = [other for other in audio if _identify(root, other)[1] == split]
+        if len({other.parent for other in rivals}) == 1:
+            found = [other for other in midi if _identify(root, other)[1] == split]
+    return found

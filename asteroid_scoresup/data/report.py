@@ -1,42 +1,53 @@
-"""What a preparation tells at its end: counts, everything that was left out and why, warnings."""
+"""The report of a preparation: counts, everything that was dropped and why, warnings."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from ..checks.bends import describe_bends
-from .songs import BEYOND_END
+from .manifest import Manifest, PreparedTrack
+from .song import BEYOND_END, Settings
 
-#: Warnings that are printed; the rest stands in ``report.json``.
+#: Number of warnings that are printed; ``report.json`` has all of them.
 MAX_WARNINGS = 12
 
 
-def located_drops(drops, track_id):
-    """Drops of one track with the track's name in front of the place."""
+def located_drops(drops: Iterable[Mapping[str, Any]], track_id: str) -> list[dict[str, Any]]:
+    """Records of one track's drops, with its name prepended to the place."""
     return [
         {**drop, "where": f"{track_id}/{drop['where']}" if drop["where"] else track_id}
         for drop in drops
     ]
 
 
-def make_report(input_dir, layout, settings, manifest, drops, aggregate):
-    """Everything that a preparation has to tell, ready for JSON.
+def make_report(
+    input_dir: Path,
+    layout: str,
+    settings: Settings,
+    manifest: Manifest,
+    drops: Iterable[Mapping[str, Any]],
+    aggregate: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The report of a preparation, ready for JSON.
 
     Args:
-        input_dir (Path): What was prepared.
+        input_dir (Path): The folder of songs.
         layout (str): Its layout.
-        settings (Settings): How.
+        settings (Settings): How it was prepared.
         manifest (Manifest): The prepared tracks.
-        drops (list of dict): What was left out besides what the tracks' facts tell.
-        aggregate (dict or None): The label check over all tracks.
+        drops (iterable of dict): What was dropped, besides the drops in the tracks' facts.
+        aggregate (dict, optional): The label check over all tracks.
     """
     names = manifest.names
-    by_split, drops = defaultdict(list), list(drops)
+    by_split: dict[str, list[PreparedTrack]] = defaultdict(list)
+    drops = [dict(drop) for drop in drops]
     for track in manifest.tracks:
         by_split[track.split].append(track)
         drops += located_drops(track.facts.get("drops", []), track.id)
-    splits = {
+    splits: dict[str, dict[str, Any]] = {
         split: {
             "tracks": len(tracks),
             "hours": round(sum(t.n_samples for t in tracks) / settings.sample_rate / 3600, 6),
@@ -46,13 +57,13 @@ def make_report(input_dir, layout, settings, manifest, drops, aggregate):
         }
         for split, tracks in sorted(by_split.items())
     }
-    warned = _warn_of_short_audio(manifest.tracks)
+    warned = _warnings_of_short_audio(manifest.tracks)
     warned += aggregate["warnings"] if aggregate else []
     return {
         "input": str(input_dir),
         "output": str(manifest.root),
         "layout": layout,
-        "settings": asdict(settings),
+        "settings": settings.to_dict(),
         "tracks": len(manifest.tracks),
         "hours": round(sum(split["hours"] for split in splits.values()), 6),
         "splits": splits,
@@ -63,7 +74,7 @@ def make_report(input_dir, layout, settings, manifest, drops, aggregate):
     }
 
 
-def _warn_of_short_audio(tracks):
+def _warnings_of_short_audio(tracks: Iterable[PreparedTrack]) -> list[str]:
     warned = []
     for track in tracks:
         drops = [d for d in track.facts.get("drops", []) if d["reason"] == BEYOND_END]
@@ -76,9 +87,9 @@ def _warn_of_short_audio(tracks):
     return warned
 
 
-def group_drops(drops):
-    """What was left out, by kind and reason."""
-    grouped = defaultdict(list)
+def group_drops(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Counts what was dropped, by kind and reason."""
+    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for drop in drops:
         grouped[drop["what"], drop["reason"]].append(drop)
     return [
@@ -93,44 +104,49 @@ def group_drops(drops):
     ]
 
 
-def summary(report):
-    """A report as text to read: of a preparation, or of a check alone."""
-    lines = []
+def summary(report: Mapping[str, Any]) -> str:
+    """Formats a report as text.
+
+    Args:
+        report (dict): Of :func:`~asteroid_scoresup.data.prepare.prepare` or of
+            :func:`~asteroid_scoresup.data.labels.check_folder`.
+    """
+    lines: list[str] = []
     if "settings" in report:
         lines += _describe_tracks(report)
     if report["dropped"]:
-        lines += ["Left out:", *(_describe_drop(group) for group in report["dropped"])]
+        lines += ["Dropped:", *(_describe_drop(group) for group in report["dropped"])]
     elif "settings" in report:
-        lines.append("Nothing was left out.")
+        lines.append("Nothing was dropped.")
     warned = report.get("warnings", [])
     if report["check"]:
-        lines.append("Label check by the audio:")
+        lines.append("Label check against the audio:")
         lines += [f"  {line}" for line in report["check"]["lines"]]
         warned = warned or report["check"]["warnings"]
     if report.get("bends"):
-        lines.append(f"By the audio, {report['bends']}.")
+        lines.append(f"According to the audio, {report['bends']}.")
     lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]
     if len(warned) > MAX_WARNINGS:
         lines.append(f"… and {len(warned) - MAX_WARNINGS} more warnings.")
     return "\n".join(lines)
 
 
-def _count(number, what):
+def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _duration(hours):
+def _duration(hours: float) -> str:
     if hours >= 1:
         return f"{hours:.1f} h"
     return f"{hours * 60:.1f} min" if hours >= 1 / 60 else f"{hours * 3600:.0f} s"
 
 
-def _describe_tracks(report):
+def _describe_tracks(report: Mapping[str, Any]) -> Iterator[str]:
     settings = report["settings"]
     names = [part.partition("=")[0] for part in settings["classes"].split(";")]
     what = "sum of the classes" if settings["mixture"] == "submix" else "whole songs"
     size = f"{_count(report['tracks'], 'track')}, {_duration(report['hours'])}"
-    places = f"from {report['input']} ({report['layout']}) in {report['output']}"
+    places = f"from {report['input']} ({report['layout']}) to {report['output']}"
     yield f"{size}, {places}: {what}, {settings['sample_rate']} Hz."
     if report["kept_from_earlier_run"]:
         yield f"{report['kept_from_earlier_run']} of them were finished by an earlier run."
@@ -144,7 +160,7 @@ def _describe_tracks(report):
         yield f"{line}   notes: {counts}" + (f"   ({', '.join(lacking)})" if lacking else "")
 
 
-def _describe_drop(group, examples=3):
+def _describe_drop(group: Mapping[str, Any], examples: int = 3) -> str:
     shown = group["where"]
     if group["what"] == "notes":
         shown = sorted({where.partition("/")[0] for where in shown})

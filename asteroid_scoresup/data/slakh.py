@@ -1,29 +1,34 @@
 """Slakh2100 and folders of the same form: where the tracks are, and what their stems are.
 
-Layouts: ``slakh2100_flac_redux`` and ``slakh2100_flac`` (a folder a split), ``babyslakh_16k`` (no
-split folders), and what :mod:`asteroid_scoresup.synthesis.synthesize` writes. Files on disk are
-trusted, flags in the metadata are not: all of babyslakh claims that nothing was rendered. Paths in
-the metadata are wrong in places and are not read; a file is looked for in its track's folder only.
+Layouts: ``slakh2100_flac_redux`` and ``slakh2100_flac`` (one folder per split), ``babyslakh_16k``
+(no split folders), and the output of :mod:`asteroid_scoresup.synthesis.synthesize`. Files on disk
+are trusted, flags in the metadata are not: according to babyslakh's no stem was rendered. Paths in
+the metadata are sometimes wrong and are ignored; files are searched in the track's folder only.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 
 from ..utils.audio import AUDIO_SUFFIXES
 from .splits import OMITTED, SPLIT_NAMES, split_of_folder
 
-#: What the metadata of our own synthesized songs carry.
+#: Generator named in the metadata of songs synthesized by this package.
 GENERATOR = "asteroid_scoresup"
 MIDI_SUFFIXES = (".mid", ".midi")
 
-#: Stems of Slakh2100 that are not what their metadata say. Collected by the users of Slakh (the
-#: list of slakh-pytorch-dataset, MIT) and by our own look. Stems without audio are not named:
-#: their files are missing or silent, which is seen anyway.
+#: Semitones by which the labels of each class are wrong, or ``"auto"``.
+LabelShift = Literal["auto"] | dict[str, int]
+
+#: Stems of Slakh2100 that do not match their metadata. Collected by users of Slakh (the list of
+#: slakh-pytorch-dataset, MIT) and by our own inspection. Stems without audio are not listed: their
+#: files are missing or silent, which is detected.
 PROBLEM_STEMS = {
     "Track00262": {"S01": "labels too short"},
     "Track00357": {"S03": "white noise"},
@@ -46,18 +51,18 @@ PROBLEM_STEMS = {
     "Track01937": {"S03": "labels of wrong pitch"},
 }
 
-#: Bytes of metadata.yaml; PyYAML takes a kilobyte of memory for every few.
+#: Largest metadata.yaml, in bytes; PyYAML needs a kilobyte of memory for every few of them.
 LARGEST_METADATA = 200_000
 
 
 @dataclass(frozen=True)
 class TrackFolder:
-    """A track that was found, unread.
+    """A track that was found and is not read yet.
 
     Args:
         id (str): Name of the folder.
         path (Path): The folder.
-        split (str or None): The split that its parent folder stands for.
+        split (str or None): The split of its parent folder.
     """
 
     id: str
@@ -71,11 +76,12 @@ class Stem:
 
     Args:
         name (str): Its name, for example ``S03``.
-        audio, midi (Path or None): Its files, if they exist.
+        audio (Path or None): Its audio file, if there is one.
+        midi (Path or None): Its MIDI file, if there is one.
         program (int or None): General MIDI program; 128 for drums.
         inst_class (str or None): Slakh's name of its class.
         is_drum (bool): Whether it is a drum kit.
-        problem (str or None): What is known to be wrong with it.
+        problem (str or None): Its known problem.
     """
 
     name: str
@@ -87,8 +93,8 @@ class Stem:
     problem: str | None = None
 
     @property
-    def is_bass(self):
-        """Whether Slakh's generator took it for a bass and wrote its labels an octave up."""
+    def is_bass(self) -> bool:
+        """Whether Slakh's generator treated it as a bass and wrote its labels an octave up."""
         if self.inst_class is not None:
             return self.inst_class.lower() == "bass"
         return self.program is not None and 32 <= self.program <= 39
@@ -96,7 +102,7 @@ class Stem:
 
 @dataclass
 class SlakhTrack:
-    """A track whose metadata were read.
+    """A track whose metadata have been read.
 
     Args:
         id (str): Its name.
@@ -104,50 +110,50 @@ class SlakhTrack:
         generated (bool): Whether it was synthesized by this package.
         stems (list of Stem): All stems of the metadata and of the folder.
         mix (Path or None): The file of the whole song.
-        remarks (list of str): Oddities met while reading.
+        remarks (list of str): Oddities found while reading.
     """
 
     id: str
     folder: Path
     generated: bool
-    stems: list
+    stems: list[Stem]
     mix: Path | None = None
-    remarks: list = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
-def _is_track(path):
+def _is_track(path: Path) -> bool:
     if not path.is_dir():
         return False
     if (path / "metadata.yaml").is_file():
         return True
-    # A name alone is no proof: somebody's own pairs can lie in a folder "Track1". A track of Slakh
-    # that lost its metadata still has folders of its own.
+    # The name alone is not enough: own pairs may lie in a folder "Track1". A track of Slakh without
+    # metadata still has its subfolders.
     if re.fullmatch(r"Track\d+", path.name) is None:
         return False
     return (path / "stems").is_dir() or (path / "MIDI").is_dir() or not _has_pairs(path)
 
 
-def _has_pairs(folder):
-    """Whether audio and MIDI of one name lie in a folder."""
+def _has_pairs(folder: Path) -> bool:
+    """Whether a folder has an audio and a MIDI file of the same name."""
     files = [path for path in folder.iterdir() if path.is_file()]
     audio = {p.stem.lower() for p in files if p.suffix.lower() in AUDIO_SUFFIXES}
     return any(p.stem.lower() in audio for p in files if p.suffix.lower() in MIDI_SUFFIXES)
 
 
-def find_slakh_tracks(root):
+def find_slakh_tracks(root: str | Path) -> list[TrackFolder]:
     """Finds the tracks of a Slakh-like folder.
 
     Args:
-        root (str or Path): Folder with one folder a split, or with the tracks themselves.
+        root (str or Path): Folder with one folder per split, or with the tracks themselves.
 
     Returns:
         list of TrackFolder: Sorted by split and name; empty if the folder has another layout. The
-        split is None where no folder tells it (babyslakh).
+        split is None where there are no split folders (babyslakh).
     """
     root = Path(root)
     visible = [path for path in sorted(root.iterdir()) if not path.name.startswith(".")]
     flat = [path for path in visible if _is_track(path)]
-    # Only plain names: a folder "test_songs" with tracks is somebody's data, not a split.
+    # Only the usual names: a folder "test_songs" with tracks is a data set, not a split.
     own_split = SPLIT_NAMES.get(root.name.lower(), OMITTED if root.name == OMITTED else None)
     tracks = [TrackFolder(path.name, path, own_split) for path in flat]
     for folder in visible:
@@ -158,14 +164,14 @@ def find_slakh_tracks(root):
     return tracks
 
 
-def _as_program(value):
-    """An int from 0 to 128, or None for whatever else the metadata may say."""
+def _as_program(value: Any) -> int | None:
+    """An int from 0 to 128, or None for any other value."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return value if whole and 0 <= value <= 128 else None
 
 
-def _find(folder, name, suffixes):
-    """The file of a name with the first of the suffixes, whose case does not count."""
+def _find(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
+    """The file of a name with the first of the suffixes that exists, ignoring their case."""
     for suffix in suffixes:
         path = folder / f"{name}{suffix}"
         if path.is_file():
@@ -178,15 +184,15 @@ def _find(folder, name, suffixes):
     return min(named, key=lambda path: order.index(path.suffix.lower()), default=None)
 
 
-def _names_on_disk(folder, suffixes):
+def _names_on_disk(folder: Path, suffixes: Sequence[str]) -> set[str]:
     if not folder.is_dir():
         return set()
     files = (path for path in folder.iterdir() if not path.name.startswith("."))
     return {path.stem for path in files if path.suffix.lower() in suffixes}
 
 
-def read_slakh_track(folder):
-    """Reads the metadata of a track and looks which of its files exist.
+def read_slakh_track(folder: str | Path) -> SlakhTrack:
+    """Reads the metadata of a track and finds its files.
 
     Args:
         folder (str or Path): The track's folder.
@@ -198,42 +204,17 @@ def read_slakh_track(folder):
         ValueError: if ``metadata.yaml`` is missing or is not a mapping with stems.
     """
     folder = Path(folder)
-    path = folder / "metadata.yaml"
-    try:
-        if path.stat().st_size > LARGEST_METADATA:
-            raise ValueError(
-                f"{path} is longer than {LARGEST_METADATA} bytes; metadata of 42 stems are 20,000."
-            )
-        text = path.read_text(encoding="utf-8-sig")
-        # PyYAML takes minutes for what is nested some ten thousand times.
-        if (
-            max(map(len, text.splitlines()), default=0) > 4096
-            or len(re.findall(r"[\[{]", text)) > 999
-        ):
-            raise ValueError(f"{path} is not YAML of ours: its lines are too long, or nested.")
-        metadata = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no metadata.yaml.") from None
-    except RecursionError:
-        raise ValueError(f"{path} is not YAML of ours: it is nested too deeply.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        detail = " ".join(str(error).split())
-        raise ValueError(f"{path} is not YAML: {detail}") from None
-    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
-        if str(path) in str(error):
-            raise
-        # PyYAML fails in many ways on dates and numbers that are none.
-        raise ValueError(f"{path} is not YAML: {error}") from None
+    metadata = _read_metadata(folder)
     entries = metadata.get("stems") if isinstance(metadata, dict) else None
-    if not isinstance(entries, dict):
-        raise ValueError(f"{path} has no mapping 'stems'.")
+    if not isinstance(metadata, dict) or not isinstance(entries, dict):
+        raise ValueError(f"{folder / 'metadata.yaml'} has no mapping 'stems'.")
 
     track = SlakhTrack(folder.name, folder, metadata.get("generator") == GENERATOR, [])
     known = {} if track.generated else PROBLEM_STEMS.get(folder.name, {})
     found = _names_on_disk(folder / "stems", AUDIO_SUFFIXES)
     for name in [*entries, *sorted(found - {str(key) for key in entries})]:
         name, entry = str(name), entries.get(name)
-        # A name such as ../../x would lead to files outside the track.
+        # A name such as ../../x would lead out of the track.
         if not re.fullmatch(r"\w[\w.-]*", name):
             track.remarks.append(f"stem name {name!r} refused")
             continue
@@ -258,8 +239,38 @@ def read_slakh_track(folder):
     return track
 
 
-def parse_label_shift(text, names):
-    """Reads the setting that says by how much the labels of each class are wrong.
+def _read_metadata(folder: Path) -> Any:
+    """Content of a track's metadata.yaml."""
+    path = folder / "metadata.yaml"
+    try:
+        if path.stat().st_size > LARGEST_METADATA:
+            raise ValueError(
+                f"{path} is longer than {LARGEST_METADATA} bytes; those of 42 stems take 20,000."
+            )
+        text = path.read_text(encoding="utf-8-sig")
+        # PyYAML takes minutes for ten thousand levels of nesting.
+        if (
+            max(map(len, text.splitlines()), default=0) > 4096
+            or len(re.findall(r"[\[{]", text)) > 999
+        ):
+            raise ValueError(f"{path} is not metadata of Slakh: its lines are too long, or nested.")
+        return yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no metadata.yaml.") from None
+    except RecursionError:
+        raise ValueError(f"{path} is not metadata of Slakh: it is nested too deeply.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        detail = " ".join(str(error).split())
+        raise ValueError(f"{path} is not YAML: {detail}") from None
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        if str(path) in str(error):
+            raise
+        # PyYAML raises many kinds of errors on malformed dates and numbers.
+        raise ValueError(f"{path} is not YAML: {error}") from None
+
+
+def parse_label_shift(text: str, names: Sequence[str]) -> LabelShift:
+    """Parses the setting that says by how much the labels of each class are wrong.
 
     Args:
         text (str): ``"auto"``, ``"none"``, or semitones per class such as ``"bass=-12,guitar=0"``.
@@ -269,7 +280,7 @@ def parse_label_shift(text, names):
         str or dict: ``"auto"``, or semitones per class (classes that are not named get 0).
 
     Raises:
-        ValueError: on an unknown class or a number that is not one.
+        ValueError: on an unknown class or a malformed number.
 
     Examples
         >>> parse_label_shift("bass=-12", ["bass", "piano"])
@@ -292,18 +303,18 @@ def parse_label_shift(text, names):
     return shifts
 
 
-def shift_of_stem(stem, name, generated, label_shift):
-    """Semitones by which the notes of a stem must be moved to be where they sound.
+def shift_of_stem(stem: Stem, name: str, generated: bool, label_shift: LabelShift) -> int:
+    """Semitones by which the notes of a stem must be transposed to match its sound.
 
     With ``"auto"``, -12 for a bass of real Slakh: its generator writes the MIDI of basses an
-    octave above what they play (-12 in 37 of 37 stems that were looked at; guitars and pianos 0).
+    octave above the sound (-12 in 37 of 37 stems inspected; 0 for guitars and pianos).
 
     Args:
         stem (Stem): The stem.
         name (str): Name of its class.
-        generated (bool): Whether the track was synthesized by this package (labels are honest).
+        generated (bool): Whether the track was synthesized by this package (its labels are exact).
         label_shift (str or dict): From :func:`parse_label_shift`.
     """
-    if label_shift == "auto":
+    if isinstance(label_shift, str):
         return -12 if stem.is_bass and not generated else 0
     return label_shift[name]

@@ -1,14 +1,16 @@
-"""Which track belongs to which split: by folder, by a file of splits, or by a seeded share."""
+"""Which track belongs to which split: by folder, by a file of splits, or at random."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..utils.files import read_json
 
-#: Names under which folders and files call the usual splits.
+#: Names of the usual splits in folders and files.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -21,12 +23,12 @@ SPLIT_NAMES = {
     "eval": "test",
 }
 
-#: The split that holds the tracks that slakh-utils takes out because their MIDI stands twice.
+#: The split of the tracks that slakh-utils removes because their MIDI is duplicated.
 OMITTED = "omitted"
 
 
-def split_of_folder(name):
-    """The split that a folder of this name stands for, or None.
+def split_of_folder(name: str) -> str | None:
+    """The split that a folder of this name holds, or None.
 
     Examples
         >>> split_of_folder("Val"), split_of_folder("test_unseen"), split_of_folder("My songs")
@@ -38,7 +40,7 @@ def split_of_folder(name):
     return name if re.fullmatch(r"(train|validation|test)_[a-z0-9_]+", name) else None
 
 
-def original_slakh_split(track_id):
+def original_slakh_split(track_id: str) -> str | None:
     """The split of a track in Slakh2100 as first published, from its number; None for others.
 
     Examples
@@ -55,8 +57,8 @@ def original_slakh_split(track_id):
 class Splits:
     """A file of splits.
 
-    Three forms are understood: that of slakh-utils, where every entry tells what to do with a
-    track of the *original* Slakh split (``{"Track00049": {"action": "omit", …}, "Track00003":
+    Three forms are supported: that of slakh-utils, where every entry says what to do with a track
+    of the *original* Slakh split (``{"Track00049": {"action": "omit", …}, "Track00003":
     {"action": "move", "destination_split": "test"}, "Track00001": {"action": null}}``); a split
     for each track (``{"Track00001": "train"}``); tracks for each split (``{"train": ["Track…"]}``).
 
@@ -76,12 +78,12 @@ class Splits:
         ('test', 'train')
     """
 
-    def __init__(self, content, where="splits"):
+    def __init__(self, content: Mapping[str, Any], where: str = "splits") -> None:
         if not isinstance(content, dict) or not content:
             raise ValueError(f"{where} must hold a mapping of tracks to splits.")
         self.where = where
         self.partial = False
-        self._split = {}
+        self._split: dict[str, str | None] = {}
         for key, value in content.items():
             if isinstance(value, str):
                 self._add(key, value)
@@ -98,25 +100,30 @@ class Splits:
                 )
 
     @classmethod
-    def load(cls, source):
-        """Reads splits from a dict, a JSON file, or None (then returns None)."""
-        if source is None or isinstance(source, cls):
+    def load(cls, source: Splits | Mapping[str, Any] | str | Path | None) -> Splits | None:
+        """Reads splits from a dict or a JSON file; None stays None.
+
+        Raises:
+            FileNotFoundError: if the file does not exist.
+            ValueError: if the content has none of the forms.
+        """
+        if source is None or isinstance(source, Splits):
             return source
-        if isinstance(source, dict):
+        if isinstance(source, Mapping):
             return cls(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f"{source}: no such file of splits.")
         return cls(read_json(source), str(source))
 
-    def _add(self, track_id, split):
-        # A split becomes a folder; a name such as ../x would be one outside of the data.
+    def _add(self, track_id: str, split: str | None) -> None:
+        # A split is a folder name; ../x would lead out of the data.
         if split is not None and (not split or split.startswith(".") or re.search(r"[/\\]", split)):
-            raise ValueError(f"{self.where}: {split!r} is no name of a split.")
+            raise ValueError(f"{self.where}: {split!r} is not the name of a split.")
         if track_id in self._split and self._split[track_id] != split:
             raise ValueError(f"{self.where} puts {track_id} into two splits.")
         self._split[track_id] = split
 
-    def _after_action(self, track_id, entry):
+    def _after_action(self, track_id: str, entry: Mapping[str, Any]) -> str | None:
         action = entry["action"]
         if action is None:
             return original_slakh_split(track_id)
@@ -126,52 +133,62 @@ class Splits:
             return entry["destination_split"]
         raise ValueError(f"{self.where}: {track_id} has the unknown action {action!r}.")
 
-    def names(self, track_id):
+    def names(self, track_id: str) -> bool:
         """Whether the file names this track."""
         return track_id in self._split
 
-    def of(self, track_id, folder_split=None):
-        """The split of a track, or None if the file leaves it out.
+    def of(self, track_id: str, folder_split: str | None = None) -> str | None:
+        """The split of a track, or None if the file does not name it.
 
-        A file of slakh-utils tells changes only, so a track that it does not name stays where its
-        folder puts it.
+        A file of slakh-utils lists changes only: a track that it does not name stays in the split
+        of its folder.
+
+        Args:
+            track_id (str): Name of the track.
+            folder_split (str, optional): The split of its folder.
         """
         split = self._split.get(track_id)
         return folder_split if split is None and self.partial else split
 
 
-def share_out(ids, validation_share=0.1, test_share=0.0, seed=0):
-    """Gives a seeded share of tracks to validation and test, the rest to train.
+def assign_splits(
+    ids: Sequence[str],
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+) -> dict[str, str]:
+    """Assigns random fractions of the tracks to validation and test, the rest to train.
 
-    The order is by a hash of seed and name: it does not depend on the machine or the order of the
-    files, and adding songs moves few of the others. A share above 0 gets at least one track where
-    there are enough for train to keep one.
+    Tracks are ordered by a hash of seed and name: the result does not depend on the machine or the
+    order of the files, and adding songs moves few of the others. A fraction above 0 gets at least
+    one track if train keeps at least one.
 
     Args:
         ids (sequence of str): Names of the tracks.
-        validation_share (float): Share of validation, 0 to 1.
-        test_share (float): Share of test, 0 to 1.
+        validation_fraction (float): Fraction of the tracks for validation, 0 to 1.
+        test_fraction (float): Fraction of the tracks for test, 0 to 1.
         seed (int): Seed.
 
     Returns:
         dict: Split of each name.
 
     Raises:
-        ValueError: if the shares are negative or leave nothing to train.
+        ValueError: if a fraction is negative or nothing is left to train.
 
     Examples
-        >>> share_out(["a", "b", "c", "d"], validation_share=0.25)
+        >>> assign_splits(["a", "b", "c", "d"], validation_fraction=0.25)
         {'c': 'validation', 'b': 'train', 'd': 'train', 'a': 'train'}
     """
-    if min(validation_share, test_share) < 0 or validation_share + test_share >= 1:
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
         raise ValueError(
-            "The shares of validation and test must not be negative and must leave something to "
-            f"train, found {validation_share} and {test_share}."
+            "validation_fraction and test_fraction must not be negative and must leave something "
+            f"to train, found {validation_fraction} and {test_fraction}."
         )
     order = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
-    result, position = {}, 0
-    for split, share in (("validation", validation_share), ("test", test_share)):
-        count = max(round(share * len(order)), 1) if share else 0
+    result: dict[str, str] = {}
+    position = 0
+    for split, fraction in (("validation", validation_fraction), ("test", test_fraction)):
+        count = max(round(fraction * len(order)), 1) if fraction else 0
         count = min(count, max(len(order) - 1 - position, 0))
         result.update(dict.fromkeys(order[position : position + count], split))
         position += count

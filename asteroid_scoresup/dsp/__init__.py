@@ -2,10 +2,12 @@
 
 from .downmix import downmix
 from .equalizer import equalize
+from .grid import FrameGrid
 from .level import LevelMeter, gated_rms
 from .stft import NOMINAL_RMS, STFT, Spectrograms
 
 __all__ = [
+    "FrameGrid",
     "NOMINAL_RMS",
     "STFT",
     "LevelMeter",

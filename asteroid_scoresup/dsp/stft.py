@@ -14,6 +14,7 @@ from torch import nn
 
 from ..kernels import stft as kernels
 from ..kernels.frames import is_recording, split_frames
+from .grid import FrameGrid
 
 #: RMS of a recording at the level the networks are trained for.
 NOMINAL_RMS = 0.1
@@ -65,6 +66,11 @@ class STFT(nn.Module):
         dtype = torch.promote_types(self.window.dtype, torch.float32)
         self.window = _window(self.n_fft, dtype, self.window.device)
         return self
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where its frames and bins lie."""
+        return FrameGrid(self.n_fft, self.hop_length, self.sample_rate)
 
     @property
     def n_freqs(self) -> int:

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from ..data import Manifest, PreparedTrack, ScoreInformedMasks
-from ..data.songs import fit_notes
-from ..dsp import STFT
+from ..data.song import fit_notes
+from ..dsp import STFT, FrameGrid
 from ..dsp.level import gated_rms
 from ..losses import allowed_bins
 from ..models import ScoreTranscriptor, SourceModel, WaveformSeparator
-from ..score import HarmonicTemplates, frame_activity, piano_roll, sounding_roll
+from ..score import (
+    HarmonicTemplates,
+    SoundingOptions,
+    frame_activity,
+    piano_roll,
+    sounding_roll,
+)
 from ..utils.files import read_audio
 from .decoding import Decoding, choose_decoding
 from .separation import separation_scores
@@ -51,10 +58,9 @@ class TestTrack:
         # The level that separating a whole song uses; the manifests of older folders lack its gate.
         self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
 
-    def roll_size(self, stft: STFT) -> tuple[int, int, int, float]:
-        """Number of classes and frames, hop (samples) and sample rate (Hz): the size of a roll."""
-        frames = stft.n_frames(len(self.mixture))
-        return len(self.names), frames, stft.hop_length, stft.sample_rate
+    def roll_size(self, stft: STFT) -> tuple[int, int, FrameGrid]:
+        """Number of classes, number of frames and grid: the size of a roll."""
+        return len(self.names), stft.n_frames(len(self.mixture)), stft.grid
 
 
 def oracle_masks(
@@ -62,7 +68,7 @@ def oracle_masks(
     stft: STFT,
     templates: HarmonicTemplates,
     informed_masks: ScoreInformedMasks | None = None,
-    **sounding: object,
+    sounding: SoundingOptions | Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     r"""Masks that need no training: from the score alone, and from the stems.
 
@@ -75,12 +81,12 @@ def oracle_masks(
         stft (STFT): The STFT.
         templates (HarmonicTemplates): Makes the harmonic masks.
         informed_masks (ScoreInformedMasks, optional): For the informed oracle.
-        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+        sounding (SoundingOptions or dict, optional): How long and how strongly notes sound.
 
     Returns:
         dict: name of the row → masks of shape :math:`(1, n\_src, freq, frames)`.
     """
-    roll = sounding_roll(song.notes, *song.roll_size(stft), **sounding).unsqueeze(0)
+    roll = sounding_roll(song.notes, *song.roll_size(stft), sounding).unsqueeze(0)
     allowed = allowed_bins(templates.mask(roll), roll).float()
     binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
     active = frame_activity(roll).unsqueeze(2).float()
@@ -106,7 +112,7 @@ def score_separation(
     stft: STFT | None = None,
     templates: HarmonicTemplates | None = None,
     informed_masks: ScoreInformedMasks | None = None,
-    **sounding: object,
+    sounding: SoundingOptions | Mapping[str, Any] | None = None,
 ) -> tuple[list[dict], dict[str, torch.Tensor]]:
     r"""Scores of separators on one track, and of the input mixture and the oracles.
 
@@ -118,7 +124,7 @@ def score_separation(
         templates (HarmonicTemplates, optional): For the oracles; without `stft` or `templates`, the
             oracles and the input mixture are left out.
         informed_masks (ScoreInformedMasks, optional): For the informed oracle.
-        **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
+        sounding (SoundingOptions or dict, optional): How long and how strongly notes sound.
 
     Returns:
         tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
@@ -133,7 +139,7 @@ def score_separation(
     if templates is not None and stft is not None:
         spectrum = stft(song.mixture.unsqueeze(0))
         estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
-        for row, masks in oracle_masks(song, stft, templates, informed_masks, **sounding).items():
+        for row, masks in oracle_masks(song, stft, templates, informed_masks, sounding).items():
             estimates[row] = stft.separated(spectrum, masks, len(song.mixture))[0]
     for row, separator in separators.items():
         device = next(separator.parameters()).device

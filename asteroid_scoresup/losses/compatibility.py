@@ -7,6 +7,7 @@ and losses that decrease, and a model that has learned nonsense.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,6 @@ from torch import nn
 
 from ..dsp import STFT, Spectrograms
 from ..score import HarmonicTemplates
-from ..score.defaults import SOUNDING
 
 if TYPE_CHECKING:
     from ..data import ScoreDataset
@@ -77,8 +77,8 @@ def require_dataset(
             "The informed term reads targets['soft_masks']: give the dataset "
             "soft_masks=ScoreInformedMasks(...)."
         )
-    drawn = {**SOUNDING, **dataset.soft_masks.sounding}
-    pairs = [(key, dataset.sounding[key], drawn[key]) for key in drawn if key in dataset.sounding]
+    drawn = asdict(dataset.soft_masks.sounding)
+    pairs = [(key, value, drawn[key]) for key, value in asdict(dataset.sounding).items()]
     _require_equal(pairs, "the dataset", "its ScoreInformedMasks (sounding=…)")
 
 

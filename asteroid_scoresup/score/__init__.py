@@ -4,6 +4,7 @@ from .harmonic import HarmonicTemplates, partial_frequencies
 from .informed import Factors, onset_roll, score_informed_nmf, soft_masks
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll, steps_of
+from .sounding import SoundingOptions
 
 __all__ = [
     "LOWEST_PITCH",
@@ -11,13 +12,14 @@ __all__ = [
     "Factors",
     "HarmonicTemplates",
     "Notes",
+    "SoundingOptions",
     "clip_activity",
-    "score_informed_nmf",
     "frame_activity",
     "frame_times",
     "onset_roll",
     "partial_frequencies",
     "piano_roll",
+    "score_informed_nmf",
     "soft_masks",
     "sounding_roll",
     "steps_of",

@@ -1,36 +1,28 @@
-"""How notes are taken to sound where nothing else is asked for: one home for these numbers.
+"""Default options of sounding rolls, harmonic templates and score-informed masks.
 
 The paper (Hung et al. 2021) publishes none of them; all are our choice. The library's functions
-and the recipe's ``conf.yml`` have the same values, so that a loss that is built by hand trains what
-the recipe trains.
+and the recipe's ``conf.yml`` use the same values, so that a loss built in Python trains what the
+recipe trains.
 """
 
 from __future__ import annotations
 
 #: Frames a note may sound before its onset is centered, and after its offset.
 SOUND_BEFORE, SOUND_AFTER = 1, 2
-#: Seconds in which a struck note falls by a factor e.
+#: Seconds in which a struck note decays by a factor e.
 FADE = 1.0
-#: Whether louder notes get a larger share of a bin.
+#: Whether louder notes get more of a bin.
 USE_VELOCITY = True
 
 #: Partials drawn per note.
 N_PARTIALS = 40
-#: Half-width of a partial, as a share of its frequency: a tenth of a semitone.
+#: Half-width of a partial, relative to its frequency: a tenth of a semitone.
 RELATIVE_WIDTH = 0.006
 #: Amplitude of a partial relative to the one below it.
 PARTIAL_DECAY = 0.65
 #: Coefficient of a stiff string; 0 for exact multiples of the fundamental.
 INHARMONICITY = 0.0
-#: Exponent on the weights before bins are split between classes.
+#: Exponent applied to the weights before bins are split between classes.
 SOFT_POWER = 1.0
-#: The same for score-informed shares, and the updates of their factorization.
+#: The same for score-informed masks, and the number of NMF updates.
 INFORMED_POWER, INFORMED_ITERATIONS = 1.5, 10
-
-#: The options of :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
-SOUNDING = {
-    "before": SOUND_BEFORE,
-    "after": SOUND_AFTER,
-    "fade": FADE,
-    "use_velocity": USE_VELOCITY,
-}

@@ -4,7 +4,7 @@ The paper (Hung et al. 2021) uses binary harmonic masks for its loss L_h-mix but
 how they are drawn. Here, as our choice: partial :math:`k` of a note with fundamental :math:`f_0`
 lies at :math:`f_k = k f_0 \sqrt{1 + B k^2}` (:math:`B`: inharmonicity of a stiff string, 0 by
 default); the binary mask takes the bins within a half-width around it that is never narrower than
-half the main lobe of the window; the *soft* mask weighs the partials by :math:`decay^{k-1}` and
+half the main lobe of the window; the *soft* mask weights the partials by :math:`decay^{k-1}` and
 splits each bin between the classes in proportion to their weights.
 """
 
@@ -17,7 +17,9 @@ from .defaults import INHARMONICITY, N_PARTIALS, PARTIAL_DECAY, RELATIVE_WIDTH, 
 from .notes import LOWEST_PITCH, N_PITCHES
 
 
-def partial_frequencies(pitch, n_partials, inharmonicity=0.0):
+def partial_frequencies(
+    pitch: torch.Tensor, n_partials: int, inharmonicity: float = 0.0
+) -> torch.Tensor:
     r"""Frequencies of the partials of MIDI notes.
 
     Args:
@@ -40,7 +42,7 @@ def partial_frequencies(pitch, n_partials, inharmonicity=0.0):
 class HarmonicTemplates(nn.Module):
     r"""Spectra of single notes, and the masks that follow from them.
 
-    The defaults are those of :mod:`asteroid_scoresup.score.defaults`, which the recipe has too.
+    The defaults are those of :mod:`asteroid_scoresup.score.defaults` and of the recipe.
 
     Args:
         sample_rate (float): Sample rate, in Hz.
@@ -48,8 +50,8 @@ class HarmonicTemplates(nn.Module):
         n_partials (int): Partials drawn per note; those above Nyquist are left out.
         half_width (float, optional): Half-width of a partial, in Hz. Default: 2 bins, half the
             main lobe of a Hann window; smaller values raise an error.
-        relative_width (float): Half-width as a share of the partial's frequency; the larger of
-            the two widths holds. Covers vibrato and detuning (0.006 is a tenth of a semitone).
+        relative_width (float): Half-width relative to the partial's frequency; the larger of the
+            two widths applies. Covers vibrato and detuning (0.006 is a tenth of a semitone).
         decay (float): Amplitude of a partial relative to the one below it (soft mask only).
         inharmonicity (float): See :func:`partial_frequencies`.
         power (float): Exponent on the weights before bins are split (soft mask only): 1 splits
@@ -59,17 +61,20 @@ class HarmonicTemplates(nn.Module):
         ValueError: if the half-width is below half the main lobe, or `decay` outside (0, 1].
     """
 
+    binary: torch.Tensor
+    weights: torch.Tensor
+
     def __init__(
         self,
-        sample_rate,
-        n_fft,
-        n_partials=N_PARTIALS,
-        half_width=None,
-        relative_width=RELATIVE_WIDTH,
-        decay=PARTIAL_DECAY,
-        inharmonicity=INHARMONICITY,
-        power=SOFT_POWER,
-    ):
+        sample_rate: float,
+        n_fft: int,
+        n_partials: int = N_PARTIALS,
+        half_width: float | None = None,
+        relative_width: float = RELATIVE_WIDTH,
+        decay: float = PARTIAL_DECAY,
+        inharmonicity: float = INHARMONICITY,
+        power: float = SOFT_POWER,
+    ) -> None:
         super().__init__()
         lobe = 2 * sample_rate / n_fft
         half_width = lobe if half_width is None else half_width
@@ -83,15 +88,14 @@ class HarmonicTemplates(nn.Module):
             raise ValueError(f"decay must lie in (0, 1], found {decay}.")
         # Rates do not show in the shapes of the buffers: a loss compares these with its STFT.
         self.sample_rate, self.n_fft = sample_rate, n_fft
-        self.power = power
-        self.sample_rate, self.n_fft, self.n_partials = sample_rate, n_fft, n_partials
+        self.n_partials, self.inharmonicity = n_partials, inharmonicity
         self.half_width, self.relative_width = half_width, relative_width
-        self.decay, self.inharmonicity = decay, inharmonicity
+        self.decay, self.power = decay, power
         binary, weights = self._draw(torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES))
         self.register_buffer("binary", binary, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
 
-    def _draw(self, pitch):
+    def _draw(self, pitch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
         rate, n_fft = self.sample_rate, self.n_fft
         center = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
@@ -103,16 +107,19 @@ class HarmonicTemplates(nn.Module):
         weight = self.decay ** torch.arange(self.n_partials, dtype=torch.float64)
         return inside.any(1).float(), (inside * weight[:, None]).amax(1).float()
 
-    def spectra(self, n_rows):
-        r"""The templates of a roll with so many rows: 88, or a multiple of it where notes bend.
+    def spectra(self, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""Templates for a roll with `n_rows` rows.
 
-        Finer ones are drawn when they are first asked for.
+        Finer templates than those of 88 rows are drawn when they are first needed.
+
+        Args:
+            n_rows (int): 88, or a multiple of it where notes bend.
 
         Returns:
             tuple: Where partials lie (0/1), and their weights; each :math:`(n\_rows, freq)`.
 
         Raises:
-            ValueError: if `n_rows` is no multiple of 88.
+            ValueError: if `n_rows` is not a multiple of 88.
         """
         steps = n_rows // N_PITCHES
         if steps == 1 and n_rows == N_PITCHES:
@@ -121,7 +128,7 @@ class HarmonicTemplates(nn.Module):
             raise ValueError(f"A roll has 88 rows or a multiple of them, found {n_rows}.")
         names = f"binary_{steps}", f"weights_{steps}"
         if not hasattr(self, names[0]):
-            # One step after the other: all at once would take a hundred times the result.
+            # One step at a time: drawing all of them together takes a hundred times the memory.
             pitch = LOWEST_PITCH + torch.arange(N_PITCHES, dtype=torch.float64)
             drawn = [self._draw(pitch + step / steps) for step in range(steps)]
             for name, parts in zip(names, zip(*drawn)):
@@ -129,8 +136,8 @@ class HarmonicTemplates(nn.Module):
                 self.register_buffer(name, table, persistent=False)
         return getattr(self, names[0]), getattr(self, names[1])
 
-    def mask(self, sounding):
-        r"""The paper's binary harmonic mask: may this class have energy in this bin?
+    def mask(self, sounding: torch.Tensor) -> torch.Tensor:
+        r"""The paper's binary harmonic mask: the bins in which a class may have energy.
 
         Args:
             sounding (:class:`torch.Tensor`): Roll of sounding notes
@@ -144,8 +151,8 @@ class HarmonicTemplates(nn.Module):
         playing = (sounding > 0).to(binary.dtype)
         return torch.einsum("...pt,pf->...ft", playing, binary) > 0
 
-    def soft_mask(self, sounding):
-        r"""Share of each class in each bin, from the weights of the partials that meet there.
+    def soft_mask(self, sounding: torch.Tensor) -> torch.Tensor:
+        r"""Splits each bin between the classes by the weights of the partials that meet there.
 
         Args:
             sounding (:class:`torch.Tensor`): Roll of sounding notes with amplitudes.
@@ -155,8 +162,8 @@ class HarmonicTemplates(nn.Module):
             - output: :math:`(..., n\_src, freq, frames)`
 
         Returns:
-            :class:`torch.Tensor`: Shares in [0, 1] that sum to 1 over the classes where any note
-            has a partial, and to 0 elsewhere.
+            :class:`torch.Tensor`: Masks in [0, 1] that sum to 1 over the classes where any note has
+            a partial, and to 0 elsewhere.
         """
         _, weights = self.spectra(sounding.shape[-2])
         weight = torch.einsum("...pt,pf->...ft", sounding.to(weights.dtype), weights)

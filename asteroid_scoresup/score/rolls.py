@@ -1,48 +1,56 @@
-r"""From notes to what a network can be held against: piano-rolls and activities.
+r"""From notes to training targets: piano-rolls and activities.
 
-Time is exact: frame :math:`n` of a centered STFT looks at second :math:`n \cdot hop / rate`, and a
-note is on in the frames whose center lies in [onset, offset). Nothing is rounded to a grid of
-milliseconds on the way, so nothing drifts.
+Time is exact: frame :math:`n` of a centered STFT is centered on second :math:`n \cdot hop / rate`,
+and a note is on in the frames whose center lies in [onset, offset). Times are never rounded to a
+grid of milliseconds on the way, so they do not drift.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
-from .defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
+from ..dsp.grid import FrameGrid
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
+from .sounding import SoundingOptions
 
 #: Rows per semitone where notes bend: a sounding pitch is then off by at most an eighth of a
 #: semitone, about as far as a partial may stray by default (HarmonicTemplates.relative_width).
 BEND_STEPS = 4
 
 
-def frame_times(n_frames, hop_length, sample_rate, device=None):
-    r"""Centres of the frames of a centered STFT.
+def frame_times(
+    n_frames: int, grid: FrameGrid, device: torch.device | str | None = None
+) -> torch.Tensor:
+    r"""Centers of the frames of a centered STFT.
 
     Args:
         n_frames (int): Number of frames.
-        hop_length (int): Hop of the STFT, in samples.
-        sample_rate (float): Sample rate, in Hz.
+        grid (FrameGrid): The grid of the STFT.
+        device (torch.device, optional): Device of the result.
 
     Returns:
         :class:`torch.Tensor`: Times in seconds, float64, shape :math:`(n\_frames,)`.
 
     Examples
-        >>> frame_times(3, 512, 16000).tolist()
+        >>> from asteroid_scoresup.dsp import FrameGrid
+        >>> frame_times(3, FrameGrid(2048, 512, 16000)).tolist()
         [0.0, 0.032, 0.064]
     """
-    return torch.arange(n_frames, dtype=torch.float64, device=device) * hop_length / sample_rate
+    frames = torch.arange(n_frames, dtype=torch.float64, device=device)
+    return frames * grid.hop_length / grid.sample_rate
 
 
-def _expand(notes, until, n_src, n_frames, hop_length, sample_rate, before=0, after=0, device=None):
+def _expand(notes, until, n_src, n_frames, grid, before=0, after=0, device=None):
     """One entry for every (note, frame) pair in which the note is on, from its onset to `until`.
 
     Returns:
         tuple: row number of the note, flat index into (n_src, pitches), frame; each 1-D.
     """
-    per_second = sample_rate / hop_length
+    per_second = grid.frames_per_second
     onset = torch.as_tensor(notes.onset, dtype=torch.float64, device=device) * per_second
     offset = torch.as_tensor(until, dtype=torch.float64, device=device) * per_second
     # Times that are whole frames up to rounding belong to that frame, not to the next one.
@@ -55,30 +63,35 @@ def _expand(notes, until, n_src, n_frames, hop_length, sample_rate, before=0, af
     last = torch.where(short, nearest, last) + after
 
     pitch = torch.as_tensor(notes.pitch, device=device) - LOWEST_PITCH
-    source = torch.as_tensor(notes.class_index, device=device)
-    known = (pitch >= 0) & (pitch < N_PITCHES) & (source >= 0) & (source < n_src)
+    class_index = torch.as_tensor(notes.class_index, device=device)
+    known = (pitch >= 0) & (pitch < N_PITCHES) & (class_index >= 0) & (class_index < n_src)
     first, last = first.clamp(min=0), last.clamp(max=n_frames - 1)
     count = ((last - first + 1) * known).clamp(min=0)
 
     row = torch.repeat_interleave(torch.arange(len(notes), device=device), count)
     begin = torch.cumsum(count, 0) - count
     frame = first[row] + torch.arange(len(row), device=device) - begin[row]
-    return row, source[row] * N_PITCHES + pitch[row], frame
+    return row, class_index[row] * N_PITCHES + pitch[row], frame
 
 
-def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=None):
+def piano_roll(
+    notes: Notes,
+    n_src: int,
+    n_frames: int,
+    grid: FrameGrid,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
     r"""The score :math:`Y`: which class plays which pitch in which frame.
 
-    These are the keys, from note-on to note-off: what a transcriptor learns and is scored against.
-    Pedal and pitch bends count in :func:`sounding_roll`.
+    A note lasts from note-on to note-off: this is what a transcriptor learns and is scored against.
+    Pedal and pitch bends count in :func:`sounding_roll` only.
 
     Args:
         notes (Notes): The score, on the clock of the signal (frame 0 is centered on 0 s).
         n_src (int): Number of classes.
         n_frames (int): Number of STFT frames.
-        hop_length (int): Hop of the STFT, in samples.
-        sample_rate (float): Sample rate, in Hz.
-        device (torch.device, optional): Where the roll is made.
+        grid (FrameGrid): The grid of the STFT.
+        device (torch.device, optional): Device of the roll.
 
     Shape:
         - output: :math:`(n\_src, 88, n\_frames)`, pitches from MIDI note 21.
@@ -88,12 +101,12 @@ def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=No
         left out; a note that lies between two frame centers gets the nearest frame (our choice).
 
     Examples
+        >>> from asteroid_scoresup.dsp import FrameGrid
         >>> notes = Notes([0.032], [0.096], [21], [1], [100])
-        >>> piano_roll(notes, n_src=2, n_frames=5, hop_length=512, sample_rate=16000)[1, 0].tolist()
+        >>> piano_roll(notes, n_src=2, n_frames=5, grid=FrameGrid(2048, 512, 16000))[1, 0].tolist()
         [0.0, 1.0, 1.0, 0.0, 0.0]
     """
-    size = (n_src, n_frames, hop_length, sample_rate)
-    _, key, frame = _expand(notes, notes.offset, *size, device=device)
+    _, key, frame = _expand(notes, notes.offset, n_src, n_frames, grid, device=device)
     roll = torch.zeros(n_src * N_PITCHES, n_frames, device=device)
     roll[key, frame] = 1.0
     return roll.view(n_src, N_PITCHES, n_frames)
@@ -101,54 +114,49 @@ def piano_roll(notes: Notes, n_src, n_frames, hop_length, sample_rate, device=No
 
 def sounding_roll(
     notes: Notes,
-    n_src,
-    n_frames,
-    hop_length,
-    sample_rate,
-    before=SOUND_BEFORE,
-    after=SOUND_AFTER,
-    fade=FADE,
-    use_velocity=USE_VELOCITY,
-    device=None,
-    steps=None,
-):
-    r"""How strongly each pitch may be *heard* in each frame: the roll with sound tails.
+    n_src: int,
+    n_frames: int,
+    grid: FrameGrid,
+    options: SoundingOptions | Mapping[str, Any] | None = None,
+    *,
+    steps: int | None = None,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    r"""How strongly each pitch may sound in each frame: the roll with releases and decay.
 
-    The label of a note stops at note-off, its sound does not, and an STFT frame hears a note
-    before its onset is centered. Harmonic masks are drawn from this roll, not from the score.
-    Notes last until their release (the sustain pedal) and follow their pitch bends from frame to
-    frame. All of it is our choice: the paper does not say how its masks treat time.
+    Harmonic masks are drawn from this roll, not from the score. Notes last until their release
+    (the sustain pedal) and follow their pitch bends from frame to frame. All of it is our choice:
+    the paper does not say how its masks treat time.
 
     Args:
         notes (Notes): The score, on the clock of the signal.
-        n_src, n_frames, hop_length, sample_rate, device: As in :func:`piano_roll`.
-        before (int): Frames added before the onset.
-        after (int): Frames added after the last frame in which the note is on.
-        fade (float or sequence of float, optional): Seconds in which a struck note falls by a
-            factor e, counted from its onset, for all classes or per class; ``inf``, 0 or None for
-            a sound that keeps its level.
-        use_velocity (bool): Whether the level follows the velocity (velocity / 127).
+        n_src (int): Number of classes.
+        n_frames (int): Number of STFT frames.
+        grid (FrameGrid): The grid of the STFT.
+        options (SoundingOptions or dict, optional): How long and how strongly notes sound.
         steps (int, optional): Rows per semitone. Default: :func:`steps_of` the notes, that is 1
             unless a note bends.
+        device (torch.device, optional): Device of the roll.
 
     Shape:
-        - output: :math:`(n\_src, 88 \cdot steps, n\_frames)`; row :math:`r` stands for the pitch
+        - output: :math:`(n\_src, 88 \cdot steps, n\_frames)`; row :math:`r` is the pitch
           :math:`21 + r / steps`.
 
     Returns:
         :class:`torch.Tensor`: Relative amplitudes in [0, 1]; notes that overlap on a pitch do not
         add up, the louder one counts.
     """
+    options = SoundingOptions.of(options)
     steps = steps_of(notes) if steps is None else steps
-    # Bends move notes in and out of the 88 keys: they are expanded apart.
+    # Bends move notes in and out of the 88 keys: those notes are expanded separately.
     straight, bent = notes, None
     if notes.bend is not None:
         has_bend = np.array([bend is not None for bend in notes.bend])
         straight, bent = notes.select(~has_bend), notes.select(has_bend)
-    size = (n_src, n_frames, hop_length, sample_rate, before, after)
+    size = (n_src, n_frames, grid, options.before, options.after)
     row, key, frame = _expand(straight, straight.release, *size, device=device)
     if steps != 1:
-        key = key * steps  # N_PITCHES * steps rows a class
+        key = key * steps  # N_PITCHES * steps rows per class
     if bent is not None:
         more = _expand_bent(bent, steps, *size, device=device)
         row = torch.cat([row, more[0] + len(straight)])
@@ -156,31 +164,33 @@ def sounding_roll(
         order = np.concatenate([np.flatnonzero(~has_bend), np.flatnonzero(has_bend)])
         notes = notes.select(order)
     n_rows = N_PITCHES * steps
-    level = torch.ones(len(row), device=device)
-    if use_velocity:
-        level = level * torch.as_tensor(notes.velocity, device=device)[row].float() / 127
-    if fade is not None and np.any(fade):
+    amplitude = torch.ones(len(row), device=device)
+    if options.use_velocity:
+        velocity = torch.as_tensor(notes.velocity, device=device)
+        amplitude = amplitude * velocity[row].float() / 127
+    if options.fade is not None and np.any(options.fade):
         onset = torch.as_tensor(notes.onset, device=device)[row]
-        age = (frame * hop_length / sample_rate - onset).clamp(min=0).float()
-        constant = torch.as_tensor(fade, dtype=torch.float32, device=device).expand(n_src)
-        constant = constant.where(constant > 0, torch.inf)[key // n_rows]
-        level = level * torch.exp(-age / constant)
+        age = (frame * grid.hop_length / grid.sample_rate - onset).clamp(min=0).float()
+        fade = torch.as_tensor(options.fade, dtype=torch.float32, device=device).expand(n_src)
+        fade = fade.where(fade > 0, torch.inf)[key // n_rows]
+        amplitude = amplitude * torch.exp(-age / fade)
     roll = torch.zeros(n_src * n_rows * n_frames, device=device)
-    roll.scatter_reduce_(0, key * n_frames + frame, level, "amax")
+    roll.scatter_reduce_(0, key * n_frames + frame, amplitude, "amax")
     return roll.view(n_src, n_rows, n_frames)
 
 
-def steps_of(notes):
+def steps_of(notes: Notes) -> int:
     """Rows per semitone that a sounding roll of these notes needs: more than 1 if any bends."""
     return 1 if notes.bend is None else BEND_STEPS
 
 
-def _expand_bent(notes, steps, n_src, *size, device=None):
+def _expand_bent(notes, steps, n_src, n_frames, grid, before, after, device=None):
     """As :func:`_expand`, for notes that bend and for `steps` rows per semitone."""
-    # Where a note is on does not depend on its pitch: the middle of the keyboard is always there.
+    # Where a note is on does not depend on its pitch: with the lowest key no note is left out.
     keyed = notes.replace(pitch=np.full(len(notes), LOWEST_PITCH))
-    row, key, frame = _expand(keyed, notes.release, n_src, *size, device=device)
-    seconds = (frame * size[1] / size[2]).cpu().numpy()
+    size = (n_src, n_frames, grid, before, after)
+    row, key, frame = _expand(keyed, notes.release, *size, device=device)
+    seconds = (frame * grid.hop_length / grid.sample_rate).cpu().numpy()
     note = row.cpu().numpy()
     sounding = np.empty(len(note))
     starts = np.searchsorted(note, np.arange(len(notes) + 1))
@@ -189,14 +199,14 @@ def _expand_bent(notes, steps, n_src, *size, device=None):
         age = seconds[first:last] - notes.onset[n]
         step = np.searchsorted(times, age + 1e-6, side="right") - 1
         sounding[first:last] = notes.pitch[n] + semitones[np.maximum(step, 0)]
-    # Halves go up: NumPy's rounding to even would make rows of different widths.
+    # Halves are rounded up: NumPy rounds to even, which would make rows of different widths.
     rows = np.floor((sounding - LOWEST_PITCH) * steps + 0.5).astype(np.int64)
     known = torch.as_tensor((rows >= 0) & (rows < N_PITCHES * steps), device=row.device)
     rows = torch.as_tensor(rows, device=row.device)
     return row[known], (key * steps + rows)[known], frame[known]
 
 
-def frame_activity(roll):
+def frame_activity(roll: torch.Tensor) -> torch.Tensor:
     r"""Which class plays in which frame.
 
     Shape:
@@ -206,7 +216,7 @@ def frame_activity(roll):
     return (roll > 0).any(dim=-2)
 
 
-def clip_activity(roll):
+def clip_activity(roll: torch.Tensor) -> torch.Tensor:
     r"""Which class has a note anywhere in the clip.
 
     Shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-# Copies of data.classes.DEFAULT_CLASSES and data.songs.MIXTURES: importing them takes seconds.
+# Copies of data.classes.DEFAULT_CLASSES and data.song.MIXTURES: importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
 
@@ -63,15 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="correct constant errors (offset, interval) that the check is sure about",
     )
     parser.add_argument(
-        "--validation_share",
+        "--validation_fraction",
         type=float,
         default=0.1,
-        help="share of songs for validation where no folder or file says (%(default)s)",
+        help="fraction of the songs for validation if no folder or file assigns any (%(default)s)",
     )
     parser.add_argument(
-        "--test_share", type=float, default=0.0, help="the same for test (%(default)s)"
+        "--test_fraction", type=float, default=0.0, help="the same for test (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of these shares (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of that choice (%(default)s)")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace tracks prepared with other settings"
     )
@@ -99,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
         check=not args.no_check,
         correct=args.correct,
         include_omitted=args.include_omitted,
-        validation_share=args.validation_share,
-        test_share=args.test_share,
+        validation_fraction=args.validation_fraction,
+        test_fraction=args.test_fraction,
         seed=args.seed,
         jobs=args.jobs,
         overwrite=args.overwrite,

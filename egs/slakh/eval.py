@@ -196,7 +196,7 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
             made, estimates = [], {}
             if song.stems:
                 made, estimates = score_separation(
-                    song, separators, stft, templates, informed_masks, **sounding
+                    song, separators, stft, templates, informed_masks, sounding
                 )
             else:
                 without_stems.append(f"{split}/{track.id}")

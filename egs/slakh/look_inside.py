@@ -61,7 +61,7 @@ def main(conf, args):
     loss = ScoreSupervisedLoss(weights, critic.stft, critic, templates).eval()
     data = ScoreDataset(
         manifest, "validation", "both", args.segment, n_fft=args.n_fft,
-        hop_length=args.hop_length, **settings.sounding(args),
+        hop_length=args.hop_length, sounding=settings.sounding(args),
     )  # fmt: skip
     stft, rows = critic.stft, []
     for number, (wav, targets) in enumerate(make_loader(data, 8)):

@@ -36,7 +36,7 @@ def score(args, name, manifest, split, separators, transcriptor):
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
         oracle["templates"] = settings.templates(args, manifest.sample_rate)
         oracle["informed_masks"] = settings.score_informed_masks(args, manifest)
-        oracle.update(settings.sounding(args))
+        oracle["sounding"] = settings.sounding(args)
     tracks, merged = manifest.select(split), {}
     for track in tqdm(tracks, desc=name, disable=args.quiet):
         song = TestTrack(manifest, track)

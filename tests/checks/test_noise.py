@@ -9,9 +9,11 @@ from slakh_folder import RATE, melody, play, write_song, write_stem, write_track
 from asteroid_scoresup.checks.noise import NOISE, SINGLE_TONE, find_defect
 from asteroid_scoresup.checks.song import check_song
 from asteroid_scoresup.data import Manifest
-from asteroid_scoresup.data.classes import DEFAULT_CLASSES
+from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.data.prepare import prepare, summary
-from asteroid_scoresup.data.songs import Settings, find_sources, read_song
+from asteroid_scoresup.data.song import Settings
+from asteroid_scoresup.data.song_reader import read_song
+from asteroid_scoresup.data.song_sources import find_songs
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.synthesis.render import render_instrument
 
@@ -176,6 +178,6 @@ def test_classes_without_pitch_may_be_noise(tmp_path):
 
 @pytest.mark.parametrize("layout", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_real_stems_are_instruments(real_data, layout):
-    (source,) = (s for s in find_sources(real_data / layout)[1] if s.id == "Track00001")
-    song = read_song(source, Settings(DEFAULT_CLASSES))
+    (source,) = (s for s in find_songs(real_data / layout)[1] if s.id == "Track00001")
+    song = read_song(source, Settings(ClassMap.parse(DEFAULT_CLASSES)))
     assert not any("label check" in drop["reason"] for drop in song.facts["drops"])

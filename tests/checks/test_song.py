@@ -8,7 +8,10 @@ from asteroid_scoresup.checks import time as check_time
 from asteroid_scoresup.checks.corrections import correct_notes, correction_of, summarize_checks
 from asteroid_scoresup.checks.song import check_song
 from asteroid_scoresup.checks.spectra import ANALYZED_SECONDS, find_excerpts
-from asteroid_scoresup.data.songs import Settings, find_sources, read_song
+from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
+from asteroid_scoresup.data.song import Settings
+from asteroid_scoresup.data.song_reader import read_song
+from asteroid_scoresup.data.song_sources import find_songs
 from asteroid_scoresup.score import Notes
 
 NAMES = ("bass", "guitar", "piano")
@@ -196,8 +199,8 @@ def test_a_note_that_would_begin_before_the_audio_is_cut():
 @pytest.mark.parametrize("layout", ["slakh2100_flac_redux", "babyslakh_16k"])
 def test_real_guitar_is_aligned(real_data, layout):
     """Two seconds of a song of four minutes, in which one guitar plays five notes."""
-    sources = [s for s in find_sources(real_data / layout)[1] if s.id == "Track00001"]
-    song = read_song(sources[0], Settings("bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"))
+    sources = [s for s in find_songs(real_data / layout)[1] if s.id == "Track00001"]
+    song = read_song(sources[0], Settings(ClassMap.parse(DEFAULT_CLASSES)))
     found = check_song(song.notes, NAMES, RATE, song.mixture, song.stems)
     assert abs(found["offset_seconds"]) < 0.02 and found["guitar"]["semitones"] == 0
     assert found["guitar"]["silent_notes"] == 0 and not found["warnings"]

@@ -15,7 +15,8 @@ from tiny import HOP, N_FFT, write_folder
 
 from asteroid_scoresup.data import ScoreInformedMasks
 from asteroid_scoresup.data.labels import check_folder
-from asteroid_scoresup.data.manifest import Manifest, read_notes
+from asteroid_scoresup.data.manifest import Manifest
+from asteroid_scoresup.data.note_table import read_notes
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.slakh import read_slakh_track
 from asteroid_scoresup.synthesis import render, soundfont_reader

@@ -8,9 +8,9 @@ import soundfile as sf
 import torch
 from tiny import HOP, N_FFT, NAMES, RATE, stft, tone, write_folder
 
-from asteroid_scoresup import models
+from asteroid_scoresup import dsp
 from asteroid_scoresup.data import Manifest, ScoreDataset, make_loader
-from asteroid_scoresup.data.manifest import write_notes
+from asteroid_scoresup.data.note_table import write_notes
 from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.score import Notes, clip_activity, piano_roll, sounding_roll
 from asteroid_scoresup.utils.files import write_audio
@@ -70,7 +70,7 @@ def test_fixed_segments_are_the_tracks_end_to_end(manifest):
     for (mixture, targets), (wav, notes) in zip((data[i] for i in range(len(data))), expected):
         np.testing.assert_allclose(mixture, wav, rtol=1e-5, atol=1e-7)
         assert torch.equal(targets["mixture"], mixture)
-        size = (3, stft().n_frames(N_SAMPLES), HOP, RATE)
+        size = (3, stft().n_frames(N_SAMPLES), stft().grid)
         assert torch.equal(targets["roll"], piano_roll(notes, *size))
         assert torch.equal(targets["sounding"], sounding_roll(notes, *size))
         assert targets.keys() == {"mixture", "roll", "sounding"}
@@ -78,10 +78,10 @@ def test_fixed_segments_are_the_tracks_end_to_end(manifest):
 
 def test_options_of_the_sounding_roll_reach_it(manifest):
     options = dict(before=3, after=0, fade=[0.1, 0.2, 0.5], use_velocity=True)
-    _, targets = ScoreDataset(manifest, "test", segment=None, **STFT, **options)[0]
+    _, targets = ScoreDataset(manifest, "test", segment=None, **STFT, sounding=options)[0]
     track = manifest.select("test")[0]
-    size = (3, stft().n_frames(track.n_samples), HOP, RATE)
-    expected = sounding_roll(manifest.notes(track), *size, **options)
+    size = (3, stft().n_frames(track.n_samples), stft().grid)
+    expected = sounding_roll(manifest.notes(track), *size, options)
     torch.testing.assert_close(targets["sounding"], expected)
 
 
@@ -270,7 +270,7 @@ def test_remixed_items_are_two_places_and_the_union_of_their_scores(manifest):
         error, start, track = min(places, key=lambda place: place[0])
         assert error < 1e-5
         local = manifest.notes(track).within(start / RATE, (start + N_SAMPLES) / RATE, margin=1.0)
-        roll = piano_roll(local, 3, stft().n_frames(N_SAMPLES), HOP, RATE)
+        roll = piano_roll(local, 3, stft().n_frames(N_SAMPLES), stft().grid)
         assert torch.equal(after["roll"], torch.maximum(before["roll"], roll))
         assert torch.equal(after["mixture"], mixture)
         assert (after["sounding"] >= before["sounding"]).all()
@@ -300,7 +300,7 @@ def test_infos_travel_with_a_published_model(manifest):
     [
         (dict(targets="wavs"), "'score', 'stems' or 'both', found 'wavs'"),
         (dict(segment=None, n_segments=4), "give segment, in seconds"),
-        (dict(targets="both", remix=0.5), "neither stems nor masks to give"),
+        (dict(targets="both", remix=0.5), "neither stems nor masks: use it"),
         (dict(tracks=["Track9"]), r"no tracks \['Track9'\] in the split 'train'"),
         (dict(tracks=[]), r"no tracks \[\] in the split 'train'"),
         (dict(split="dev"), "no tracks in the split 'dev', only in .*'train'"),
@@ -346,7 +346,7 @@ def test_another_speed_moves_sound_and_score_together(manifest):
         torch.testing.assert_close(targets["sources"].sum(0), mixture, atol=1e-5, rtol=0)
         assert mixture.shape == before.shape and targets["roll"].shape == scored["roll"].shape
         changed += not torch.equal(targets["roll"], scored["roll"])
-        fine = models.STFT(1024, HOP, RATE)
+        fine = dsp.STFT(1024, HOP, RATE)
         for source, roll in zip(targets["sources"], targets["roll"]):
             frames = roll.sum(0) == 1
             frames[:8], frames[-8:] = False, False
@@ -384,7 +384,7 @@ def test_stems_may_be_there_for_some_songs_only(tmp_path, opened):
             shutil.rmtree(manifest.folder(track) / "stems")
     opened.clear()
     items = list(few)
-    folders = {path.split("/")[-3] for path, *_ in opened if "stems" in path}
+    folders = {path.split("/")[-3] for path, *_ in opened if "/stems/" in path}
     assert folders and folders <= few.with_stems
     has = [bool(targets["has_stems"]) for _, targets in items]
     assert 0 < sum(has) < 40

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asteroid_scoresup.data.classes import ClassMap
-from asteroid_scoresup.data.manifest import Manifest, PreparedTrack, read_notes, write_notes
+from asteroid_scoresup.data.manifest import Manifest, PreparedTrack
+from asteroid_scoresup.data.note_table import read_notes, write_notes
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.files import (
     atomic_path,
@@ -39,14 +40,14 @@ def test_notes_round_trip(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("notes") / "notes.csv"
     write_notes(path, notes, NAMES)
     again = read_notes(path, NAMES)
-    for column in ("onset", "offset", "pitch", "source", "velocity"):
+    for column in ("onset", "offset", "pitch", "class_index", "velocity"):
         np.testing.assert_array_equal(getattr(again, column), getattr(notes, column))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("onset,offset,pitch\n1,2,3\n", r"lacks the columns \['source', 'velocity'\]"),
+        ("onset,offset,pitch\n1,2,3\n", r"lacks the columns \['class', 'velocity'\]"),
         ("onset,offset,pitch,source,velocity\n0,1,60,drums,90\n", r"has notes of \['drums'\]"),
         ("onset,offset,pitch,source,velocity\n0,1,sixty,bass,90\n", "is not a note table"),
         ("onset,offset,pitch,source,velocity\n0,1,60,bass\n", "is not a note table"),

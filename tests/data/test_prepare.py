@@ -23,7 +23,8 @@ from slakh_folder import (
 
 from asteroid_scoresup.data import labels
 from asteroid_scoresup.data.labels import check_folder
-from asteroid_scoresup.data.manifest import Manifest, read_notes
+from asteroid_scoresup.data.manifest import Manifest
+from asteroid_scoresup.data.note_table import read_notes
 from asteroid_scoresup.data.prepare import prepare, summary
 from asteroid_scoresup.scripts import check as check_script
 from asteroid_scoresup.scripts import prepare as prepare_script
@@ -86,7 +87,7 @@ def test_a_prepared_folder(tmp_path):
         assert abs(track.facts["check"]["offset_seconds"]) < 0.01
     assert report == read_json(tmp_path / "out" / "report.json")
     assert report["splits"]["test"]["tracks"] == 1 and report["tracks"] == 2
-    assert "Nothing was left out." in summary(report) and "Warning" not in summary(report)
+    assert "Nothing was dropped." in summary(report) and "Warning" not in summary(report)
 
 
 def test_the_rate_is_a_setting(tmp_path):
@@ -323,7 +324,7 @@ def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
 def test_nothing_left_is_an_error_that_says_why(tmp_path):
     make_defect(tmp_path)
     with pytest.raises(
-        ValueError, match=r"Nothing of .*1 of 1 tracks\): no notes of drums are left"
+        ValueError, match=r"None of the songs in .*1 of 1 tracks\): no notes of drums are left"
     ):
         run(tmp_path, classes="drums=128,Drums")
     assert read_json(tmp_path / "out" / "report.json")["tracks"] == 0
@@ -344,7 +345,7 @@ def test_a_song_without_stems_can_be_used_whole(tmp_path):
 def test_slakh_with_twins_is_warned_of(tmp_path):
     for name in ("Track00049", "Track00077"):
         write_song(tmp_path / "in" / "train" / name, seconds=1.0, generated=False)
-    assert any("have a twin in train" in warning for warning in run(tmp_path)[0]["warnings"])
+    assert any("are duplicated in train" in warning for warning in run(tmp_path)[0]["warnings"])
 
 
 # ------------------------------------------------------------------------------------- own songs
@@ -505,7 +506,7 @@ def test_a_kill_during_correction_is_made_good(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(labels, "_update_track_file", killed)
+        patch.setattr(labels, "update_track_file", killed)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, correct=True)
     assert notes.read_text() != text
@@ -568,7 +569,9 @@ def test_commands(tmp_path, capsys):
     arguments = ["--quiet", "--jobs", "1", "--label_shift", "none"]
     assert call(prepare_script, tmp_path / "in", out, *arguments, "--mixture", "song") == 0
     text = capsys.readouterr()
-    assert "1 track, 4 s" in text.out and "Label check by the audio:" in text.out and not text.err
+    assert (
+        "1 track, 4 s" in text.out and "Label check against the audio:" in text.out and not text.err
+    )
     assert call(check_script, out, "--quiet", "--jobs", 1, "--out", tmp_path / "f.json") == 0
     assert "bass: as labeled in" in capsys.readouterr().out
     assert "train/Track00001" in json.loads((tmp_path / "f.json").read_text())["tracks"]

@@ -14,8 +14,13 @@ from asteroid_scoresup.data.slakh import (
     read_slakh_track,
     shift_of_stem,
 )
-from asteroid_scoresup.data.songs import find_sources
-from asteroid_scoresup.data.splits import Splits, original_slakh_split, share_out, split_of_folder
+from asteroid_scoresup.data.song_sources import find_songs
+from asteroid_scoresup.data.splits import (
+    Splits,
+    assign_splits,
+    original_slakh_split,
+    split_of_folder,
+)
 
 
 def make_tracks(root, *paths):
@@ -24,14 +29,14 @@ def make_tracks(root, *paths):
 
 
 def splits_of(root, *args, **kwargs):
-    return {source.id: source.split for source in find_sources(root, *args, **kwargs)[1]}
+    return {source.id: source.split for source in find_songs(root, *args, **kwargs)[1]}
 
 
 def test_layout_with_a_folder_per_split(tmp_path):
     make_tracks(tmp_path, "train/Track00001", "test/Track01876", "omitted/Track00049")
     make_tracks(tmp_path, "test_unseen/Track00002", "My songs/anything")
     (tmp_path / "train" / ".cache").mkdir()
-    layout, sources, drops = find_sources(tmp_path)
+    layout, sources, drops = find_songs(tmp_path)
     found = {source.id: source.split for source in sources}
     assert layout == "slakh" and found == {
         "Track00001": "train",
@@ -43,13 +48,13 @@ def test_layout_with_a_folder_per_split(tmp_path):
     assert splits_of(tmp_path, include_omitted=True)["Track00049"] == "omitted"
 
 
-def test_layout_without_splits_gets_a_seeded_share(tmp_path):
+def test_layout_without_splits_is_split_by_seed(tmp_path):
     names = [f"Track{k:05d}" for k in range(1, 21)]
     make_tracks(tmp_path, *names)
-    found = splits_of(tmp_path, validation_share=0.2, test_share=0.1)
+    found = splits_of(tmp_path, validation_fraction=0.2, test_fraction=0.1)
     assert sorted(found.values()) == ["test"] * 2 + ["train"] * 14 + ["validation"] * 4
-    assert found == splits_of(tmp_path, validation_share=0.2, test_share=0.1)
-    assert found != splits_of(tmp_path, validation_share=0.2, test_share=0.1, seed=1)
+    assert found == splits_of(tmp_path, validation_fraction=0.2, test_fraction=0.1)
+    assert found != splits_of(tmp_path, validation_fraction=0.2, test_fraction=0.1, seed=1)
 
 
 def test_a_split_folder_alone_keeps_its_name(tmp_path):
@@ -81,7 +86,7 @@ def test_splits_of_slakh_utils_start_from_the_original_split(tmp_path):
 )
 def test_plain_splits_leave_out_what_they_do_not_name(tmp_path, content):
     make_tracks(tmp_path, "train/Track00001", "train/Track00002")
-    layout, sources, drops = find_sources(tmp_path, content)
+    layout, sources, drops = find_songs(tmp_path, content)
     assert [(source.id, source.split) for source in sources] == [("Track00001", "test")]
     assert drops == [
         {"what": "track", "reason": "not in the file of splits", "where": "Track00002", "notes": 0}
@@ -90,8 +95,8 @@ def test_plain_splits_leave_out_what_they_do_not_name(tmp_path, content):
 
 def test_a_track_that_stands_twice_in_a_split_is_used_once(tmp_path):
     make_tracks(tmp_path, "train/Track00001", "test/Track00001")
-    _, sources, drops = find_sources(tmp_path, {"Track00001": "test"})
-    assert len(sources) == 1 and drops[0]["reason"] == "stands twice in one split"
+    _, sources, drops = find_songs(tmp_path, {"Track00001": "test"})
+    assert len(sources) == 1 and drops[0]["reason"] == "duplicated in one split"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_a_track_that_stands_twice_in_a_split_is_used_once(tmp_path):
         ({"Track00001": 3}, "cannot read the entry 'Track00001'"),
         ({"Track00001": {"action": "burn"}}, "unknown action 'burn'"),
         ({"a": ["x"], "b": ["x"]}, "puts x into two splits"),
-        ({"Track00001": "../elsewhere"}, "'../elsewhere' is no name of a split"),
+        ({"Track00001": "../elsewhere"}, "'../elsewhere' is not the name of a split"),
     ],
 )
 def test_bad_splits_say_what_is_wrong(content, message):
@@ -111,30 +116,30 @@ def test_bad_splits_say_what_is_wrong(content, message):
 
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
-        find_sources(tmp_path / "nowhere")
+        find_songs(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds no songs"):
-        find_sources(tmp_path)
+        find_songs(tmp_path)
     make_tracks(tmp_path, "train/Track00001")
     with pytest.raises(FileNotFoundError, match="no such file of splits"):
-        find_sources(tmp_path, tmp_path / "no.json")
+        find_songs(tmp_path, tmp_path / "no.json")
     with pytest.raises(ValueError, match="names none of the 1 songs"):
-        find_sources(tmp_path, {"Track77777": "test"})
+        find_songs(tmp_path, {"Track77777": "test"})
 
 
-@pytest.mark.parametrize("shares", [(-0.1, 0), (0.5, 0.5), (0, 1)])
-def test_shares_must_leave_something_to_train(shares):
+@pytest.mark.parametrize("fractions", [(-0.1, 0), (0.5, 0.5), (0, 1)])
+def test_fractions_must_leave_something_to_train(fractions):
     with pytest.raises(ValueError, match="must leave something to train"):
-        share_out(["a", "b"], *shares)
+        assign_splits(["a", "b"], *fractions)
 
 
-def test_small_shares():
-    assert share_out(["a"], 0.1) == {"a": "train"}
-    assert sorted(share_out(["a", "b", "c"], 0.01, 0.01).values()) == [
+def test_small_fractions():
+    assert assign_splits(["a"], 0.1) == {"a": "train"}
+    assert sorted(assign_splits(["a", "b", "c"], 0.01, 0.01).values()) == [
         "test",
         "train",
         "validation",
     ]
-    assert set(share_out(list("abcdef"), 0.0).values()) == {"train"}
+    assert set(assign_splits(list("abcdef"), 0.0).values()) == {"train"}
 
 
 def test_names_of_splits():

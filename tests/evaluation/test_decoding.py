@@ -5,12 +5,13 @@ import pretty_midi
 import pytest
 import torch
 
-from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.dsp import STFT, FrameGrid
 from asteroid_scoresup.evaluation import Decoding, choose_decoding, to_midi
 from asteroid_scoresup.evaluation.decoding import default_program, pitch_levels, with_velocities
 from asteroid_scoresup.score import Notes, piano_roll
 
 HOP, RATE = 160, 16000
+GRID = FrameGrid(2 * HOP, HOP, RATE)
 
 
 def score():
@@ -23,7 +24,7 @@ def score():
 
 
 def test_each_class_has_its_own_threshold():
-    roll = piano_roll(score(), 2, 450, HOP, RATE).numpy()
+    roll = piano_roll(score(), 2, 450, GRID).numpy()
     roll[0] *= 0.35
     roll[1] *= 0.15
     found = Decoding((0.3, 0.1), (0.0, 0.0), (0.0, 0.0)).notes(roll, HOP, RATE)
@@ -33,7 +34,7 @@ def test_each_class_has_its_own_threshold():
 
 def test_the_decoding_is_chosen_per_class():
     """Class 0: low probabilities. Class 1: high ones, and short false notes of medium ones."""
-    roll = piano_roll(score(), 2, 450, HOP, RATE).numpy()
+    roll = piano_roll(score(), 2, 450, GRID).numpy()
     roll[0] *= 0.22
     roll[1] *= 0.9
     roll[1, 10:70:3, 50:54] = 0.45
@@ -46,7 +47,7 @@ def test_the_decoding_is_chosen_per_class():
 
 def test_a_class_that_never_plays_keeps_the_default():
     notes = score().select(score().class_index == 0)
-    roll = piano_roll(notes, 2, 450, HOP, RATE).numpy()
+    roll = piano_roll(notes, 2, 450, GRID).numpy()
     decoding = choose_decoding([(notes, roll, HOP, RATE)], ["a", "b"])
     assert decoding.threshold[1] == Decoding.default(2).threshold[1]
 

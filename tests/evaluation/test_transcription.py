@@ -5,10 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asteroid_scoresup.dsp import FrameGrid
 from asteroid_scoresup.evaluation import frame_accuracy, note_scores, roll_to_notes
 from asteroid_scoresup.score import LOWEST_PITCH, N_PITCHES, Notes, piano_roll
 
 HOP, RATE = 512, 16000
+GRID = FrameGrid(2 * HOP, HOP, RATE)
 FRAME = HOP / RATE
 
 
@@ -35,7 +37,7 @@ def mir_eval_accuracy(reference, estimate):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.filterwarnings("ignore:.*empty")
 def test_accuracy_equals_that_of_mir_eval(seed):
-    reference = piano_roll(random_notes(seed), 3, 150, HOP, RATE).numpy()
+    reference = piano_roll(random_notes(seed), 3, 150, GRID).numpy()
     rng = np.random.default_rng(seed)
     # Some misses, some false alarms, some empty frames.
     estimate = reference * (rng.random(reference.shape) < 0.8)
@@ -111,14 +113,14 @@ def test_gaps_are_closed_within_a_pitch_only():
 def test_roll_of_the_notes_of_a_roll_is_the_roll(seed, density, n_frames):
     roll = (np.random.default_rng(seed).random((2, 88, n_frames)) < density).astype(float)
     notes = roll_to_notes(roll, HOP, RATE, min_seconds=0)
-    np.testing.assert_array_equal(piano_roll(notes, 2, n_frames, HOP, RATE), roll)
+    np.testing.assert_array_equal(piano_roll(notes, 2, n_frames, GRID), roll)
 
 
 def test_times_are_off_by_half_a_hop_at_most_and_unbiased():
     rng = np.random.default_rng(0)
     onset = np.arange(60) * 0.5 + rng.uniform(0.1, 0.3, 60)
     true = Notes(onset, onset + 0.15, np.arange(60) + 25, np.zeros(60), np.full(60, 90))
-    found = roll_to_notes(piano_roll(true, 1, 1000, HOP, RATE), HOP, RATE)
+    found = roll_to_notes(piano_roll(true, 1, 1000, GRID), HOP, RATE)
     for a, b in ((true.onset, found.onset), (true.offset, found.offset)):
         assert np.abs(a - b).max() <= FRAME / 2 + 1e-9
         assert abs((a - b).mean()) < FRAME / 8
@@ -173,7 +175,7 @@ def test_the_score_itself_is_perfect_even_without_durations():
 def test_a_true_roll_scores_well_through_thresholding():
     # Notes of one pitch may touch in the roll: hence not exactly 1.
     notes = random_notes(3)
-    found = roll_to_notes(piano_roll(notes, 3, 200, HOP, RATE), HOP, RATE, min_seconds=0)
+    found = roll_to_notes(piano_roll(notes, 3, 200, GRID), HOP, RATE, min_seconds=0)
     assert all(row["note_f1"] > 0.9 for row in note_scores(notes, found, ["a", "b", "c"]))
 
 

@@ -131,7 +131,7 @@ _OPTIONS = {
     ],
     "prepare": [
         *("--classes", "--sample_rate", "--splits", "--label_shift", "--jobs", "--seed"),
-        *("--validation_share", "--test_share", "--mixture"),
+        *("--validation_fraction", "--test_fraction", "--mixture"),
     ],
     "check": ["--classes", "--sample_rate", "--splits", "--label_shift", "--jobs"],
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tiny import N_FFT, RATE, random_notes, render, sharing_by_bins, stft, templates
+from tiny import N_FFT, random_notes, render, sharing_by_bins, stft, templates
 
 from asteroid_scoresup.losses import (
     allowed_bins,
@@ -205,7 +205,7 @@ def test_true_stems_have_a_low_loss_and_swapped_classes_a_high_one(loss):
     stems = torch.from_numpy(render(notes, 4.0))
     mixture = stft().magnitude(stft()(stems.sum(0, keepdim=True)))
     estimates = stft().magnitude(stft()(stems)).unsqueeze(0)
-    size = (3, mixture.shape[-1], 64, RATE)
+    size = (3, mixture.shape[-1], stft().grid)
     draw = piano_roll if loss is clip_mixture_loss else sounding_roll
     roll = draw(notes, *size)[None]
     true = loss(estimates, mixture, roll)

@@ -12,7 +12,7 @@ from asteroid_scoresup.data.dataset import ScoreDataset
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest
 from asteroid_scoresup.data.prepare import prepare, summary
-from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.dsp import STFT, FrameGrid
 from asteroid_scoresup.midi.reader import read_midi
 from asteroid_scoresup.score import (
     HarmonicTemplates,
@@ -25,6 +25,7 @@ from asteroid_scoresup.score import (
 from asteroid_scoresup.synthesis.synthesize import synthesize
 
 SECONDS, N_FFT, HOP = 8.0, 2048, 512
+GRID = FrameGrid(N_FFT, HOP, RATE)
 PROGRAMS = {"bass": 33, "guitar": 25, "piano": 0}
 LOWEST = {"bass": 31, "guitar": 50, "piano": 64}
 
@@ -63,7 +64,7 @@ def informed_si_sdr(notes, parts):
     mixture = torch.from_numpy(sum(parts)).unsqueeze(0)
     spectrum = stft(mixture)
     magnitude = stft.magnitude(spectrum)[0]
-    size = (len(parts), magnitude.shape[-1], HOP, RATE)
+    size = (len(parts), magnitude.shape[-1], GRID)
     roll = sounding_roll(notes, *size)
     factors = score_informed_nmf(magnitude, roll, onset_roll(notes, *size), templates)
     masks = soft_masks(factors, len(parts)).unsqueeze(0)
@@ -75,7 +76,7 @@ def under_mask(notes, signal):
     """Fraction of a signal's magnitude under the harmonic mask of its notes."""
     stft, templates = STFT(N_FFT, HOP, RATE), HarmonicTemplates(RATE, N_FFT, 40)
     magnitude = stft.magnitude(stft(torch.from_numpy(signal).unsqueeze(0)))[0]
-    roll = sounding_roll(notes, 1, magnitude.shape[-1], HOP, RATE)
+    roll = sounding_roll(notes, 1, magnitude.shape[-1], GRID)
     return float(magnitude[templates.mask(roll)[0]].sum() / magnitude.sum())
 
 
@@ -147,7 +148,7 @@ def test_the_audio_decides_whether_bends_count(tmp_path, rows, audio, verdict):
     manifest = Manifest.load(tmp_path / "out")
     (song,) = manifest.tracks
     assert song.facts["bends"] == {"guitar": [verdict]}
-    assert f"By the audio, pitch bends: guitar {verdict} in 1 part" in summary(report)
+    assert f"According to the audio, pitch bends: guitar {verdict} in 1 part" in summary(report)
     notes = manifest.notes(song)
     guitar = notes.select(notes.class_index == 1)
     expected = rows["guitar"]

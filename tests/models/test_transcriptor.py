@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import HOP, NAMES, NET, RATE, stft, transcriptor, write_folder
+from tiny import HOP, NAMES, NET, stft, transcriptor, write_folder
 
 from asteroid_scoresup.data import ScoreDataset
 from asteroid_scoresup.dsp import NOMINAL_RMS
@@ -22,7 +22,7 @@ def noise(*shape, seed=0):
 def test_logits_have_as_many_frames_as_the_roll(n_samples):
     model, wav = transcriptor().eval(), noise(2, n_samples)
     n_frames = stft().n_frames(n_samples)
-    roll = piano_roll(Notes([0.0], [0.02], [60], [1], [90]), 3, n_frames, HOP, RATE)
+    roll = piano_roll(Notes([0.0], [0.02], [60], [1], [90]), 3, n_frames, stft().grid)
     logits = model(wav)
     assert logits.shape == (2, *roll.shape) and roll.any()
     torch.testing.assert_close(model(wav[0]), logits[0], rtol=1e-4, atol=1e-5)

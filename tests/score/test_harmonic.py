@@ -73,7 +73,7 @@ def test_the_energy_of_a_tone_lies_in_its_mask(pitch):
     wave[2000 : 2000 + len(note)] = note
     energy = stft.magnitude(stft(torch.from_numpy(wave)[None]))[0].square()
     notes = Notes([0.25], [0.75], [pitch], [0], [100])
-    sounding = sounding_roll(notes, 1, energy.shape[-1], HOP, RATE, before=2, after=2)
+    sounding = sounding_roll(notes, 1, energy.shape[-1], stft.grid, {"before": 2, "after": 2})
     mask = templates.mask(sounding)[0]
     assert energy[mask].sum() / energy.sum() > 0.99
     assert mask.float().mean() < 0.35  # or the claim would be cheap

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from tiny import HOP, N_FFT, NAMES, RATE, random_notes, render, stft, templates
+from tiny import N_FFT, NAMES, random_notes, render, stft, templates
 
 from asteroid_scoresup.score import Notes, onset_roll, score_informed_nmf, soft_masks, sounding_roll
 
@@ -10,17 +10,17 @@ from asteroid_scoresup.score import Notes, onset_roll, score_informed_nmf, soft_
 def song(seed=0, seconds=4.0):
     notes = random_notes(np.random.default_rng(seed), seconds)
     sources = torch.from_numpy(render(notes, seconds))
-    size = (len(NAMES), stft().n_frames(sources.shape[1]), HOP, RATE)
+    size = (len(NAMES), stft().n_frames(sources.shape[1]), stft().grid)
     magnitude = stft().magnitude(stft()(torch.cat([sources.sum(0, keepdim=True), sources])))
     return magnitude[0], magnitude[1:], sounding_roll(notes, *size), onset_roll(notes, *size)
 
 
 def test_onsets_are_where_notes_are_struck():
     notes = Notes([0.16, 0.5], [0.4, 0.51], [40, 60], [0, 1], [90, 90])
-    roll = onset_roll(notes, 2, 60, HOP, RATE, before=1, after=2)
+    roll = onset_roll(notes, 2, 60, stft().grid, before=1, after=2)
     assert roll[0].nonzero().flatten().tolist() == [9, 10, 11, 12]  # 0.16 s is frame 10
     assert roll[1].nonzero().flatten().tolist() == [30, 31, 32, 33]  # 0.505 s is nearest to 32
-    at_the_edge = onset_roll(notes.replace(onset=[0.0, 0.5]), 2, 60, HOP, RATE)
+    at_the_edge = onset_roll(notes.replace(onset=[0.0, 0.5]), 2, 60, stft().grid)
     assert at_the_edge[0].nonzero().flatten().tolist() == [6, 7, 8, 9] or at_the_edge[0, 0] == 1
 
 

@@ -20,7 +20,9 @@ ROWS = [(0.0, 0.5, 40, 0, 100), (0.5, 1.0, 52, 1, 90), (0.25, 2.0, 60, 0, 80)]
 def test_columns_get_the_dtypes_that_rolls_rely_on():
     notes = Notes([0, 1], [1, 2], [40.0, 41.0], [0, 1], [90, 90])
     assert (notes.onset.dtype, notes.offset.dtype) == (np.float64, np.float64)
-    assert {getattr(notes, c).dtype for c in ("pitch", "source", "velocity")} == {np.dtype("int64")}
+    assert {getattr(notes, c).dtype for c in ("pitch", "class_index", "velocity")} == {
+        np.dtype("int64")
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from tiny import random_notes
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from asteroid_scoresup.dsp import FrameGrid
 from asteroid_scoresup.score import (
     N_PITCHES,
     Notes,
+    SoundingOptions,
     clip_activity,
     frame_activity,
     frame_times,
@@ -48,6 +50,10 @@ def frames_of(onset, length):
     return on or [round((2 * onset + length) / (2 * GRID))]
 
 
+def grid(hop_length, sample_rate):
+    return FrameGrid(2 * hop_length, hop_length, sample_rate)
+
+
 def reference(rows, before=0, after=0, level=lambda *_: 1.0):
     roll = np.zeros((N_SRC, N_PITCHES, N_FRAMES))
     for onset, length, pitch, source, velocity in rows:
@@ -64,7 +70,7 @@ def reference(rows, before=0, after=0, level=lambda *_: 1.0):
 @settings(deadline=None)
 @given(rows=ROWS, rates=RATES)
 def test_piano_roll_is_the_score_at_the_frame_centres(device, rows, rates):
-    roll = piano_roll(make_notes(rows, *rates), N_SRC, N_FRAMES, *rates, device=device)
+    roll = piano_roll(make_notes(rows, *rates), N_SRC, N_FRAMES, grid(*rates), device=device)
     assert roll.device.type == device
     np.testing.assert_array_equal(roll.cpu(), reference(rows))
 
@@ -86,27 +92,27 @@ def test_sounding_roll(device, rows, rates, before, after, fade, use_velocity):
         return value * (math.exp(-seconds / fade[source]) if fade else 1)
 
     notes = make_notes(rows, *rates)
-    options = dict(before=before, after=after, fade=fade, use_velocity=use_velocity)
-    roll = sounding_roll(notes, N_SRC, N_FRAMES, *rates, **options, device=device)
+    options = SoundingOptions(before, after, fade, use_velocity)
+    roll = sounding_roll(notes, N_SRC, N_FRAMES, grid(*rates), options, device=device)
     assert roll.device.type == device
     np.testing.assert_allclose(roll.cpu(), reference(rows, before, after, level), atol=1e-6)
 
 
 def test_an_hour_in_nothing_has_drifted():
     n = 3600 * 16000 // 512
-    times = frame_times(n + 4, 512, 16000)
+    times = frame_times(n + 4, grid(512, 16000))
     # From one frame center to another: on at the first, off at the second.
     notes = Notes([float(times[n])], [float(times[n + 2])], [60], [0], [64])
-    on = piano_roll(notes, 1, n + 4, 512, 16000)[0, 60 - 21].nonzero().flatten()
+    on = piano_roll(notes, 1, n + 4, grid(512, 16000))[0, 60 - 21].nonzero().flatten()
     assert on.tolist() == [n, n + 1]
 
 
 @pytest.mark.parametrize("first", [0, 1, 7, 30])
 def test_a_segment_has_the_roll_of_its_place_in_the_song(first):
     notes = random_notes(np.random.default_rng(first), 4.0)
-    whole = piano_roll(notes, 3, 200, 64, 4000)
+    whole = piano_roll(notes, 3, 200, grid(64, 4000))
     start = first * 64 / 4000
-    piece = piano_roll(notes.within(start, start + 1, margin=1.0), 3, 50, 64, 4000)
+    piece = piano_roll(notes.within(start, start + 1, margin=1.0), 3, 50, grid(64, 4000))
     assert piece.sum() > 0
     torch.testing.assert_close(piece, whole[..., first : first + 50], rtol=0, atol=0)
 
@@ -127,7 +133,7 @@ def test_drawing_is_vectorised(draw):
         same = np.full(n_notes, 60)
         notes = Notes(onset, onset + 0.1, same, same * 0, same)
         with CountOperations() as operations:
-            draw(notes, 1, 64, 64, 4000)
+            draw(notes, 1, 64, grid(64, 4000))
         counts.append(operations.count)
     assert counts[0] == counts[1] > 0
 
@@ -135,7 +141,7 @@ def test_drawing_is_vectorised(draw):
 @settings(deadline=None)
 @given(ROWS)
 def test_activities(rows):
-    roll = piano_roll(make_notes(rows, 64, 4000), N_SRC, N_FRAMES, 64, 4000)
+    roll = piano_roll(make_notes(rows, 64, 4000), N_SRC, N_FRAMES, grid(64, 4000))
     frames = (reference(rows) > 0).any(1)
     np.testing.assert_array_equal(frame_activity(roll), frames)
     np.testing.assert_array_equal(clip_activity(roll), frames.any(-1))
@@ -145,5 +151,5 @@ def test_activities(rows):
 
 
 def test_no_notes_no_roll():
-    assert not piano_roll(Notes.empty(), 3, 5, 512, 16000).any()
-    assert not sounding_roll(Notes.empty(), 3, 5, 512, 16000, use_velocity=True, fade=[1] * 3).any()
+    assert not piano_roll(Notes.empty(), 3, 5, grid(512, 16000)).any()
+    assert not sounding_roll(Notes.empty(), 3, 5, grid(512, 16000), {"fade": [1] * 3}).any()

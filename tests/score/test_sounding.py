@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from asteroid_scoresup.checks.bends import to_sounding_pitch
 from asteroid_scoresup.checks.corrections import correct_notes
-from asteroid_scoresup.data.manifest import read_notes, write_notes
-from asteroid_scoresup.data.songs import fit_notes
-from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.data.note_table import read_notes, write_notes
+from asteroid_scoresup.data.song import fit_notes
+from asteroid_scoresup.dsp import STFT, FrameGrid
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.score import (
     HarmonicTemplates,
     Notes,
+    SoundingOptions,
     onset_roll,
     partial_frequencies,
     piano_roll,
@@ -24,7 +25,7 @@ from asteroid_scoresup.score import (
 )
 
 RATE, HOP, N_FFT, N_SRC, N_FRAMES = 16000, 512, 1024, 2, 40
-SIZE = (N_SRC, N_FRAMES, HOP, RATE)
+SIZE = (N_SRC, N_FRAMES, FrameGrid(N_FFT, HOP, RATE))
 FRAME = HOP / RATE
 NAMES = ("bass", "guitar")
 BENT = Notes(
@@ -80,7 +81,8 @@ def test_the_sounding_roll_is_that_of_a_hand_loop(rows, steps, use_velocity):
                 level = np.float32(velocity) / 127 if use_velocity else 1.0
                 cell = expected[source, row, frame]
                 expected[source, row, frame] = max(cell, level)
-    found = sounding_roll(table(rows), *SIZE, use_velocity=use_velocity, steps=steps)
+    options = SoundingOptions(fade=None, use_velocity=use_velocity)
+    found = sounding_roll(table(rows), *SIZE, options, steps=steps)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
 
@@ -123,7 +125,8 @@ def test_a_glide_stays_under_its_mask():
     energy = stft.magnitude(stft(torch.tensor(tone, dtype=torch.float32).unsqueeze(0)))[0] ** 2
     shares = []
     for table in (notes, notes.replace(bend=None)):
-        mask = templates.mask(sounding_roll(table, 1, energy.shape[-1], 256, RATE))[0]
+        roll = sounding_roll(table, 1, energy.shape[-1], FrameGrid(N_FFT, 256, RATE))
+        mask = templates.mask(roll)[0]
         shares.append(float(energy[mask].sum() / energy.sum()))
     assert shares[0] > 0.98 and shares[1] < 0.5
 
@@ -195,7 +198,7 @@ def test_a_class_under_the_pedal_is_active():
     """Clip and frame losses charge no energy to a class whose keys are up while it sounds."""
     stft = STFT(512, 128, 8000)
     notes = Notes([-1.0], [-0.5], [60], [0], [90], [2.0])
-    size = (1, 33, 128, 8000)
+    size = (1, 33, stft.grid)
     targets = {
         "mixture": torch.randn(1, 4096, generator=torch.Generator().manual_seed(0)),
         "roll": piano_roll(notes, *size).unsqueeze(0),

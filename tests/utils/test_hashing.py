@@ -12,7 +12,7 @@ from slakh_folder import RATE, melody, play, write_midi, write_song
 
 from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.data.labels import check_folder
-from asteroid_scoresup.data.manifest import read_notes, write_notes
+from asteroid_scoresup.data.note_table import read_notes, write_notes
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.synthesis.synthesize import synthesize
 from asteroid_scoresup.utils.files import read_json, write_audio, write_json

@@ -16,7 +16,7 @@ from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
 from asteroid_scoresup.models import SourceModel, TCNSeparator, WaveformSeparator
-from asteroid_scoresup.score import HarmonicTemplates
+from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 
 from . import options
 from .options import flat, presets, read_conf
@@ -254,7 +254,7 @@ def loaders(args, steps, batch_size, remix=0.0, weights=()):
         hop_length=args.hop_length,
         soft_masks=soft_masks,
         seed=args.seed,
-        **sounding(args),
+        sounding=sounding(args),
     )
     train = ScoreDataset(
         manifest,
@@ -301,7 +301,7 @@ def score_informed_masks(args, manifest):
 
 def sounding(args):
     """How long and how strongly notes sound, for the rolls behind harmonic masks."""
-    return dict(
+    return SoundingOptions(
         before=args.sound_before,
         after=args.sound_after,
         fade=args.fade,

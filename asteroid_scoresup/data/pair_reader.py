@@ -1,0 +1,65 @@
+"""Reading a pair of an audio file and a MIDI file: one mixture, no stems."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from ..checks.bends import resolve_bends
+from ..midi.reader import DRUMS, join_instruments, read_midi
+from ..score import Notes
+from ..utils.files import read_audio
+from .pairs import Pair
+from .slakh import parse_label_shift
+from .song import Settings, Song, midi_drops
+
+
+def read_pair_song(pair: Pair, settings: Settings) -> Song:
+    """Reads a pair; the programs of the MIDI file's instruments give the classes of their notes.
+
+    Args:
+        pair (Pair): The files.
+        settings (Settings): How they are read.
+
+    Raises:
+        ValueError: if a file cannot be read.
+    """
+    classes = settings.classes
+    label_shift = parse_label_shift(settings.label_shift, classes.names)
+    shifts = dict.fromkeys(classes.names, 0) if isinstance(label_shift, str) else label_shift
+    wants_drums = classes.index_of(program=DRUMS) is not None
+    midi = read_midi(pair.midi, drums=wants_drums)
+    remarks: list[str] = []
+    mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
+    context = join_instruments(midi.instruments)
+    tables, others = [], set()
+    programs: dict[str, list[int]] = defaultdict(list)
+    bends: dict[str, list[str]] = defaultdict(list)
+    for instrument in midi.instruments:
+        index = classes.index_of(program=instrument.program)
+        if index is None:
+            others.add(instrument.program)
+            continue
+        name = classes.names[index]
+        notes = join_instruments([instrument], index)
+        # At the pitch of the file, like the context.
+        notes, verdict = resolve_bends(notes, mixture, settings.sample_rate, context)
+        if verdict:
+            bends[name].append(verdict)
+        tables.append(notes.replace(pitch=notes.pitch + shifts[name]))
+        programs[name].append(instrument.program)
+    facts: dict[str, Any] = {
+        "generated": False,
+        "programs": dict(programs),
+        "drops": midi_drops(midi.dropped, midi.remarks),
+    }
+    if remarks:
+        facts["remarks"] = remarks
+    facts["label_shift"] = {name: [shifts[name]] for name in programs}
+    if bends:
+        facts["bends"] = dict(bends)
+    if others:
+        facts["other_programs"] = sorted(others)
+    return Song(mixture.astype(np.float32), {}, Notes.concatenate(tables), facts)

@@ -1,0 +1,68 @@
+"""Reading segments of prepared audio files, which must be as preparation wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+
+_PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
+
+
+def require_length(path: Path, n_samples: int) -> None:
+    """Checks the length of an audio file by its header.
+
+    Args:
+        path (Path): The file.
+        n_samples (int): Length of its track, in samples.
+
+    Raises:
+        ValueError: if the file has another length or cannot be read.
+    """
+    try:
+        found = sf.info(path).frames
+    except (sf.LibsndfileError, OSError) as error:
+        raise _unreadable(path, error) from None
+    _compare_length(path, found, n_samples)
+
+
+def read_segment(path: Path, start: int, n_samples: int, track_samples: int) -> torch.Tensor:
+    r"""Reads a segment of an audio file; the cost does not depend on where it lies.
+
+    Args:
+        path (Path): The file, mono.
+        start (int): First sample.
+        n_samples (int): Number of samples; beyond the end of the track they are zeros.
+        track_samples (int): Length of the track, in samples.
+
+    Returns:
+        :class:`torch.Tensor`: float32, shape :math:`(n\_samples,)`.
+
+    Raises:
+        ValueError: if the file cannot be read, has another length than its track, or holds NaN or
+            infinite samples.
+    """
+    try:
+        with sf.SoundFile(path) as stream:
+            _compare_length(path, stream.frames, track_samples)
+            stream.seek(min(start, track_samples))
+            audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
+    except (sf.LibsndfileError, OSError) as error:
+        raise _unreadable(path, error) from None
+    if not np.isfinite(audio).all():
+        raise ValueError(f"{path} holds NaN or infinite samples. {_PREPARE_AGAIN}")
+    return torch.from_numpy(audio)
+
+
+def _compare_length(path: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(
+            f"{path} has {found} samples, manifest.json says {expected}: the file was cut short or "
+            f"replaced. {_PREPARE_AGAIN}"
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be read as audio: {error} {_PREPARE_AGAIN}")

@@ -1,0 +1,50 @@
+"""From the files of a song to audio and notes in memory, whatever its layout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..score import LOWEST_PITCH, N_PITCHES
+from .pair_reader import read_pair_song
+from .pairs import Pair
+from .slakh_reader import read_slakh_song
+from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, fit_notes
+from .song_sources import SongSource
+
+
+def read_song(source: SongSource, settings: Settings, find_defects: bool = True) -> Song:
+    """Reads a song.
+
+    Args:
+        source (SongSource): Its files.
+        settings (Settings): How it is read.
+        find_defects (bool): Whether to look for stems that are noise or a single tone, see
+            :mod:`~asteroid_scoresup.checks.noise`.
+
+    Raises:
+        UnusableSongError: if nothing of it can be used.
+        ValueError: if files cannot be read.
+    """
+    if isinstance(source.files, Pair):
+        song = read_pair_song(source.files, settings)
+    else:
+        song = read_slakh_song(source.files, settings, find_defects)
+    names = settings.classes.names
+    possible = (song.notes.pitch >= 0) & (song.notes.pitch <= 127)
+    if not possible.all():
+        drop = drop_record("notes", "not a MIDI pitch", notes=(~possible).sum())
+        song.facts["drops"].append(drop)
+        song.notes = song.notes.select(possible)
+    song.notes = fit_notes(song.notes, len(song.mixture) / settings.sample_rate, song.facts)
+    if not len(song.notes):
+        reasons = sorted({f"{drop['reason']}" for drop in song.facts["drops"] if drop["notes"]})
+        others = song.facts.get("other_programs")
+        if others:
+            reasons.append(f"programs of no class: {', '.join(map(str, others))}")
+        raise UnusableSongError(f"no notes of {', '.join(names)} are left", "; ".join(reasons))
+    if not np.abs(song.mixture).max(initial=0) > SILENCE:
+        raise UnusableSongError("the mixture is silent")
+    outside = (song.notes.pitch < LOWEST_PITCH) | (song.notes.pitch >= LOWEST_PITCH + N_PITCHES)
+    if outside.any():
+        song.facts["notes_outside_88_keys"] = int(outside.sum())
+    return song
