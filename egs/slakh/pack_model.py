@@ -1,8 +1,8 @@
-"""Makes the model in the box of an evaluated experiment: half precision, with a model card.
+"""Makes the bundled model of an evaluated experiment: half precision, with a model card.
 
-    python pack_model.py --exp_dir exp/slakh_box --out ../../asteroid_scoresup/pretrained/band \
-        --command "bash run.sh --preset box ..." --data "they are played by ..." \
-        --limits local/box_limits.md
+    python pack_model.py --exp_dir exp/slakh_bundled --out ../../asteroid_scoresup/pretrained/band \
+        --command "bash run.sh --preset bundled ..." --data "they are played by ..." \
+        --limits local/bundled_limits.md
 
 writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment,
 of the weights before they were rounded to half precision.
@@ -21,7 +21,7 @@ from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.models import pack, unpack
 from asteroid_scoresup.utils.files import atomic_path
 
-CARD = """# {name}: the model in the box
+CARD = """# {name}: the bundled model
 
 Separates songs into {classes} and transcribes them
 (`asteroid-scoresup separate song.wav --midi`). A separator and a transcriptor of at most

@@ -92,20 +92,20 @@ CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_ar
 
 
 def test_a_folder_belongs_to_its_configuration(tmp_path):
-    folder, free = tmp_path / "exp" / "run", {"s_epochs"}
-    lock_experiment(folder, CONF, free)
+    folder, ignore = tmp_path / "exp" / "run", {"s_epochs"}
+    lock_experiment(folder, CONF, ignore)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
     assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
     lock_experiment(
-        folder, {**CONF, "training": {"s_epochs": 9}}, free
+        folder, {**CONF, "training": {"s_epochs": 9}}, ignore
     )  # going on for longer is allowed
     assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
     message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
-        lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, ignore)
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
-        lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, ignore)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(manifest, tmp_path, caplog
     last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     again = run(step_one, manifest, tmp_path / "cut", 3)
-    assert "last.ckpt cannot be read and is passed over" in caplog.text
+    assert "last.ckpt cannot be read and is skipped" in caplog.text
     assert not differing(whole["state_dict"], again["state_dict"])
 
 
