@@ -1,12 +1,16 @@
-# make demo: a trained, evaluated separator from a bare machine. make test: the tests.
+# make demo: a trained, evaluated separator from a bare machine. make test: the tests; make test-fast:
+# those that take less than some seconds.
 # make fuzz: seeded damage to every kind of file; CASES=2000 SEED=7 for more, or for others.
 PYTHON ?= python3
 VENV ?= .venv
 CASES ?= 500
 SEED ?= 0
+# Test processes that run side by side; each computes with one thread.
+JOBS ?= auto
 BIN := $(VENV)/bin
 
-.PHONY: env demo test lint fuzz docs clean
+.PHONY: env demo test test-fast lint types fuzz docs clean
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 env: $(VENV)/.installed
 
@@ -25,8 +29,14 @@ lint: env
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 
-test: lint
-	$(BIN)/python -m pytest -q
+types: env
+	$(BIN)/python -m mypy
+
+test: lint types
+	$(PYTEST)
+
+test-fast: lint
+	$(PYTEST) -m "not slow"
 
 fuzz: env
 	$(BIN)/python tests/fuzz --cases $(CASES) --seed $(SEED)

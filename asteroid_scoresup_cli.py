@@ -1,7 +1,7 @@
-"""``asteroid-scoresup``: one command, one verb a job.
+"""``asteroid-scoresup``: one command with a subcommand for each task.
 
-It is a module of its own, beside the package, since importing the package imports torch, and
-``--help`` and ``--version`` should not wait for that.
+This module is outside the package because importing the package imports torch, and ``--help`` and
+``--version`` should not wait for that.
 """
 
 from __future__ import annotations
@@ -14,41 +14,43 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-#: Verb → one line of help; the module of the same name in ``asteroid_scoresup.scripts`` has
-#: `add_arguments` and `run`.
+#: Subcommands and their descriptions. The module of the same name in ``asteroid_scoresup.scripts``
+#: has the functions `add_arguments` and `run`.
 VERBS = {
     "synthesize": "make a Slakh-format data set from composed songs or a folder of MIDI files",
-    "prepare": "prepare Slakh folders, or own pairs of audio and MIDI, for training",
+    "prepare": "prepare Slakh folders, or pairs of audio and MIDI files, for training",
     "check": "compare the labels of a folder with its audio: pitch, tuning, offset, silent notes",
-    "separate": "separate songs into stems, with their score and a page to listen to if wanted",
-    "transcribe": "write the score of songs as MIDI",
-    "infer": "run asteroid-infer, Asteroid's own command, on a model of ours",
+    "separate": "separate songs into stems, optionally with MIDI and a listening page",
+    "transcribe": "transcribe songs to MIDI",
+    "infer": "run asteroid-infer, Asteroid's own command, with a model of this package",
 }
-#: With this variable set to anything but 0, errors show where they come from, as --traceback does.
+#: Environment variable with the effect of --traceback, unless it is 0.
 TRACEBACK = "ASTEROID_SCORESUP_TRACEBACK"
 
-#: True while arguments are read: the package then waits with what imports torch.
+#: True while arguments are parsed; the package then defers what imports torch.
 reading_arguments = False
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end (SIGTERM), by a scheduler or by ``kill``."""
+    """The process received SIGTERM, for example from a scheduler or ``kill``."""
 
 
-#: Exit status by what ended the command: 128 and the number of the signal, as shells count.
-STATUS = {Terminated: 128 + 15, KeyboardInterrupt: 128 + 2}
+#: Exit status of an interrupted command: 128 plus the number of the signal, as in shells.
+STATUS: dict[type[BaseException], int] = {Terminated: 128 + 15, KeyboardInterrupt: 128 + 2}
 
 
 @contextlib.contextmanager
-def terminable():
-    """Lets SIGTERM raise :class:`Terminated` in the block, so that it cleans up as Ctrl-C does.
+def terminable() -> Iterator[None]:
+    """Makes SIGTERM raise :class:`Terminated` in the block, so that it cleans up as after Ctrl-C.
 
-    A second signal ends the process at once.
+    A second signal ends the process immediately.
     """
 
-    def end(number, frame):
+    def end(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise Terminated
 
@@ -62,51 +64,51 @@ def terminable():
         signal.signal(signal.SIGTERM, before)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script.
 
     Args:
-        argv (list of str, optional): Arguments; default: those of the process.
+        argv (list of str, optional): Arguments. Default: those of the process.
 
     Returns:
-        int: Exit status: 0, or 1 after one sentence on what was wrong; 130 or 143 if it was
-        interrupted or terminated.
+        int: Exit status: 0; 1 after an error, which is reported in one sentence; 130 or 143 if the
+        command was interrupted or terminated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        with terminable():  # from here on: imports take seconds
+        with terminable():  # before the imports, which take seconds
             return _run(argv)
     except KeyboardInterrupt as error:
         print("asteroid-scoresup: interrupted; run it again to resume.", file=sys.stderr)
         return STATUS[type(error)]
 
 
-def _run(argv):
+def _run(argv: list[str]) -> int:
     run, args = _read(argv)
     try:
         if "asteroid_scoresup" in sys.modules:
             sys.modules["asteroid_scoresup"].register()
         return run(args)
     except (ValueError, OSError, ImportError) as error:
-        _tell(args, str(error).strip() or type(error).__name__)
-    except Exception as error:  # a fault of the program: a sentence, and how to report it
+        _report(args, str(error).strip() or type(error).__name__)
+    except Exception as error:  # a bug of this package
         what = " ".join(f"{type(error).__name__}: {error}".split())[:500].rstrip(".")
-        _tell(args, f"{what}. If this is no fault of the input, please report it with what the")
-        print(f"same command shows with --traceback (or {TRACEBACK}=1).", file=sys.stderr)
+        _report(args, f"{what}. This looks like a bug: please report it with the output of")
+        print(f"the same command with --traceback (or {TRACEBACK}=1).", file=sys.stderr)
     return 1
 
 
-def _read(argv):
-    """The function to run, and its arguments."""
+def _read(argv: list[str]) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
+    """Parses the arguments and returns the function of the subcommand with them."""
     global reading_arguments
-    about = __doc__.splitlines()[0]
+    about = "Music source separation with scores as supervision."
     parser = argparse.ArgumentParser(prog="asteroid-scoresup", description=about)
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     _add_traceback(parser, default=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    # Only the chosen verb is imported: the others need not even be installable.
+    # Only the chosen subcommand is imported, so that it works even if another cannot be.
     chosen = next((a for a in argv if not a.startswith("-")), None)
-    module = None
+    module: Any = None
     reading_arguments = True
     try:
         for verb, text in VERBS.items():
@@ -121,25 +123,25 @@ def _read(argv):
     return module.run, args
 
 
-def _add_traceback(parser, default):
+def _add_traceback(parser: argparse.ArgumentParser, default: bool | str) -> None:
     parser.add_argument(
         "--traceback",
         "--debug",
         action="store_true",
         default=default,
-        help=f"show where an error comes from (also: {TRACEBACK}=1)",
+        help=f"show the traceback of an error (also: {TRACEBACK}=1)",
     )
 
 
-def _tell(args, sentence):
-    """Prints an error as a sentence, after its traceback if that is wanted."""
+def _report(args: argparse.Namespace, sentence: str) -> None:
+    """Prints an error as a sentence, and its traceback if requested."""
     if args.traceback or os.environ.get(TRACEBACK, "0") not in ("", "0"):
         traceback.print_exc()
     print(f"asteroid-scoresup {args.verb}: {sentence}", file=sys.stderr)
 
 
-def _version():
-    """The package's version, without importing it."""
+def _version() -> str:
+    """The version of the package, without importing it."""
     for line in (Path(__file__).parent / "asteroid_scoresup" / "__init__.py").open("r"):
         if line.startswith("__version__"):
             return line.split('"')[1]
@@ -147,5 +149,5 @@ def _version():
 
 
 if __name__ == "__main__":
-    # Under its own name, by which the package asks it.
+    # Not as `__main__`, since the package looks for this module by name.
     sys.exit(importlib.import_module("asteroid_scoresup_cli").main())

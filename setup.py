@@ -11,7 +11,17 @@ version = next(
 
 RECIPE = ["openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
-TESTS = [*RECIPE, *DOCS, "pytest", "hypothesis", "ruff==0.17.6", "selenium>=4.20"]
+TESTS = [
+    *RECIPE,
+    *DOCS,
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis",
+    "ruff==0.17.6",
+    "selenium>=4.20",
+    "mypy>=1.10",
+    "types-PyYAML",
+]
 
 setup(
     name="asteroid-scoresup",
@@ -20,14 +30,19 @@ setup(
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    author="The asteroid-scoresup authors",
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2010.11904",
+        "Asteroid": "https://github.com/asteroid-team/asteroid",
+    },
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
     py_modules=["asteroid_scoresup_cli"],
     package_data={
         "asteroid_scoresup.report": ["page_assets/*"],
-        "asteroid_scoresup": ["pretrained/*"],
+        "asteroid_scoresup": ["py.typed", "pretrained/*"],
     },
     python_requires=">=3.10,<3.14",
-    # What installs from nothing and works together; README.md, Install.
+    # Versions that install from scratch and work together: README.md, Install.
     install_requires=[
         "asteroid>=0.7.0",
         "asteroid-filterbanks>=0.4.0",
@@ -56,7 +71,17 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Analysis",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
 )

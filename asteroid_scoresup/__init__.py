@@ -1,29 +1,29 @@
 """Training music separators without stems, from recordings and their scores.
 
 Importing the package registers its models with Asteroid, so that
-``asteroid.models.BaseModel.from_pretrained`` and Asteroid's command line know them.
+``asteroid.models.BaseModel.from_pretrained`` and Asteroid's command line can load them.
 """
 
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
-def _check_torch_pair():
-    """torchaudio pins no torch: a pair that does not belong together fails in odd places."""
+def _check_torch_pair() -> None:
+    """torchaudio does not pin torch, and a mismatched pair fails in unexpected places."""
     from importlib.metadata import version
 
     torch, torchaudio = (version(name).split("+")[0] for name in ("torch", "torchaudio"))
     if torch.split(".")[:2] != torchaudio.split(".")[:2]:
         raise ImportError(
-            f"torch {torch} and torchaudio {torchaudio} do not belong together; install a pair of "
-            f"one version, for example: pip install 'torch=={torchaudio}' "
+            f"torch {torch} and torchaudio {torchaudio} do not belong together; install "
+            f"matching versions, for example: pip install 'torch=={torchaudio}' "
             f"'torchaudio=={torchaudio}'"
         )
 
 
-def _register_models():
-    """Makes our models known to Asteroid; a second import changes nothing."""
+def _register_models() -> None:
+    """Registers the models with Asteroid; those already registered are skipped."""
     import asteroid.models
 
     from . import models
@@ -38,12 +38,12 @@ def _register_models():
             asteroid.models.register_model(model)
 
 
-def register():
-    """Makes the models known to Asteroid. Importing the package calls it, and again is no error."""
+def register() -> None:
+    """Registers the models with Asteroid; called on import, and safe to call again."""
     _check_torch_pair()
     _register_models()
 
 
-# While the command line reads its arguments nothing needs torch; it registers before it runs.
+# The command line parses its arguments without torch, and calls `register` before it runs.
 if not getattr(sys.modules.get("asteroid_scoresup_cli"), "reading_arguments", False):
     register()

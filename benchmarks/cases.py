@@ -1,4 +1,6 @@
-"""What the benchmarks share: cases in processes of their own, in turn, and what machine it was."""
+"""Shared by the benchmarks: runs cases in separate processes, and describes the machine."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -8,30 +10,41 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 
-def peak_mib():
-    """Largest resident memory of this process so far, in MiB."""
+def peak_mib() -> float:
+    """Peak resident memory of this process so far, in MiB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count the process that started this one
+    if status.is_file():  # getrusage includes the memory of the parent before the fork
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def run_in_turn(script, cases, options, repeats):
-    """Runs ``script … --one CASE`` for every case in turn, `repeats` times.
+def run_in_turn(
+    script: Path, cases: Iterable[str], options: Sequence[str], repeats: int
+) -> dict[str, dict[str, float]]:
+    """Runs ``script … --one CASE`` for all cases in turn, several times.
 
-    A machine that slows down slows all of them. Each process prints one line of JSON at its end.
+    The cases alternate, so that a slow phase of the machine affects all of them. The last line that
+    a process prints is JSON with its numbers.
+
+    Args:
+        script (Path): The benchmark.
+        cases (iterable of str): The cases.
+        options (sequence of str): Further arguments of the script.
+        repeats (int): Number of runs of each case.
 
     Returns:
-        dict: case → the median of every number that its runs printed.
+        dict: The medians of the numbers, by case.
     """
-    runs = {case: [] for case in cases}
+    runs: dict[str, list[dict[str, float]]] = {case: [] for case in cases}
     for _ in range(repeats):
         for case, found in runs.items():
             command = [sys.executable, str(script), *options, f"--one={case}"]
@@ -46,8 +59,8 @@ def run_in_turn(script, cases, options, repeats):
     }
 
 
-def product_speed(size=1536, repeats=10):
-    """Multiplications and additions per second of a large fp32 matrix product."""
+def product_speed(size: int = 1536, repeats: int = 10) -> float:
+    """Floating-point operations per second in a large fp32 matrix product."""
     one, other = torch.randn(size, size), torch.randn(size, size)
     torch.mm(one, other)
     seconds = []
@@ -58,8 +71,8 @@ def product_speed(size=1536, repeats=10):
     return 2 * size**3 / min(seconds)
 
 
-def machine():
-    """Processor, cores and versions, for the record."""
+def machine() -> dict[str, Any]:
+    """Processor, number of cores, and versions."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -75,10 +88,25 @@ def machine():
     }
 
 
-def report(title, columns, rows, facts, path=""):
-    """Prints a Markdown table and, with facts, one line of JSON; writes that where asked to."""
-    # Imported here, so that it is no part of the memory that the measured processes report.
-    from asteroid_scoresup.utils import markdown_table
+def report(
+    title: str,
+    columns: Sequence[str],
+    rows: Mapping[str, Mapping[str, float]],
+    facts: Mapping[str, Any] | None,
+    path: str = "",
+) -> None:
+    """Prints a Markdown table and, given facts, a line of JSON.
+
+    Args:
+        title (str): Title of the first column.
+        columns (sequence of str): Other columns.
+        rows (dict): Numbers by row and column.
+        facts (dict, optional): Further values of the JSON line, which also contains the rows and a
+            description of the machine.
+        path (str): File for the JSON line, if any.
+    """
+    # Imported here to keep it out of the memory use of the measured processes.
+    from asteroid_scoresup.utils.markdown import markdown_table
 
     cells = [
         [name, *(f"{values[c]:.4g}" if c in values else "" for c in columns)]

@@ -1,20 +1,24 @@
-"""The data path: segments per second from the prepared form, and where the time goes.
+"""Data loading: segments per second from a prepared folder, and time of each part of an item.
 
-    python benchmarks/loading.py                          synthesizes six songs first
-    python benchmarks/loading.py --slakh_dir DIR          songs in Slakh's format (some are enough)
+    python benchmarks/loading.py                          six synthesized songs
+    python benchmarks/loading.py --slakh_dir DIR          songs in Slakh's format; a few are enough
 
-Compares the prepared form, through the DataLoader with 0, 1, 2, … workers, with reading such
-segments straight from the Slakh folder: FLAC at 44.1 kHz, one file per stem, and its MIDI file for
-every segment, as a loader does that keeps nothing. Then takes an item apart; then asks whether a
-segment costs more from a long track, or from one of many (sparse files: silence of any length costs
-no disk). Prints tables and one line of JSON.
+Compares a prepared folder, read by the DataLoader with 0, 1, 2, … workers, with reading the same
+kind of segments directly from the Slakh folder: one FLAC file at 44.1 kHz and one MIDI file per
+stem, for every segment and without a cache. Then measures the parts of an item, and the effects of
+long tracks and of many tracks (silent sparse files, which need no disk space). Prints tables and a
+line of JSON.
 """
+
+from __future__ import annotations
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -24,10 +28,10 @@ from cases import report
 
 from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
-from asteroid_scoresup.data.dataset import equalize
 from asteroid_scoresup.data.manifest import PreparedTrack, write_notes
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
+from asteroid_scoresup.data.slakh import TrackFolder, find_slakh_tracks, read_slakh_track
+from asteroid_scoresup.dsp import equalize
 from asteroid_scoresup.midi.reader import join_instruments, read_midi
 from asteroid_scoresup.score import Notes, piano_roll, sounding_roll
 from asteroid_scoresup.synthesis.synthesize import synthesize
@@ -35,43 +39,43 @@ from asteroid_scoresup.synthesis.synthesize import synthesize
 RATE, SEGMENT, HOP, BATCH = 16000, 4.096, 512, 8
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format, 44.1 kHz FLAC")
-parser.add_argument("--workers", default="0,1,2")
-parser.add_argument("--segments", type=int, default=160, help="segments of a timed run")
+parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format, FLAC at 44.1 kHz")
+parser.add_argument("--workers", default="0,1,2", help="numbers of workers to compare")
+parser.add_argument("--segments", type=int, default=160, help="number of segments of a timed run")
 parser.add_argument("--repeats", type=int, default=3)
-parser.add_argument("--out", default="", help="file for the numbers, as JSON")
+parser.add_argument("--out", default="", help="file for the results, as JSON")
 
 
-class Straight(torch.utils.data.Dataset):
-    """Segments straight from a Slakh folder: what a loader does that prepares nothing."""
+class DirectDataset(torch.utils.data.Dataset):
+    """Segments read directly from a Slakh folder, without preparation."""
 
-    def __init__(self, folders, n_segments, seed=0):
+    def __init__(self, folders: Iterable[TrackFolder], n_segments: int, seed: int = 0) -> None:
         self.classes, self.songs = ClassMap.parse(DEFAULT_CLASSES), []
         self.n_segments, self.seed = n_segments, seed
         for folder in folders:
             stems = []
             for stem in read_slakh_track(folder.path).stems:
-                source = self.classes.index_of(stem.program, stem.inst_class)
-                if source is not None and stem.audio and stem.midi:
-                    stems.append((stem.audio, stem.midi, source))
+                class_index = self.classes.index_of(stem.program, stem.inst_class)
+                if class_index is not None and stem.audio and stem.midi:
+                    stems.append((stem.audio, stem.midi, class_index))
             if stems:
                 self.songs.append(stems)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n_segments
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         rng = np.random.default_rng([self.seed, index])
         stems = self.songs[rng.integers(len(self.songs))]
         info = sf.info(stems[0][0])
         length = round(SEGMENT * info.samplerate)
         start = int(rng.integers(max(info.frames - length, 1)))
         mixture, tables = np.zeros(length, dtype=np.float32), []
-        for audio, midi, source in stems:
+        for audio, midi, class_index in stems:
             with sf.SoundFile(audio) as stream:
                 stream.seek(min(start, stream.frames))
                 mixture += stream.read(length, dtype="float32", fill_value=0.0)
-            tables.append(join_instruments(read_midi(midi).instruments, source))
+            tables.append(join_instruments(read_midi(midi).instruments, class_index))
         wav = soxr.resample(mixture, info.samplerate, RATE)
         begin = start / info.samplerate
         notes = Notes.concatenate(tables).within(begin, begin + SEGMENT, 1.0)
@@ -80,8 +84,8 @@ class Straight(torch.utils.data.Dataset):
         return torch.from_numpy(wav), targets
 
 
-def per_second(loader):
-    """Segments per second of a loader, its start-up not counted."""
+def per_second(loader: torch.utils.data.DataLoader) -> float:
+    """Segments per second of a loader, excluding its start."""
     batches = iter(loader)
     next(batches)
     start = time.perf_counter()
@@ -89,13 +93,13 @@ def per_second(loader):
     return count / (time.perf_counter() - start)
 
 
-def median_of(work, repeats):
-    """The median of what `work` returns."""
+def median_of(work: Callable[[], float], repeats: int) -> float:
+    """Median of the results of several calls."""
     return statistics.median(work() for _ in range(repeats))
 
 
-def milliseconds(work, times):
-    """Median milliseconds of a call, after one that is not counted."""
+def milliseconds(work: Callable[[], Any], times: int) -> float:
+    """Median time of a call, in milliseconds, after one call for warm-up."""
     work()
     taken = []
     for _ in range(times):
@@ -105,24 +109,26 @@ def milliseconds(work, times):
     return statistics.median(taken)
 
 
-def options(**more):
-    """Arguments of the dataset as the recipe's step 2 has them."""
+def options(**more: Any) -> dict[str, Any]:
+    """Arguments of the dataset in step 2 of the recipe."""
     usual = dict(segment=SEGMENT, gain_db=6.0, eq_db=3.0, saliency=0.34, fade=1.0)
     return {**usual, "use_velocity": True, **more}
 
 
-def compare(args, manifest, folders):
-    """Prepared form against the Slakh folder, by number of workers."""
+def compare(
+    args: argparse.Namespace, manifest: Manifest, folders: Sequence[TrackFolder]
+) -> dict[str, dict[str, float]]:
+    """Compares the prepared folder with the Slakh folder, by number of workers."""
     rows, count = {}, args.segments
     soft_masks = ScoreInformedMasks(manifest)
     soft_masks.fit_all(manifest.select("train"), progress=False)
     datasets = {
-        "straight from Slakh": Straight(folders, count // 8),
+        "straight from Slakh": DirectDataset(folders, count // 8),
         "prepared, plain": ScoreDataset(manifest, "train", n_segments=count, segment=SEGMENT),
         "prepared, gain and equalizer": ScoreDataset(
             manifest, "train", n_segments=count, **options()
         ),
-        "prepared, the same and shares": ScoreDataset(
+        "prepared, also with soft masks": ScoreDataset(
             manifest, "train", n_segments=count, soft_masks=soft_masks, **options()
         ),
     }
@@ -137,14 +143,14 @@ def compare(args, manifest, folders):
 
             rows[f"{name}, {workers} workers"] = {"segments_per_s": median_of(once, args.repeats)}
     for name, row in rows.items():
-        straight = rows[f"straight from Slakh, {name.split(', ')[-1]}"]["segments_per_s"]
+        direct = rows[f"straight from Slakh, {name.split(', ')[-1]}"]["segments_per_s"]
         row["audio_s_per_s"] = SEGMENT * row["segments_per_s"]
-        row["times_straight"] = row["segments_per_s"] / straight
+        row["times_straight"] = row["segments_per_s"] / direct
     return rows
 
 
-def take_apart(manifest, folders):
-    """Milliseconds of the parts of an item, and of a batch of rolls made in one go."""
+def time_parts(manifest: Manifest, folders: Sequence[TrackFolder]) -> dict[str, dict[str, float]]:
+    """Measures the parts of an item, and rolls of a whole batch in one call."""
     track = manifest.select("train")[0]
     data = ScoreDataset(manifest, "train", n_segments=8, **options())
     n_samples, n_frames = data.n_samples, data.n_samples // HOP + 1
@@ -155,11 +161,11 @@ def take_apart(manifest, folders):
     sounding = dict(fade=1.0, use_velocity=True)
     soft_masks = ScoreInformedMasks(manifest)
     items = [data[i] for i in range(BATCH)]
-    straight = Straight(folders, 1)
+    direct = DirectDataset(folders, 1)
     path = manifest.mixture_path(track)
 
-    def batch_of_rolls():
-        # The rolls of a batch at once, as one long class list: what a device could do.
+    def batch_of_rolls() -> None:
+        # The classes of all items as one long list, as a GPU could process them.
         tables = [notes.replace(class_index=notes.class_index + 3 * k) for k in range(BATCH)]
         together = Notes.concatenate(tables)
         piano_roll(together, 3 * BATCH, *size[1:])
@@ -169,23 +175,23 @@ def take_apart(manifest, folders):
         "open, seek, decode": lambda: data._read(path, 5 * RATE, n_samples),
         "notes of the segment": lambda: manifest.notes(track).within(0.0, SEGMENT, 1.0),
         "roll": lambda: piano_roll(notes, *size),
-        "roll with sound tails": lambda: sounding_roll(notes, *size, **sounding),
-        "rolls of a batch of 8, item by item": lambda: [
+        "roll with decays": lambda: sounding_roll(notes, *size, **sounding),
+        "rolls of a batch of 8, one by one": lambda: [
             (piano_roll(notes, *size), sounding_roll(notes, *size, **sounding))
             for _ in range(BATCH)
         ],
-        "rolls of a batch of 8, at once": batch_of_rolls,
+        "rolls of a batch of 8, in one call": batch_of_rolls,
         "random equalizer": lambda: equalize(wav, RATE, 3.0, rng),
-        "informed shares": lambda: soft_masks.read(track, 100, n_frames),
-        "a whole item, without shares": lambda: data[3],
+        "score-informed masks": lambda: soft_masks.read(track, 100, n_frames),
+        "a whole item, without soft masks": lambda: data[3],
         "collate a batch of 8": lambda: torch.utils.data.default_collate(items),
-        "an item straight from Slakh": lambda: straight[0],
+        "an item straight from Slakh": lambda: direct[0],
     }
     return {name: {"ms": milliseconds(work, 30)} for name, work in parts.items()}
 
 
-def silent_folder(root, n_tracks, seconds):
-    """A prepared folder of silent tracks in sparse files, each with a note a second."""
+def silent_folder(root: Path, n_tracks: int, seconds: float) -> Manifest:
+    """A prepared folder of silent tracks in sparse files, each with one note per second."""
     manifest = Manifest(root, RATE, ClassMap.parse(DEFAULT_CLASSES))
     n_samples = round(seconds * RATE)
     onset = np.arange(0, seconds - 1, 1.0)
@@ -209,8 +215,8 @@ def silent_folder(root, n_tracks, seconds):
     return manifest
 
 
-def lengths_and_numbers(args, folder):
-    """Segments per second from short and long tracks, from few and from many."""
+def lengths_and_numbers(args: argparse.Namespace, folder: Path) -> dict[str, dict[str, float]]:
+    """Segments per second from short and long, few and many tracks."""
     rows = {}
     for n_tracks, seconds in ((10, 10.0), (10, 600.0), (2000, 10.0)):
         manifest = silent_folder(folder / f"{n_tracks}_{seconds:g}", n_tracks, seconds)
@@ -225,8 +231,8 @@ def lengths_and_numbers(args, folder):
     return rows
 
 
-def main(args):
-    """Runs all three and prints what came out."""
+def main(args: argparse.Namespace) -> None:
+    """Runs all three benchmarks and prints the results."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -238,7 +244,7 @@ def main(args):
         manifest = Manifest.load(folder / "prepared")
         folders = find_slakh_tracks(slakh_dir)
         rows = compare(args, manifest, folders)
-        parts = take_apart(manifest, folders)
+        parts = time_parts(manifest, folders)
         tracks = lengths_and_numbers(args, folder)
     columns = ["segments_per_s", "audio_s_per_s", "times_straight"]
     facts = {"segment": SEGMENT, "parts": parts, "tracks": tracks}

@@ -1,12 +1,13 @@
-"""Preparation: seconds and bytes per minute of audio, by number of processes, and all of Slakh2100.
+"""Preparation: time and disk space per minute of audio, extrapolated to Slakh2100.
 
-    python benchmarks/preparation.py                      synthesizes twelve songs of a minute first
+    python benchmarks/preparation.py                      twelve synthesized songs of a minute
     python benchmarks/preparation.py --slakh_dir DIR      songs in Slakh's format
 
-Runs in turn; medians. The extrapolation takes the seconds per minute of one process, divides them
-by the cores asked about, and multiplies by how well two processes scaled here against one, once for
-every doubling: a guess, and said so.
+Prints medians of alternating runs. The time on more cores is extrapolated from that of one process,
+assuming for every doubling of their number the efficiency measured here from one to two processes.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -22,24 +23,24 @@ SLAKH_HOURS = {"Slakh2100 (2100 songs)": 145.0, "Slakh2100 redux (1710 songs)": 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--slakh_dir", default="", help="songs in Slakh's format")
-parser.add_argument("--songs", type=int, default=12, help="songs of a minute to synthesize")
-parser.add_argument("--jobs", default="1,2", help="numbers of processes")
-parser.add_argument("--cores", type=int, default=16, help="cores of the extrapolation")
+parser.add_argument("--songs", type=int, default=12, help="number of one-minute songs")
+parser.add_argument("--jobs", default="1,2", help="numbers of processes to compare")
+parser.add_argument("--cores", type=int, default=16, help="number of cores of the extrapolation")
 parser.add_argument("--repeats", type=int, default=3)
-parser.add_argument("--out", default="", help="file for the numbers, as JSON")
-parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the process of a case
+parser.add_argument("--out", default="", help="file for the results, as JSON")
+parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # for the process of one case
 
 
-def run_one(args):
-    """Times one preparation; prints JSON."""
+def run_one(args: argparse.Namespace) -> None:
+    """Times one preparation and prints JSON."""
     from asteroid_scoresup.data import Manifest
     from asteroid_scoresup.data.prepare import prepare
-    from asteroid_scoresup.utils.parallel import in_processes
+    from asteroid_scoresup.utils.parallel import run_parallel
 
     jobs, check = int(args.one.split()[0]), "unchecked" not in args.one
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "prepared"
-        list(in_processes(abs, [1] * jobs, jobs))  # the processes exist, and have imported
+        list(run_parallel(abs, [1] * jobs, jobs))  # starts the processes and their imports
         start = time.perf_counter()
         prepare(args.slakh_dir, out, jobs=jobs, check=check, progress=False)
         seconds = time.perf_counter() - start
@@ -54,8 +55,8 @@ def run_one(args):
     print(json.dumps(found))
 
 
-def main(args):
-    """Runs all cases and prints what came out."""
+def main(args: argparse.Namespace) -> None:
+    """Runs all cases and prints the results."""
     from asteroid_scoresup.synthesis.synthesize import synthesize
 
     torch.set_num_threads(1)
@@ -84,7 +85,7 @@ def main(args):
             "gib": hours * 60 * first["mib_per_minute"] / 1024,
             "gib_without_stems": hours * 60 * first["mib_without_stems"] / 1024,
         }
-    report(f"on {args.cores} cores, by guess", list(next(iter(whole.values()))), whole, None)
+    report(f"on {args.cores} cores, extrapolated", list(next(iter(whole.values()))), whole, None)
     facts = {"efficiency_of_a_doubling": efficiency, "cores": args.cores, "whole": whole}
     report("preparation", columns, rows, facts, args.out)
 

@@ -1,4 +1,4 @@
-"""Settings of Sphinx: ``make docs``, or ``sphinx-build -W -b html docs docs/_build/html``."""
+"""Sphinx configuration: ``make docs``, or ``sphinx-build -W -b html docs docs/_build/html``."""
 
 import importlib
 import inspect
@@ -21,7 +21,7 @@ release = version = re.search(r'^__version__ = "(.+)"', _init, re.MULTILINE)[1]
 extensions = [
     "mathml",
     "parts",
-    "myst_parser",  # for the parts of README.md and CHANGELOG.md that pages include
+    "myst_parser",  # README.md and CHANGELOG.md, included in pages
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -29,7 +29,7 @@ extensions = [
 exclude_patterns = ["_build"]
 default_role = "code"
 highlight_language = "none"
-# Parts of README.md begin at any level of its headings.
+# Included parts of README.md start at any heading level.
 suppress_warnings = ["myst.header"]
 
 html_theme = "sphinx_rtd_theme"
@@ -47,8 +47,8 @@ autosummary_generate = False
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Shape"]
 
-# Every reference into the package must lead somewhere; those to other projects need the network,
-# and types in the lists of arguments are words.
+# Every reference into the package must resolve. References to other projects would need the
+# network, and types in argument lists are plain words.
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:(class|exc|obj)", r"(?!asteroid_scoresup\b).*"),
@@ -57,7 +57,7 @@ nitpick_ignore_regex = [
 
 
 def _resolve(app, env, node, content):
-    """Leads ``asteroid_scoresup.losses.clip_mixture_loss`` to the file in which it is written."""
+    """Resolves ``asteroid_scoresup.losses.clip_mixture_loss`` to the module that defines it."""
     parts = node.get("reftarget", "").split(".")
     if node.get("refdomain") != "py" or parts[0] != "asteroid_scoresup":
         return None
@@ -79,25 +79,25 @@ def _resolve(app, env, node, content):
 
 
 def _unlink(app, doctree):
-    """Links of README.md to files of the repository, which are no pages here, become text."""
+    """Turns links from README.md to files that are not pages of the documentation into text."""
     for node in list(doctree.findall(pending_xref)):
         if node["reftype"] == "myst":
             node.replace_self(node.children)
 
 
 def _skip(app, what, name, obj, skip, options):
-    """Fields of a NamedTuple are described where the class is."""
+    """Skips the fields of a NamedTuple, which are documented in its class."""
     return True if type(obj).__name__ == "_tuplegetter" else skip
 
 
 def _no_type_as_text(app, what, name, obj, options, lines):
-    """A constant without a comment is not described by what Python says of its type."""
+    """Removes the docstring of the type from constants without a comment."""
     if what == "data" and lines[:1] == (inspect.getdoc(type(obj)) or "").splitlines()[:1]:
         lines.clear()
 
 
 def setup(app):
-    """Connects the functions above."""
+    """Registers the functions above."""
     app.connect("doctree-read", _unlink)
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-skip-member", _skip)

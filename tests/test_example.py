@@ -27,14 +27,14 @@ def main():
 
 @pytest.fixture
 def model(tmp_path):
-    # It knows nothing yet: a low threshold gives it some notes to write.
+    # It is untrained; with a low threshold it predicts some notes.
     decoding = Decoding((0.01,) * 3, (0.0,) * 3, (0.0,) * 3).plain()
     save_model(pack(separator(), transcriptor(), decoding), tmp_path / "model.pth")
     return str(tmp_path / "model.pth")
 
 
 def check(folder, seconds):
-    """Stems and residual add up to the mixture, sample for sample."""
+    """Stems and residual add up to the mixture."""
     mixture, rate = sf.read(folder / "mixture.wav", dtype="float32")
     assert rate == 44100 and len(mixture) == round(seconds * rate) and np.abs(mixture).max() > 0.1
     parts = [sf.read(folder / f"{name}.wav", dtype="float32")[0] for name in (*NAMES, "residual")]
@@ -43,7 +43,7 @@ def check(folder, seconds):
     assert [part.name for part in midi.instruments] == list(NAMES)
 
 
-def test_a_composed_song_becomes_stems_a_score_and_figures(main, model, tmp_path, capsys):
+def test_a_composed_song_is_separated_transcribed_and_scored(main, model, tmp_path, capsys):
     out = tmp_path / "out"
     made = main(["--model", model, "--seconds", "4", "--out_dir", str(out)])
     assert {path.name for path in made.written} == {
@@ -56,7 +56,7 @@ def test_a_composed_song_becomes_stems_a_score_and_figures(main, model, tmp_path
     assert all(np.isfinite([float(x) for x in line.split()[1:]]).all() for line in lines[1:4])
 
 
-def test_a_midi_file_is_cut_and_what_is_in_no_class_is_residual(main, model, tmp_path, capsys):
+def test_a_midi_file_is_cut_and_other_instruments_are_residual(main, model, tmp_path, capsys):
     notes = melody(0, 3.0)
     write_midi(tmp_path / "song.mid", (0, notes), (48, notes), (128, notes))
     options = ["--model", model, "--seconds", "2"]
@@ -71,7 +71,7 @@ def test_a_midi_file_is_cut_and_what_is_in_no_class_is_residual(main, model, tmp
     assert capsys.readouterr().out.splitlines()[3].split()[1] == "30.0"
 
 
-def test_a_midi_file_without_the_models_classes_is_refused(main, model, tmp_path):
+def test_a_midi_file_without_instruments_of_the_classes_is_refused(main, model, tmp_path):
     write_midi(tmp_path / "drums.mid", (128, melody(0, 3.0)))
     with pytest.raises(SystemExit, match="no notes of bass, guitar, piano"):
         main([str(tmp_path / "drums.mid"), "--model", model, "--out_dir", str(tmp_path / "out")])

@@ -1,4 +1,4 @@
-"""Comparing notes with audio: pitch, tuning, time, bends, and stems that are noise."""
+"""Comparing notes with audio: pitch, tuning, time, pitch bends, and stems that are noise."""
 
 from .song import check_song
 

@@ -1,20 +1,30 @@
-"""What the findings of the label check mean: warnings, a summary over all tracks, corrections."""
+"""Consequences of the label check: warnings, a summary over all tracks, corrections."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 
+from ..score import Notes
 from .pitch import TUNING_TOLERANCE
 from .time import OFFSET_TOLERANCE
 
-#: Share of silent notes that is worth a warning.
-SILENT_SHARE = 0.1
+#: Fraction of silent notes above which a warning is given.
+MAX_SILENT = 0.1
 
 
-def name_interval(semitones):
-    """An interval in words.
+class Correction(TypedDict):
+    """A correction of labels: seconds by which all notes are moved, and semitones by class."""
+
+    offset_seconds: float
+    transpose: dict[str, int]
+
+
+def name_interval(semitones: int) -> str:
+    """Names an interval, whichever its direction.
 
     Examples
         >>> name_interval(-12), name_interval(1), name_interval(-3)
@@ -25,16 +35,16 @@ def name_interval(semitones):
     return words.get(size, f"{size} semitones")
 
 
-def _where(semitones):
+def _where(semitones: int) -> str:
     return f"{name_interval(semitones)} {'below' if semitones < 0 else 'above'}"
 
 
-def _tracks(count):
+def _tracks(count: int) -> str:
     return f"{count} track" + ("" if count == 1 else "s")
 
 
-def describe(findings, names):
-    """The warnings that findings give rise to.
+def describe(findings: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Warnings about a track.
 
     Args:
         findings (dict): Of a track, from :func:`~asteroid_scoresup.checks.song.check_song`.
@@ -43,7 +53,7 @@ def describe(findings, names):
     Returns:
         list of str
     """
-    moved = {}
+    moved: dict[int, list[str]] = {}
     for name in names:
         if findings[name]["semitones"]:
             moved.setdefault(findings[name]["semitones"], []).append(name)
@@ -57,10 +67,10 @@ def describe(findings, names):
         found = findings[name]
         if found.get("defect"):
             warned.append(
-                f"the reference of {name} is no instrument ({found['defect']}): prepare the songs "
+                f"the stem of {name} is not an instrument ({found['defect']}): prepare the songs "
                 "again, or leave this one out"
             )
-        if (found["silent_notes"] or 0) > SILENT_SHARE:
+        if (found["silent_notes"] or 0) > MAX_SILENT:
             warned.append(
                 f"{found['silent_notes']:.0%} of the notes of {name} are not in the audio"
             )
@@ -70,17 +80,17 @@ def describe(findings, names):
         when = "later" if offset > 0 else "earlier"
         warned.append(f"the audio is {abs(offset) * 1000:.0f} ms {when} than the notes")
     if offset is None and findings.get("notes_checked", 0) >= 50:
-        warned.append("the notes do not follow the audio by any constant offset up to 1 s")
+        warned.append("the notes do not match the audio at any constant offset up to 1 s")
     return warned
 
 
-def _describe_tuning(findings, names):
+def _describe_tuning(findings: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     cents = findings.get("tuning_cents")
     warned = []
     if cents is not None and abs(cents) > TUNING_TOLERANCE:
         warned.append(
             f"the audio is tuned {abs(cents):.0f} cents {'below' if cents < 0 else 'above'} its "
-            f"notes (A4 = {440 * 2 ** (cents / 1200):.1f} Hz), and harmonic masks allow for about "
+            f"notes (A4 = {440 * 2 ** (cents / 1200):.1f} Hz), and harmonic masks tolerate about "
             f"10: retune it, or train with wider masks (--relative_width "
             f"{max(2 ** (abs(cents) / 1200) - 1, 0.006) + 0.004:.3f})"
         )
@@ -92,26 +102,30 @@ def _describe_tuning(findings, names):
     return warned
 
 
-def summarize_checks(findings, names):
-    """Puts the findings of all tracks together.
+def summarize_checks(
+    findings: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Summarizes the findings of all tracks.
 
     Args:
-        findings (dict): What :func:`~asteroid_scoresup.checks.song.check_song` returned, by name of
+        findings (dict): Results of :func:`~asteroid_scoresup.checks.song.check_song`, by name of
             the track.
         names (sequence of str): Names of the classes.
 
     Returns:
         dict: ``pitch`` (by class: how many tracks sound ``as_labeled``, ``moved`` by which
-        interval, or ``unclear``, and the ``consensus``: what two thirds of the sure ones say, if
-        they are at least half of all), ``offset`` (how many tracks are sure, off and unclear,
-        median in seconds), ``tuning`` (the same, in cents), ``silent_notes`` (mean share by
-        class), ``lines`` (text), ``warnings``.
+        interval in semitones, or ``unclear``, and the ``consensus``: the answer of two thirds of
+        the tracks that are not unclear, if these are at least half of all), ``offset`` (how many
+        tracks are ``aligned``, ``off`` and ``unclear``, and the median in seconds), ``tuning`` (the
+        same, in cents), ``silent_notes`` (mean fraction by class), ``lines`` (text), ``warnings``.
     """
-    pitch, silent, lines, warned = {}, {}, [], []
+    pitch: dict[str, dict[str, Any]] = {}
+    silent: dict[str, float | None] = {}
+    lines, warned = [], []
     for name in names:
         asked = [f[name] for f in findings.values() if f[name]["silent_notes"] is not None]
-        shares = [f["silent_notes"] for f in asked]
-        silent[name] = round(float(np.mean(shares)), 4) if shares else None
+        fractions = [f["silent_notes"] for f in asked]
+        silent[name] = round(float(np.mean(fractions)), 4) if fractions else None
         energy = "no notes" if silent[name] is None else f"{silent[name]:.1%}"
         pitched = [f for f in asked if f.get("pitched", True)]
         pitch[name] = _agree([f["semitones"] for f in pitched])
@@ -159,13 +173,13 @@ def summarize_checks(findings, names):
     }
 
 
-def _agree(answers):
-    """Counts the answers of the tracks (semitones or None) and finds what they agree on."""
+def _agree(answers: Sequence[int | None]) -> dict[str, Any]:
+    """Counts the answers of the tracks (semitones or None) and finds their consensus."""
     counts = Counter(answers)
-    sure = len(answers) - counts[None]
+    certain = len(answers) - counts[None]
     consensus = None
     for semitones, count in counts.items():
-        if semitones is not None and count * 3 >= sure * 2 and sure * 2 >= len(answers):
+        if semitones is not None and count * 3 >= certain * 2 and certain * 2 >= len(answers):
             consensus = semitones
     return {
         "as_labeled": counts[0],
@@ -175,7 +189,8 @@ def _agree(answers):
     }
 
 
-def _count_off(values, tolerance, digits):
+def _count_off(values: Iterable[float | None], tolerance: float, digits: int) -> dict[str, Any]:
+    values = list(values)
     known = [value for value in values if value is not None]
     off = sum(abs(value) > tolerance for value in known)
     return {
@@ -186,20 +201,20 @@ def _count_off(values, tolerance, digits):
     }
 
 
-def correction_of(findings, aggregate):
-    """What is to be corrected in a track: constant errors only, and only where the check is sure.
+def correction_of(findings: Mapping[str, Any], aggregate: Mapping[str, Any]) -> Correction | None:
+    """Decides what to correct in a track: constant errors only, and only where they are certain.
 
-    The offset is the track's own. So is an interval by which at least two classes and all of
-    which the check is sure are moved alike: a recording in another key. Else a class is transposed
-    only by what the data set agrees on, and not in tracks that are sure of something else.
+    The offset is that of the track. So is an interval shared by all classes with a certain answer,
+    if these are at least two: a recording in another key. Otherwise a class is transposed only by
+    the consensus of the data set, and not in tracks with a different certain answer.
 
     Args:
         findings (dict): Of the track, from :func:`~asteroid_scoresup.checks.song.check_song`.
         aggregate (dict): Of the data set, from :func:`summarize_checks`.
 
     Returns:
-        dict or None: ``offset_seconds`` and ``transpose`` (semitones by class), None if nothing is
-        to be done.
+        dict or None: ``offset_seconds`` and ``transpose`` (semitones by class); None if there is
+        nothing to correct.
     """
     offset = findings["offset_seconds"]
     offset = offset if offset is not None and abs(offset) > OFFSET_TOLERANCE else 0.0
@@ -208,8 +223,8 @@ def correction_of(findings, aggregate):
         for name in aggregate["pitch"]
         if findings[name]["silent_notes"] is not None and findings[name].get("pitched", True)
     }
-    sure = [semitones for semitones in playing.values() if semitones is not None]
-    key = sure[0] if len(sure) > 1 and len(set(sure)) == 1 else None
+    certain = [semitones for semitones in playing.values() if semitones is not None]
+    key = certain[0] if len(certain) > 1 and len(set(certain)) == 1 else None
     transpose = {}
     for name, semitones in playing.items():
         wanted = key or aggregate["pitch"][name]["consensus"]
@@ -218,8 +233,16 @@ def correction_of(findings, aggregate):
     return {"offset_seconds": offset, "transpose": transpose} if offset or transpose else None
 
 
-def correct_notes(notes, correction, names):
-    """Applies what :func:`correction_of` says.
+def correct_notes(notes: Notes, correction: Correction, names: Sequence[str]) -> Notes:
+    """Applies a correction.
+
+    Args:
+        notes (Notes): The notes of a track.
+        correction (dict): From :func:`correction_of`.
+        names (sequence of str): Names of the classes.
+
+    Returns:
+        Notes: Those that remain within the audio and within MIDI's 128 pitches.
 
     Examples
         >>> from asteroid_scoresup.score import Notes
@@ -230,14 +253,16 @@ def correct_notes(notes, correction, names):
     """
     shift = correction["offset_seconds"]
     moved = notes.shifted(shift)
-    # A note that would begin before the audio begins with it.
+    # A note that would begin before the audio is cut at its beginning.
     moved = moved.select(moved.offset > 0).clipped(0.0, np.inf)
     moved = moved.transposed([correction["transpose"].get(name, 0) for name in names])
     return moved.select((moved.pitch >= 0) & (moved.pitch <= 127))
 
 
-def findings_after(findings, correction, names):
-    """What the findings of a track become when its notes have been corrected.
+def findings_after(
+    findings: Mapping[str, Any], correction: Correction | None, names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Findings of a track after its notes have been corrected.
 
     Args:
         findings (dict): Of the notes as they were read.
@@ -245,7 +270,7 @@ def findings_after(findings, correction, names):
         names (sequence of str): Names of the classes.
 
     Returns:
-        dict: The same findings for the corrected notes; nothing that was corrected is left in them.
+        dict: The same findings without what was corrected.
     """
     if correction is None:
         return findings

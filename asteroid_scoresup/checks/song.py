@@ -1,47 +1,54 @@
-r"""The label check: does the audio say what the notes say?
+r"""The label check: do the notes of a song agree with its audio?
 
 Four questions are asked of every song, with nothing but spectra (no network, no training):
 
 - **Pitch** of each class: by how many semitones and cents its sound is away from its labels; see
   :mod:`~asteroid_scoresup.checks.pitch`.
 - **Offset** between notes and audio; see :mod:`~asteroid_scoresup.checks.time`.
-- **Notes without energy**: nothing at the note's partials while it should sound.
-- **References that are no instruments**: noise, or a single tone; see
-  :mod:`~asteroid_scoresup.checks.noise`.
+- **Silent notes**: no energy at the note's partials while it should sound.
+- **Defective stems**: noise, or a single tone; see :mod:`~asteroid_scoresup.checks.noise`.
 
-Where stems exist, each class is held against its own; else all are held against the mixture.
-At most :data:`~asteroid_scoresup.checks.spectra.LISTEN_SECONDS` of a song are analyzed. All
-thresholds are our choice, set so that honest data raise no alarm; where the evidence is thin the
-answer is None.
+Where stems exist, the notes of each class are compared with its own stem, and otherwise with the
+mixture. At most :data:`~asteroid_scoresup.checks.spectra.ANALYZED_SECONDS` of a song are analyzed.
+All thresholds are our choice, set so that correct data raise no warning; where there is too little
+evidence, the answer is None.
 
-A wrong pitch hides the offset and a wrong offset the pitch: the offset is looked for with the notes
-as they are, then, where that fails, with every transposition; the pitch at that offset; and both
-once more where the pitch turned out to be wrong.
+A wrong pitch hides the offset, and a wrong offset hides the pitch. The offset is therefore
+estimated with the notes as they are, and if that fails with every transposition; then the pitch at
+that offset; and both again if the pitch turned out to be wrong.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from .bends import as_sounding
+from ..score import Notes
+from .bends import to_sounding_pitch
 from .corrections import describe
-from .noise import defect_of
-from .pitch import PitchEvidence, find_pitch
-from .spectra import Excerpt, find_windows
+from .noise import defect_in_excerpts
+from .pitch import ClassPitch, PitchEvidence, find_pitch, unclear_pitch
+from .spectra import Excerpt, find_excerpts
 from .time import (
     OFFSET_TOLERANCE,
+    Offset,
     best_transposition,
     find_offset,
-    levels_of,
-    rises_of,
-    share_silent,
+    note_levels,
+    onset_strengths,
+    silent_fraction,
 )
 
-#: Programs without pitch in General MIDI: percussion, effects, and 128 for drums.
+if TYPE_CHECKING:
+    from ..data.classes import ClassMap
+
+#: General MIDI programs without pitch: percussion, effects, and 128 for drums.
 UNPITCHED = frozenset([*range(112, 128), 128])
 
 
-def unpitched_classes(classes):
+def unpitched_classes(classes: ClassMap) -> tuple[str, ...]:
     """Names of the classes that have instruments without pitch.
 
     Args:
@@ -58,8 +65,15 @@ def unpitched_classes(classes):
     )
 
 
-def check_song(notes, names, sample_rate, mixture, stems=None, unpitched=()):
-    r"""Holds the notes of a song against its audio.
+def check_song(
+    notes: Notes,
+    names: Sequence[str],
+    sample_rate: float,
+    mixture: np.ndarray,
+    stems: Mapping[str, np.ndarray] | None = None,
+    unpitched: Sequence[str] = (),
+) -> dict[str, Any]:
+    r"""Compares the notes of a song with its audio.
 
     Args:
         notes (Notes): The score.
@@ -70,15 +84,15 @@ def check_song(notes, names, sample_rate, mixture, stems=None, unpitched=()):
         unpitched (sequence of str): Classes whose notes have no pitch, such as drums.
 
     Returns:
-        dict: By class name ``semitones`` (by which the notes must be moved to be where they sound;
-        None if unclear), ``semitones_confidence`` (0 to 1), ``tuning_cents`` (what remains; None if
-        unclear), ``silent_notes`` (share of notes without energy, None without notes), ``defect``
-        (``"white noise"`` or ``"single tone"`` where that is what the reference is) and
-        ``pitched``; and for the song ``offset_seconds`` (how much later the audio is than the
-        notes; None if unclear), ``offset_confidence``, ``tuning_cents`` (None if unclear),
-        ``notes_checked``, and ``warnings`` (list of str).
+        dict: The findings. By class name, a dict with ``semitones`` (by which the notes must be
+        moved to match their sound; None if unclear), ``semitones_confidence`` (0 to 1),
+        ``tuning_cents`` (the rest; None if unclear), ``silent_notes`` (fraction of notes without
+        energy; None without notes), ``defect`` (``"white noise"`` or ``"single tone"`` if that is
+        what the stem is, otherwise None) and ``pitched`` (bool). For the song, ``offset_seconds``
+        (how much later the audio is than the notes; None if unclear), ``offset_confidence``,
+        ``tuning_cents`` (None if unclear), ``notes_checked``, and ``warnings`` (list of str).
     """
-    song = _Song(as_sounding(notes), names, sample_rate, mixture, stems or {}, unpitched)
+    song = _Song(to_sounding_pitch(notes), names, sample_rate, mixture, stems or {}, unpitched)
     defects = song.find_defects()
     moved = [0] * len(names)
     offset = song.find_offset(moved)
@@ -94,116 +108,123 @@ def check_song(notes, names, sample_rate, mixture, stems=None, unpitched=()):
             moved = [found["semitones"] or 0 for found in by_class]
         offset = again if again["offset_seconds"] is not None else offset
     if offset["offset_seconds"] is None:
-        # Notes that are not in the audio at all would vote for anything.
-        unclear = {"semitones": None, "semitones_confidence": 0.0, "tuning_cents": None}
-        by_class, tuning, moved = [dict(unclear) for _ in names], None, [0] * len(names)
+        # Notes that are not in the audio at all would support any answer.
+        by_class, tuning, moved = [unclear_pitch() for _ in names], None, [0] * len(names)
     silent = song.find_silent(moved, offset["offset_seconds"] or 0.0)
-    findings = {
+    findings: dict[str, Any] = {
         name: {
             **found,
-            "silent_notes": share,
+            "silent_notes": fraction,
             "defect": defects.get(name),
             "pitched": name not in unpitched,
         }
-        for name, found, share in zip(names, by_class, silent)
+        for name, found, fraction in zip(names, by_class, silent)
     }
     findings |= {**offset, "tuning_cents": tuning, "notes_checked": song.n_notes}
     findings["warnings"] = describe(findings, names)
     return findings
 
 
-def _differ(one, other):
-    pair = one["offset_seconds"], other["offset_seconds"]
-    return pair[0] is not None and (pair[1] is None or abs(pair[0] - pair[1]) > OFFSET_TOLERANCE)
+def _differ(one: Offset, other: Offset) -> bool:
+    first, second = one["offset_seconds"], other["offset_seconds"]
+    return first is not None and (second is None or abs(first - second) > OFFSET_TOLERANCE)
 
 
 class _Song:
-    """The windows of a song with their excerpts and notes, by class."""
+    """The excerpts of a song and the notes in them; arguments as for :func:`check_song`."""
 
-    def __init__(self, notes, names, sample_rate, mixture, stems, unpitched):
+    def __init__(
+        self,
+        notes: Notes,
+        names: Sequence[str],
+        sample_rate: float,
+        mixture: np.ndarray,
+        stems: Mapping[str, np.ndarray],
+        unpitched: Sequence[str],
+    ):
         self.names, self.stems, self.unpitched = names, stems, unpitched
-        windows = find_windows(notes, len(mixture) / sample_rate)
-        self.inside = [notes.select((notes.onset >= a) & (notes.onset < b)) for a, b in windows]
-        excerpts = {}
+        spans = find_excerpts(notes, len(mixture) / sample_rate)
+        inside = [notes.select((notes.onset >= a) & (notes.onset < b)) for a, b in spans]
+        excerpts: dict[tuple[str | None, int], Excerpt] = {}
 
-        def excerpt_of(name, number):
+        def excerpt_of(name: str, number: int) -> Excerpt:
             key = name if name in stems else None, number
             if key not in excerpts:
-                signal = stems.get(name, mixture)
-                excerpts[key] = Excerpt(signal, sample_rate, *windows[number])
+                excerpts[key] = Excerpt(stems.get(name, mixture), sample_rate, *spans[number])
             return excerpts[key]
 
-        #: By class: windows that have notes of it, as (excerpt, its notes, all notes).
-        self.parts = []
+        self.n_notes = sum(len(table) for table in inside)
+        #: By class: the excerpts with notes of it, as (excerpt, its notes, all notes).
+        self.parts: list[list[tuple[Excerpt, Notes, Notes]]] = []
         for index, name in enumerate(names):
-            own = [table.select(table.source == index) for table in self.inside]
+            own = [table.select(table.class_index == index) for table in inside]
             self.parts.append([
-                (excerpt_of(name, number), table, self.inside[number])
+                (excerpt_of(name, number), table, inside[number])
                 for number, table in enumerate(own)
                 if len(table)
             ])  # fmt: skip
-        self.unusable = set()
+        self.defective: set[str] = set()
 
-    @property
-    def n_notes(self):
-        return sum(len(table) for table in self.inside)
-
-    def find_defects(self):
-        """What is wrong with the stems, by class; they are not asked anything further."""
+    def find_defects(self) -> dict[str, str]:
+        """Defects of the stems, by class; defective stems are left out of what follows."""
         defects = {}
         for name, parts in zip(self.names, self.parts):
             if parts and name in self.stems and name not in self.unpitched:
-                defect = defect_of([part[0] for part in parts], [part[1] for part in parts])
+                defect = defect_in_excerpts([p[0] for p in parts], [p[1] for p in parts])
                 if defect:
                     defects[name] = defect
-        self.unusable = set(defects)
+        self.defective = set(defects)
         return defects
 
-    def _usable(self):
+    def _usable(self) -> Iterator[tuple[int, str, list[tuple[Excerpt, Notes, Notes]]]]:
         for index, (name, parts) in enumerate(zip(self.names, self.parts)):
-            if parts and name not in self.unusable:
+            if parts and name not in self.defective:
                 yield index, name, parts
 
-    def find_offset(self, moved):
-        laid = [
-            rises_of(excerpt, mine, moved[index])
+    def find_offset(self, moved: Sequence[int]) -> Offset:
+        """The offset if each class is `moved` by semitones."""
+        pairs = [
+            onset_strengths(excerpt, own, moved[index])
             for index, _, parts in self._usable()
-            for excerpt, mine, _ in parts
+            for excerpt, own, _ in parts
         ]
-        return find_offset([pair[0] for pair in laid], [pair[1] for pair in laid])
+        return find_offset([strengths for strengths, _ in pairs], [onset for _, onset in pairs])
 
-    def best_transpositions(self):
+    def best_transpositions(self) -> list[int]:
+        """Semitones by class under which most onsets are found."""
         best = [0] * len(self.names)
         for index, name, parts in self._usable():
             if name not in self.unpitched:
                 best[index] = best_transposition([p[0] for p in parts], [p[1] for p in parts])
         return best
 
-    def find_pitch(self, offset):
-        evidence = [[] for _ in self.names]
+    def find_pitch(self, offset: float | None) -> tuple[list[ClassPitch], float | None]:
+        """Pitch by class, and the tuning of all in cents, at an offset in seconds."""
+        evidence: list[list[PitchEvidence]] = [[] for _ in self.names]
         # Drums are in the mixture, but not at the pitch of their notes.
         pitched = [k for k, name in enumerate(self.names) if name not in self.unpitched]
         for index, name, parts in self._usable():
             if index not in pitched:
                 continue
-            for excerpt, mine, inside in parts:
-                mine, inside = (
+            for excerpt, own, inside in parts:
+                own, inside = (
                     t.replace(onset=t.onset + (offset or 0.0), offset=t.offset + (offset or 0.0))
-                    for t in (mine, inside.select(np.isin(inside.class_index, pitched)))
+                    for t in (own, inside.select(np.isin(inside.class_index, pitched)))
                 )
                 evidence[index].append(
-                    PitchEvidence(excerpt, mine, inside, len(self.names), name in self.stems)
+                    PitchEvidence(excerpt, own, inside, len(self.names), name in self.stems)
                 )
         return find_pitch(evidence)
 
-    def find_silent(self, moved, offset):
+    def find_silent(self, moved: Sequence[int], offset: float) -> list[float | None]:
+        """Fraction of silent notes, by class."""
         levels = {}
         for index, (name, parts) in enumerate(zip(self.names, self.parts)):
-            found = [levels_of(excerpt, mine, moved[index], offset) for excerpt, mine, _ in parts]
+            found = [note_levels(excerpt, own, moved[index], offset) for excerpt, own, _ in parts]
             levels[name] = np.concatenate([np.zeros(0), *found])
         loudest = {n: np.percentile(v, 95) if len(v) else 0.0 for n, v in levels.items()}
         # In a mixture a class that is missing has no loud notes of its own to compare with.
         return [
-            share_silent(levels[n], loudest[n] if n in self.stems else max(loudest.values()))
+            silent_fraction(levels[n], loudest[n] if n in self.stems else max(loudest.values()))
             for n in self.names
         ]

@@ -1,7 +1,7 @@
 """Where songs come from: Slakh tracks, own pairs, synthesized songs → prepared → Dataset."""
 
 from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
-from .dataset import ScoreDataset, equalize
+from .dataset import ScoreDataset
 from .informed import ScoreInformedMasks
 from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
@@ -15,6 +15,5 @@ __all__ = [
     "SegmentSampler",
     "ScoreDataset",
     "SourceClass",
-    "equalize",
     "make_loader",
 ]

@@ -6,10 +6,9 @@ import numpy as np
 import soundfile as sf
 import soxr
 import torch
-from scipy.fft import next_fast_len
 from torch.utils.data import Dataset
 
-from ..dsp import NOMINAL_RMS
+from ..dsp import NOMINAL_RMS, equalize
 from ..score import Notes, piano_roll, sounding_roll, steps_of
 from ..score.defaults import FADE, SOUND_AFTER, SOUND_BEFORE, USE_VELOCITY
 from .manifest import Manifest
@@ -37,7 +36,8 @@ class ScoreDataset(Dataset):
         n_fft (int): STFT length; decides the number of frames of the shortest clips only.
         hop_length (int): STFT hop in samples, for the rolls.
         gain_db (float): Random gain per item, uniform in ± this many dB (random segments only).
-        eq_db (float): Random equalizer per item (random segments only), see :func:`equalize`.
+        eq_db (float): Random equalizer per item (random segments only), see
+            :func:`~asteroid_scoresup.dsp.equalize`.
         varispeed (int): Random segments are played faster and higher, or slower and lower, by up to
             so many whole semitones; their scores and masks follow.
         saliency (float): Random segments are drawn again, up to 20 times, until the classes that
@@ -341,54 +341,3 @@ class ScoreDataset(Dataset):
     def _stems(self, track, start, n_samples):
         paths = (self.manifest.stem_path(track, name) for name in self.names)
         return torch.stack([self._read(path, start, n_samples, track.n_samples) for path in paths])
-
-
-def equalize(signals, sample_rate, spread_db, rng, n_bands=8):
-    r"""Filters signals by one smooth random response: recordings and instruments differ in color.
-
-    Args:
-        signals (:class:`torch.Tensor`): Shape :math:`(..., time)`; all get the same response.
-        sample_rate (float): Their rate, in Hz.
-        spread_db (float): Standard deviation of a band's gain, in dB.
-        rng (numpy.random.Generator): Source of the gains.
-        n_bands (int): Bands, spaced evenly on a logarithmic axis from 40 Hz to Nyquist; between
-            them the gain in dB is interpolated.
-
-    Returns:
-        :class:`torch.Tensor`: As `signals`, at about the same level.
-    """
-    length, taps = signals.shape[-1], 2 * next_fast_len(int(sample_rate) // 2, real=True)
-    frequency = np.fft.rfftfreq(taps, 1 / sample_rate).clip(min=40)
-    bands = np.geomspace(40, sample_rate / 2, n_bands)
-    gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
-    # The response is found at a second's length, and is over in a fraction of that.
-    impulse = np.fft.irfft(minimum_phase(10 ** (gains_db / 20)), n=taps).astype(np.float32)
-    impulse = torch.from_numpy(impulse[: int(sample_rate) // 8])
-    # Room for it to ring out, or the end of the signal would return at its beginning.
-    padded = next_fast_len(length + len(impulse), real=True)
-    spectrum = torch.fft.rfft(signals, n=padded) * torch.fft.rfft(impulse, n=padded)
-    return torch.fft.irfft(spectrum, n=padded)[..., :length]
-
-
-def minimum_phase(gains):
-    r"""The response of given gains that rings after a sound and not before it.
-
-    Real filters (instruments, rooms, equalizers) do so, and an onset stays where the score has it.
-    By folding the real cepstrum (Oppenheim and Schafer, *Discrete-Time Signal Processing*).
-
-    Args:
-        gains (array): Gains > 0 on the bins of an rfft of even length `n`, shape
-            :math:`(n / 2 + 1,)`.
-
-    Returns:
-        array: complex, of the same shape.
-
-    Examples
-        >>> np.abs(minimum_phase(np.full(5, 2.0))).tolist()
-        [2.0, 2.0, 2.0, 2.0, 2.0]
-    """
-    cepstrum = np.fft.irfft(np.log(gains))
-    half = len(cepstrum) // 2
-    cepstrum[1:half] *= 2
-    cepstrum[half + 1 :] = 0
-    return np.exp(np.fft.rfft(cepstrum))

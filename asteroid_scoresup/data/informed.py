@@ -31,8 +31,8 @@ from ..score.defaults import (
     SOUNDING,
 )
 from ..utils.files import atomic_path
-from ..utils.leftovers import sweep
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
+from ..utils.partial_files import sweep
 from .manifest import Manifest
 
 #: Components for what belongs to no class, where the mixture is the whole song.
@@ -150,7 +150,7 @@ class ScoreInformedMasks:
             manifest.root, manifest.sample_rate, manifest.classes, manifest.mixture
         )
         title = "score-informed masks"
-        for _ in in_processes(partial(_fit, alone), waiting, jobs, title, progress):
+        for _ in run_parallel(partial(_fit, alone), waiting, jobs, title, progress):
             pass
 
     def _read_file(self, path, track):

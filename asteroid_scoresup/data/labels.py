@@ -12,7 +12,7 @@ from ..checks.corrections import correct_notes, correction_of, findings_after, s
 from ..checks.song import check_song, unpitched_classes
 from ..utils.files import read_audio, read_json, write_json
 from ..utils.locks import locks_prepared_folder
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
 from .manifest import Manifest, read_notes, write_notes
 from .report import group_drops, located_drops
@@ -142,7 +142,7 @@ def check_folder(
         # Without its tracks: it travels to another process with every single one.
         place = Manifest(folder, manifest.sample_rate, manifest.classes)
         work = partial(_check_prepared, manifest=place, as_read=correct)
-        for track, found in in_processes(work, manifest.tracks, jobs, "check", progress):
+        for track, found in run_parallel(work, manifest.tracks, jobs, "check", progress):
             findings[f"{track.split}/{track.id}"] = found
             bends[f"{track.split}/{track.id}"] = track.facts.get("bends", {})
             if correct or "corrected" not in track.facts:
@@ -163,7 +163,7 @@ def check_folder(
         mixture = "song" if layout == "pairs" else mixture
         settings = Settings(str(classes), int(sample_rate), mixture, label_shift)
         work = partial(_check_source, settings=settings)
-        for source, (found, drops, bent) in in_processes(work, sources, jobs, "check", progress):
+        for source, (found, drops, bent) in run_parallel(work, sources, jobs, "check", progress):
             dropped += drops
             if found is not None:
                 findings[f"{source.split}/{source.id}"] = found

@@ -26,7 +26,7 @@ import numpy as np
 
 from ..score import Notes
 from ..utils.files import atomic_path, read_audio, read_json, write_json
-from ..utils.identity import audio_probe, file_hash
+from ..utils.hashing import audio_probe, file_hash
 from ..utils.names import why_not_plain
 from .classes import ClassMap
 
@@ -312,7 +312,7 @@ class Manifest:
         """What identifies a track's audio: the hash of its samples, and a probe of the mixture.
 
         The hash was recorded at preparation, since hours of audio are not read again at every
-        step of training; the probe (:func:`~asteroid_scoresup.utils.identity.audio_probe`) finds
+        step of training; the probe (:func:`~asteroid_scoresup.utils.hashing.audio_probe`) finds
         files that were replaced since, and serves folders of versions without a hash.
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"

@@ -19,11 +19,11 @@ from ..checks.corrections import summarize_checks
 from ..checks.song import check_song, unpitched_classes
 from ..dsp.level import gated_rms
 from ..utils.files import explained, read_json, write_audio, write_json
-from ..utils.identity import samples_hash, with_times_of
-from ..utils.leftovers import replace_folder, unfinished
+from ..utils.hashing import samples_hash, with_times_of
 from ..utils.locks import folder_lock
 from ..utils.names import why_not_plain
-from ..utils.parallel import in_processes
+from ..utils.parallel import run_parallel
+from ..utils.partial_files import replace_folder, unfinished
 from .classes import DEFAULT_CLASSES, ClassMap
 from .labels import TRACK_FILE, count_notes, settle_labels
 from .manifest import Manifest, PreparedTrack, read_notes, write_notes
@@ -134,7 +134,7 @@ def _prepare(
         (out_dir / "manifest.json").unlink(missing_ok=True)
     results = dict(finished)
     work = partial(_prepare_track, out_dir=out_dir, settings=settings, check=check)
-    for source, (track, drop) in in_processes(work, waiting, jobs, "prepare", progress):
+    for source, (track, drop) in run_parallel(work, waiting, jobs, "prepare", progress):
         if track is None:
             drops.append(drop)
         else:

@@ -49,10 +49,6 @@ PROBLEM_STEMS = {
 #: Bytes of metadata.yaml; PyYAML takes a kilobyte of memory for every few.
 LARGEST_METADATA = 200_000
 
-#: Problems of the sound itself: such a stem is no instrument, so that it may stay in a song's
-#: residual; with the others a class plays notes that nobody knows.
-NO_INSTRUMENT = ("white noise", "single tone")
-
 
 @dataclass(frozen=True)
 class TrackFolder:

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checks.bends import all_parts, settle_bends
-from ..checks.noise import find_defect
+from ..checks.bends import resolve_bends
+from ..checks.noise import DEFECTS, find_defect
 from ..checks.song import unpitched_classes
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.files import read_audio, resample_audio
-from ..utils.identity import file_record, same_files
+from ..utils.hashing import file_record, same_files
 from .classes import ClassMap
 from .pairs import Pair, find_pairs
 from .slakh import (
-    NO_INSTRUMENT,
     TrackFolder,
     find_slakh_tracks,
     parse_label_shift,
@@ -389,7 +388,7 @@ def _read_slakh(files, settings, find_defects):
         if trouble:
             # In a submix the stem is left out. A whole song has it in the mixture: sound of a
             # class that the score does not know. Without stems nobody can say whether it sounds.
-            no_instrument = (defect or stem.problem) in NO_INSTRUMENT
+            no_instrument = (defect or stem.problem) in DEFECTS
             if whole_song and not no_instrument and not (stem_free and lack):
                 raise UnusableSongError(
                     f"a class plays without labels: {trouble}", f"{name} {stem.name}"
@@ -399,7 +398,7 @@ def _read_slakh(files, settings, find_defects):
                 adder.add("residual", audio, rate)
             continue
         if not stem_free and not track.generated:
-            notes, verdict = settle_bends(notes, audio, rate)
+            notes, verdict = resolve_bends(notes, audio, rate)
             bends[name] += [verdict] if verdict else []
         tables.append(notes)
         programs[name].append(stem.program)
@@ -412,7 +411,7 @@ def _read_slakh(files, settings, find_defects):
         if not track.generated:
             how = (mixture, settings.sample_rate, Notes.concatenate(tables))
             for place, notes in enumerate(tables):
-                tables[place], verdict = settle_bends(notes, *how)
+                tables[place], verdict = resolve_bends(notes, *how)
                 if verdict:
                     bends[classes.names[notes.class_index[0]]].append(verdict)
     else:
@@ -452,7 +451,7 @@ def _read_pair(pair, settings):
     reading = read_midi(pair.midi, drums=wants_drums)
     drops, remarks = _drops_of_midi(reading), []
     mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
-    context = all_parts(reading.instruments)
+    context = join_instruments(reading.instruments)
     tables, programs, others, bends = [], defaultdict(list), set(), {}
     for instrument in reading.instruments:
         index = classes.index_of(program=instrument.program)
@@ -462,7 +461,7 @@ def _read_pair(pair, settings):
         name = classes.names[index]
         notes = join_instruments([instrument], index)
         # With the pitch of the file, which is also that of the context.
-        notes, verdict = settle_bends(notes, mixture, settings.sample_rate, context)
+        notes, verdict = resolve_bends(notes, mixture, settings.sample_rate, context)
         if verdict:
             bends.setdefault(name, []).append(verdict)
         tables.append(notes.replace(pitch=notes.pitch + shifts[name]))

@@ -1,9 +1,16 @@
-"""Signal processing that networks, losses and data share: STFT, levels, downmixes."""
+"""Signal processing shared by networks, losses and data: STFT, level, downmix, equalizer."""
 
+from .downmix import downmix
+from .equalizer import equalize
+from .level import LevelMeter, gated_rms
 from .stft import NOMINAL_RMS, STFT, Spectrograms
 
 __all__ = [
     "NOMINAL_RMS",
     "STFT",
+    "LevelMeter",
     "Spectrograms",
+    "downmix",
+    "equalize",
+    "gated_rms",
 ]

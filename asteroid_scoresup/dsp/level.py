@@ -1,27 +1,28 @@
-"""How loud a recording is: the level that training and separation bring to one nominal value."""
+"""The level of a recording, which training and separation scale to a nominal value."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-#: Length of the blocks that are held against the gate, in seconds.
+#: Length of the gated blocks, in seconds.
 BLOCK_SECONDS = 0.4
-#: Blocks so far below the loudest are silence between the music, in dB.
+#: Level relative to the loudest block below which a block is silence, in dB.
 GATE_DB = -45.0
 
 
 class LevelMeter:
-    r"""RMS of a recording without its silences, in one pass.
+    r"""RMS of a recording without its silent parts, in one pass.
 
-    As in ITU-R BS.1770, blocks of 0.4 s below a gate do not count, so that minutes of silence
-    before a song leave its level as it is. The gate is relative to the loudest block and lies far
-    below music (45 dB; our choice): a song without long silences has its plain RMS. Channels
-    count by their energy: in opposite phase they would cancel each other in a mean.
+    As in ITU-R BS.1770, blocks of 0.4 s below a gate are ignored, so that minutes of silence before
+    a song do not change its level. The gate is 45 dB below the loudest block (our choice), far
+    below music: the level of a song without long silences is its plain RMS. Energies of channels
+    are averaged, since channels in opposite phase would cancel.
 
     Args:
-        sample_rate (float): Rate, in Hz.
+        sample_rate (float): Sample rate, in Hz.
 
     Examples
         >>> meter = LevelMeter(8000)
@@ -31,12 +32,13 @@ class LevelMeter:
         0.5
     """
 
-    def __init__(self, sample_rate):
+    def __init__(self, sample_rate: float):
         self._size = max(round(BLOCK_SECONDS * sample_rate), 1)
-        self._energies, self._energy, self._count = [], 0.0, 0
+        self._energies: list[float] = []
+        self._energy, self._count = 0.0, 0
 
-    def add(self, samples):
-        r"""Takes the next samples, shape :math:`(time)` or :math:`(time, channels)`."""
+    def add(self, samples: np.ndarray) -> None:
+        r"""Adds the next samples, shape :math:`(time)` or :math:`(time, channels)`."""
         power = np.square(samples, dtype=np.float64)
         if power.ndim == 2:
             power = power.mean(1)
@@ -49,27 +51,27 @@ class LevelMeter:
                 self._energy, self._count = 0.0, 0
 
     @property
-    def level(self):
-        """float: RMS of what was added, 0 for silence."""
+    def level(self) -> float:
+        """RMS of the samples added so far, 0 for silence."""
         energies = np.array([*self._energies, self._energy])
         counts = np.array([*[self._size] * len(self._energies), self._count])
         energies, counts = energies[counts > 0], counts[counts > 0]
         if not energies.any():
             return 0.0
         power = energies / counts
-        # A rest of a few samples is no block: its chance peak must not set the gate.
+        # A few remaining samples are not a block: a peak among them must not set the gate.
         whole = power[counts == self._size]
         gate = (whole if whole.any() else power).max() * 10 ** (GATE_DB / 10)
-        heard = power >= gate
-        return math.sqrt(energies[heard].sum() / counts[heard].sum())
+        kept = power >= gate
+        return math.sqrt(energies[kept].sum() / counts[kept].sum())
 
 
-def gated_rms(signal, sample_rate):
-    r"""RMS of a signal without its silences; see :class:`LevelMeter`.
+def gated_rms(signal: ArrayLike, sample_rate: float) -> float:
+    r"""RMS of a signal without its silent parts; see :class:`LevelMeter`.
 
     Args:
         signal (array): Shape :math:`(time)` or :math:`(time, channels)`.
-        sample_rate (float): Rate, in Hz.
+        sample_rate (float): Sample rate, in Hz.
 
     Examples
         >>> gated_rms(np.repeat([0.0, 0.25], 9600), 8000)

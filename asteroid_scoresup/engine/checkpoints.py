@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ..models import model_hash
+from ..models.checkpoint import all_finite
 from ..utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -172,15 +172,6 @@ def resume_epoch(folder: str | Path) -> int:
     if path is None:
         return 0
     return torch.load(path, map_location="cpu", weights_only=True)["epoch"] + 1
-
-
-def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether no floating-point tensor contains NaN or infinity; synchronizes once per device."""
-    checks = [t.detach().isfinite().all() for t in tensors if t.is_floating_point()]
-    by_device: dict[torch.device, list[torch.Tensor]] = {}
-    for check in checks:
-        by_device.setdefault(check.device, []).append(check)
-    return all(bool(torch.stack(group).all()) for group in by_device.values())
 
 
 def frozen_weights(system: System) -> list[str]:

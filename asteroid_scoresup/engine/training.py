@@ -14,10 +14,10 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from ..models import SourceModel
-from ..utils.files import atomic_path, write_json
+from ..models import checkpoint
+from ..utils.files import write_json
 from .callbacks import BatchSeed
-from .checkpoints import AtomicCheckpointIO, MovableCheckpoint, all_finite, resume_point
+from .checkpoints import AtomicCheckpointIO, MovableCheckpoint, resume_point
 from .finite import StopOnNonFinite
 from .optim import ClipGradients
 
@@ -181,23 +181,5 @@ def _computes_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
-@rank_zero_only
-def save_model(model: SourceModel | dict[str, Any], path: str | Path, **infos: Any) -> None:
-    """Writes a model package atomically, with facts about its training.
-
-    Args:
-        model (SourceModel or dict): The model, or a package of it, see
-            :func:`~asteroid_scoresup.models.pack`.
-        path (str or Path): File to write.
-        **infos: Facts to store under ``infos``, plain types.
-
-    Raises:
-        ValueError: if weights are NaN or infinite.
-    """
-    package = dict(model) if isinstance(model, dict) else model.serialize()
-    package["infos"] = {**package["infos"], **infos}
-    if not all_finite(package["state_dict"].values()):
-        raise ValueError(f"{path} is not written: weights of the model are NaN or infinite.")
-    # Into a stream: otherwise the archive contains the name of the temporary file.
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        torch.save(package, stream)
+#: :func:`asteroid_scoresup.models.save_model`; of several processes only the first writes the file.
+save_model = rank_zero_only(checkpoint.save_model)

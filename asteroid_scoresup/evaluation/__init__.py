@@ -1,4 +1,4 @@
-"""Scores of stems and notes, on whole tracks, and their tables. Silence is left out and counted."""
+"""Metrics of stems and notes on whole tracks, and their tables; silence is excluded and counted."""
 
 from .decoding import Decoding, choose_decoding, to_midi
 from .evaluate import (

@@ -29,16 +29,16 @@ RATIO_ORACLE = "ideal ratio mask"
 
 
 class TestTrack:
-    """A whole track with all that scoring needs, read once.
+    """A whole track with everything that scoring needs, read once.
 
-    ``stems`` is empty if a stem is missing: own songs have none.
+    ``stems`` is empty if a stem is missing: your own songs have none.
 
     Args:
         manifest (Manifest): The prepared data.
         track (PreparedTrack): The track.
     """
 
-    __test__ = False  # not a test, whatever pytest thinks of the name
+    __test__ = False  # pytest would collect it by its name
 
     def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
         paths = {name: manifest.stem_path(track, name) for name in manifest.names}
@@ -48,7 +48,7 @@ class TestTrack:
         if all(path.is_file() for path in paths.values()):
             self.stems = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
         self.notes = manifest.notes(track)
-        # What separation of whole songs goes by; older folders have it without a gate.
+        # The level that separating a whole song uses; the manifests of older folders lack its gate.
         self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
 
     def roll_size(self, stft: STFT) -> tuple[int, int, int, float]:
@@ -68,7 +68,7 @@ def oracle_masks(
 
     The score oracles use the harmonic mask itself as the separator. Bins of several classes are
     split evenly (binary), by the weights of their partials (soft), or by score-informed NMF of the
-    mixture (informed). Bins of no note go to the classes that are active in the frame.
+    mixture (informed). Bins without a note go to the classes that are active in the frame.
 
     Args:
         song (TestTrack): The track.
@@ -115,8 +115,8 @@ def score_separation(
         separators (dict): Name of the row → TCNSeparator, or any model that maps a waveform
             :math:`(time)` to :math:`(n\_src, time)`.
         stft (STFT, optional): For the oracles.
-        templates (HarmonicTemplates, optional): For the oracles; without them the oracles and the
-            input mixture are left out.
+        templates (HarmonicTemplates, optional): For the oracles; without `stft` or `templates`, the
+            oracles and the input mixture are left out.
         informed_masks (ScoreInformedMasks, optional): For the informed oracle.
         **sounding: See :func:`~asteroid_scoresup.score.rolls.sounding_roll`.
 
@@ -130,7 +130,7 @@ def score_separation(
     if not song.stems:
         raise ValueError(f"{song.track.id} lacks stems, so its separation cannot be scored.")
     estimates = {}
-    if templates is not None:
+    if templates is not None and stft is not None:
         spectrum = stft(song.mixture.unsqueeze(0))
         estimates[INPUT_MIXTURE] = song.mixture.expand(len(song.names), -1)
         for row, masks in oracle_masks(song, stft, templates, informed_masks, **sounding).items():
@@ -139,7 +139,7 @@ def score_separation(
         device = next(separator.parameters()).device
         mixture = song.mixture.to(device)
         if isinstance(separator, WaveformSeparator):
-            estimates[row] = separator.in_pieces(mixture, song.level).cpu()
+            estimates[row] = separator.in_chunks(mixture, song.level).cpu()
         elif isinstance(separator, SourceModel):
             estimates[row] = separator(mixture, level=song.level).cpu()
         else:
@@ -180,7 +180,7 @@ def score_transcription(
     stft, names = transcriptor.stft, song.names
     decoding = decoding or Decoding.default(len(names))
     device = next(transcriptor.parameters()).device
-    truth = piano_roll(song.notes, *song.roll_size(stft))
+    score = piano_roll(song.notes, *song.roll_size(stft))
     signals = {"mixture": song.mixture}
     if song.stems:
         signals["isolated"] = torch.stack(list(song.stems.values()))
@@ -188,16 +188,16 @@ def score_transcription(
         signals["separated"] = separated
     records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
     for signal, wav in signals.items():
-        found = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
+        predicted = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
         if wav.ndim == 2:
-            found = torch.stack([found[i, i] for i in range(len(names))])
-        accuracy = frame_accuracy(truth, found, threshold)
-        notes = decoding.notes(found, stft.hop_length, stft.sample_rate)
-        scores = note_scores(song.notes, notes, names)
-        for record, value, score in zip(records, accuracy, scores):
+            predicted = torch.stack([predicted[i, i] for i in range(len(names))])
+        accuracy = frame_accuracy(score, predicted, threshold)
+        notes = decoding.notes(predicted.numpy(), stft.hop_length, stft.sample_rate)
+        rows = note_scores(song.notes, notes, names)
+        for record, value, note_row in zip(records, accuracy, rows):
             record[f"note_accuracy_{signal}"] = float(value)
             for measure in ("note_f1", "note_f1_offset"):
-                record[f"{measure}_{signal}"] = score[measure]
+                record[f"{measure}_{signal}"] = note_row[measure]
     return records
 
 
@@ -228,12 +228,12 @@ def fit_decoding(
     tracks = tracks[:: max(math.ceil(len(tracks) / N_DECODED), 1)]
     device = next(transcriptor.parameters()).device
     stft = transcriptor.stft
-    scores = []
+    songs = []
     for track in tracks:
         wav = manifest.read_mixture(track)[: round(SECONDS_DECODED * manifest.sample_rate)]
         seconds = len(wav) / manifest.sample_rate
         probabilities = transcriptor(torch.from_numpy(wav).to(device), level=track.rms)
         probabilities = probabilities.sigmoid().cpu().numpy()
         notes = fit_notes(manifest.notes(track), seconds)
-        scores.append((notes, probabilities, stft.hop_length, stft.sample_rate))
-    return choose_decoding(scores, manifest.names)
+        songs.append((notes, probabilities, stft.hop_length, stft.sample_rate))
+    return choose_decoding(songs, manifest.names)

@@ -22,7 +22,7 @@ def to_results(summary: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         :class:`pandas.DataFrame`: Columns :data:`RESULT_COLUMNS`; metrics as in the summary, but
-        the SI-SDR improvement is called ``si_sdr_i``. Missing numbers are left out, the others
+        the SI-SDR improvement is named ``si_sdr_i``. Missing numbers are left out, the others
         are rounded to four decimals.
 
     Examples
@@ -57,6 +57,6 @@ def read_results(path: str | Path) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path} lacks the columns {missing}; found {list(frame.columns)}.")
     refuse_duplicates(frame, RESULT_COLUMNS[:-1], str(path))
-    back = {there: here for here, there in _NAMES.items()}
+    internal = {published: name for name, published in _NAMES.items()}
     unknown = dict.fromkeys(("median", "n_counted", "n_silent"), float("nan"))
-    return frame.replace({"metric": back}).assign(**unknown)
+    return frame.replace({"metric": internal}).assign(**unknown)

@@ -3,18 +3,18 @@ r"""Separation on whole tracks: SI-SDR, its improvement, and the leakage into si
 Conventions, and what they do to the numbers:
 
 - **SI-SDR** is Asteroid's (:class:`asteroid.losses.SingleSrcNegSDR`, the formula of
-  ``asteroid.metrics.get_metrics``), on whole tracks, in float64. Both subtract the mean of estimate
-  and reference first, which Le Roux et al. (2019) and torchmetrics' default do not: an offset of
-  1 % of a signal's RMS is noise at -40 dB, so it changes a 10 dB score by less than 0.005 dB. Both
-  signals are scaled to unit RMS before: Asteroid adds 1e-8 to every energy, which would make the
-  score of a very quiet track depend on its level. Tracks of ordinary level change by less than
-  1e-4 dB.
+  ``asteroid.metrics.get_metrics``), on whole tracks, in float64. Both first subtract the means
+  of estimate and reference, which Le Roux et al. (2019) and torchmetrics' default do not: an
+  offset of 1 % of a signal's RMS is noise at -40 dB, so it changes a 10 dB score by less than
+  0.005 dB. Both signals are then scaled to unit RMS: Asteroid adds 1e-8 to every energy, which
+  would make the score of a very quiet track depend on its level. Tracks of ordinary level change
+  by less than 1e-4 dB.
 - **SI-SDR is clipped to ±30 dB** (:data:`LIMIT_DB`). Asteroid gives about +140 dB where only one
   class plays and the mixture *is* the reference, and -80 dB for an estimate without any of the
   target: one such track dominates a mean over a hundred. Beyond a power ratio of 1000 the score
   measures rounding, not separation. The paper's scores are far below (best: 11.1 dB).
-- **Silence is judged without the mean**, too: a constant offset is inaudible, and a stem that is
-  nothing else is silent. Its leakage is measured the same way.
+- **Silence is measured without the mean**, too: a constant offset is inaudible, and a stem that
+  consists of nothing else is silent. Leakage is measured the same way.
 - **A silent stem has no score.** A stem is silent if it is more than 60 dB below the mixture
   (:data:`SILENCE_DB`; for :func:`si_sdr` alone, which has no mixture, if its RMS is below
   :data:`SILENCE_RMS`). Its SI-SDR is NaN, it is left out of every mean and counted, and its
@@ -27,7 +27,7 @@ Conventions, and what they do to the numbers:
 - **SDR** (BSS-eval version 3, ``mir_eval.separation``, which allows for any 512-tap filter) is
   optional: mir_eval removes it in 0.9.
 
-All thresholds are our choice: the paper names none.
+All thresholds are our choice: the paper does not state any.
 
 References
     Le Roux, Wisdom, Erdogan and Hershey, "SDR - half-baked or well done?", ICASSP 2019.
@@ -166,10 +166,10 @@ def separation_scores(
             if signal.ndim != 1 or signal.shape != mixture.shape:
                 raise ValueError(
                     f"The {kind} of {name!r} has shape {tuple(signal.shape)}, the mixture "
-                    f"{tuple(mixture.shape)}: all must be mono and equally long."
+                    f"{tuple(mixture.shape)}: all must be mono and of equal length."
                 )
 
-    # BSS-eval alone sees the signals as they are.
+    # Only BSS-eval receives the original signals.
     raw = reference, estimate, mixture
     mixture = _centered(mixture)
     reference = {name: _centered(signal) for name, signal in reference.items()}

@@ -206,13 +206,13 @@ def select_test_set(summary: pd.DataFrame, test_set: str | None) -> tuple[pd.Dat
 
 
 def instruments_of(summary: pd.DataFrame, order: Sequence[str] | None = None) -> list[str]:
-    """The instruments in the given order, or as they come, with :data:`MEAN` last."""
+    """The instruments in the given order, or in order of appearance, with :data:`MEAN` last."""
     found = dict.fromkeys(summary.instrument) if order is None else order
     return [*(name for name in found if name != MEAN), MEAN]
 
 
 def finite_or_none(value: float) -> float | None:
-    """A plain Python float; None instead of NaN or infinity, which JSON does not know."""
+    """A plain Python float; None instead of NaN or infinity, which JSON cannot represent."""
     value = float(value)
     return value if math.isfinite(value) else None
 

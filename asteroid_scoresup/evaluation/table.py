@@ -79,25 +79,25 @@ class Table:
         return f"{text} ± {spread:.{decimals}f}" if np.isfinite(spread) else text
 
 
-def write_tables(folder: str | Path, made: Sequence[Table], stem: str = "tables") -> str:
+def write_tables(folder: str | Path, tables: Sequence[Table], stem: str = "tables") -> str:
     """Writes tables as Markdown, JSON, and one CSV file per kind, atomically.
 
     Args:
         folder (str or Path): Output folder; created if it does not exist.
-        made (list of Table): The tables.
-        stem (str): The files are called ``<stem>.md``, ``<stem>.json`` and, per kind of table,
+        tables (list of Table): The tables.
+        stem (str): The files are named ``<stem>.md``, ``<stem>.json`` and, per kind of table,
             ``<stem>_<kind>.csv``.
 
     Returns:
         str: The Markdown, for printing.
     """
     folder = Path(folder)
-    markdown = "\n".join(table.to_markdown() for table in made)
+    markdown = "\n".join(table.to_markdown() for table in tables)
     with atomic_path(folder / f"{stem}.md") as temporary:
         temporary.write_text(markdown, encoding="utf-8")
-    write_json(folder / f"{stem}.json", [table.to_dict() for table in made])
-    for kind in dict.fromkeys(table.kind for table in made):
-        frame = pd.concat([t.to_frame() for t in made if t.kind == kind], ignore_index=True)
+    write_json(folder / f"{stem}.json", [table.to_dict() for table in tables])
+    for kind in dict.fromkeys(table.kind for table in tables):
+        frame = pd.concat([t.to_frame() for t in tables if t.kind == kind], ignore_index=True)
         with atomic_path(folder / f"{stem}_{kind}.csv") as temporary:
             frame.to_csv(temporary, index=False)
     return markdown

@@ -39,9 +39,9 @@ def separation_table(
         summary (:class:`pandas.DataFrame`): Output of
             :func:`~asteroid_scoresup.evaluation.summarize`.
         test_set (str, optional): Which test set; optional if there is only one.
-        order (sequence of str): Rows in the desired order; others follow as they come. Rows without
-            SI-SDR are left out, except *input mixture* and *score oracle*, which are in every
-            table, with a dash if they were not evaluated.
+        order (sequence of str): Rows in the desired order; others follow in order of
+            appearance. Rows without SI-SDR are left out, except *input mixture* and *score oracle*,
+            which are in every table, with a dash if they were not evaluated.
         instruments (sequence of str, optional): Columns in the desired order. Default: all.
         supervised (str): Row that closes the gap; without it the column is left out.
 
@@ -81,7 +81,8 @@ def transcription_table(
         summary (:class:`pandas.DataFrame`): Output of
             :func:`~asteroid_scoresup.evaluation.summarize`.
         test_set (str, optional): Which test set; optional if there is only one.
-        order (sequence of str): Rows in the desired order; others follow as they come.
+        order (sequence of str): Rows in the desired order; others follow in order of
+            appearance.
         instruments (sequence of str, optional): Columns in the desired order. Default: all.
         score (str): ``note_accuracy``, ``note_f1`` or ``note_f1_offset``.
         signals (sequence of str): Blocks of columns: the transcriptor on the ``mixture``, on
@@ -126,7 +127,8 @@ def detail_table(
         summary (:class:`pandas.DataFrame`): Output of
             :func:`~asteroid_scoresup.evaluation.summarize`.
         test_set (str, optional): Which test set; optional if there is only one.
-        order (sequence of str): Rows in the desired order; others follow as they come.
+        order (sequence of str): Rows in the desired order; others follow in order of
+            appearance.
         instruments (sequence of str, optional): Classes in the desired order. Default: all.
 
     Returns:
@@ -172,26 +174,27 @@ def tables(
     Args:
         summary (:class:`pandas.DataFrame`): Output of
             :func:`~asteroid_scoresup.evaluation.summarize`.
-        order (sequence of str): Rows in the desired order; others follow as they come.
+        order (sequence of str): Rows in the desired order; others follow in order of
+            appearance.
         instruments (sequence of str, optional): Columns in the desired order. Default: all.
         supervised (str): See :func:`separation_table`.
 
     Returns:
         list of Table
     """
-    made = []
+    found = []
     for test_set in dict.fromkeys(summary.test_set):
         if "si_sdr" in set(summary.metric[summary.test_set == test_set]):
-            made.append(separation_table(summary, test_set, order, instruments, supervised))
+            found.append(separation_table(summary, test_set, order, instruments, supervised))
         for score in TRANSCRIPTION:
             table = transcription_table(summary, test_set, order, instruments, score)
             if len(table.values.columns):
-                made.append(table)
-    return made
+                found.append(table)
+    return found
 
 
 def _rows(part: pd.DataFrame, order: Sequence[str], always: Sequence[str] = ()) -> list[str]:
-    """Rows in the given order, those `always` shown, and the others as they come."""
+    """Rows in the given order, those `always` shown, then the others in order of appearance."""
     present = list(dict.fromkeys(part.row))
     ordered = [row for row in order if row in present or row in always]
     leading = [row for row in always if row not in ordered]
@@ -223,7 +226,7 @@ def _lines(frame: pd.DataFrame) -> pd.Series:
 
 
 def _caption(lines: pd.DataFrame, instruments: Sequence[str], silent: str) -> str:
-    """Numbers of tracks and seeds behind the numbers."""
+    """The numbers of tracks and seeds that a table is based on."""
     if not len(lines):
         return ""
     lines = lines[lines.instrument != MEAN]

@@ -90,7 +90,7 @@ def roll_to_notes(
     threshold: float = NOTE_THRESHOLD,
     min_seconds: float = 0.05,
     max_gap_seconds: float = 0.0,
-    source: int = 0,
+    class_index: int = 0,
 ) -> Notes:
     r"""Converts note probabilities to notes: one for each run of frames above the threshold.
 
@@ -107,7 +107,7 @@ def roll_to_notes(
         min_seconds (float): Shorter notes are dropped (after gaps are closed).
         max_gap_seconds (float): Longest gap within a pitch that is closed; 0 closes none, so that
             repeated notes stay apart.
-        source (int): Class index of the notes if `probabilities` is of one class.
+        class_index (int): Class of the notes if `probabilities` is of one class.
 
     Shape:
         - probabilities: :math:`(88, frames)` or :math:`(n\_src, 88, frames)`
@@ -125,18 +125,18 @@ def roll_to_notes(
         >>> notes.onset.tolist(), notes.offset.tolist(), notes.pitch.tolist()
         ([0.75], [2.25], [21])
     """
-    found = _probabilities(probabilities, threshold) >= threshold
-    if found.ndim not in (2, 3) or found.shape[-2] != N_PITCHES:
+    sounding = _probabilities(probabilities, threshold) >= threshold
+    if sounding.ndim not in (2, 3) or sounding.shape[-2] != N_PITCHES:
         raise ValueError(
-            f"The roll has shape {tuple(found.shape)}, expected ({N_PITCHES}, frames) or "
+            f"The roll has shape {tuple(sounding.shape)}, expected ({N_PITCHES}, frames) or "
             f"(n_src, {N_PITCHES}, frames)."
         )
-    one_class = found.ndim == 2
-    found = found.flatten(0, -2).numpy()
+    one_class = sounding.ndim == 2
+    rows = sounding.flatten(0, -2).numpy()
     frame = hop_length / sample_rate
 
     # A run starts at a difference of +1 and ends at -1; row-major order pairs them.
-    edges = np.diff(found.astype(np.int8), axis=-1, prepend=0, append=0)
+    edges = np.diff(rows.astype(np.int8), axis=-1, prepend=0, append=0)
     line, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
     if max_gap_seconds > 0 and len(line):
@@ -151,7 +151,7 @@ def roll_to_notes(
         onset=np.maximum(first - 0.5, 0) * frame,
         offset=(end - 0.5) * frame,
         pitch=line % N_PITCHES + LOWEST_PITCH,
-        class_index=np.full(len(line), source) if one_class else line // N_PITCHES,
+        class_index=np.full(len(line), class_index) if one_class else line // N_PITCHES,
         velocity=np.full(len(line), VELOCITY),
     )
     return Notes.concatenate([notes])

@@ -1,4 +1,4 @@
-"""A trained model and a song: stems and score."""
+"""A trained model and a recording: stems and score."""
 
 from __future__ import annotations
 
@@ -6,72 +6,67 @@ import contextlib
 import json
 import math
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
+import pretty_midi
 import torch
 
 from ..dsp.level import LevelMeter
-from ..evaluation.decoding import Decoding, pitch_levels
-from ..models import WaveformSeparator, unpack
+from ..evaluation.decoding import Decoding
+from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
-from ..utils.stream import Recording, chunks, resampled
-from .collector import NoteCollector
-from .provenance import model_hash
-from .waveform_piece import waveform_piece
+from ..models.fingerprint import loaded_model_hash
+from ..utils import stream
+from ..utils.stream import Recording
+from .chunk import SeparatedChunk, separate_by_masks, separate_waveforms
+from .resampler import StemResampler
+from .transcription import TranscriptionBuilder
 
-#: Seconds that are separated at a time: at least so many, and so many times the context.
+#: Default length of a chunk's core: this many seconds, or this many times the context if longer.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
-#: Numbers in which the networks' products can be computed.
+#: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
-#: Names that no class can have: files of a song have them.
+#: Names that no class can have: the results of a song use them.
 RESERVED_NAMES = ("mixture", "residual", "score", "page")
-#: Levels above are no audio: numbers of 32 bits overflow on the way through a model.
-_LOUD = 1e6
-#: The model file that is used where none is named.
+#: The model file that is used if none is named.
 BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
 
-
-class Piece(NamedTuple):
-    r"""What the networks make of a stretch of a recording, at the model's rate.
-
-    Args:
-        stems (array): float32, shape :math:`(time, n\_src, channels)`, or None.
-        probabilities (array): Note probabilities in steps of 1 / 255, uint8,
-            :math:`(n\_src, 88, frames)`, or None.
-        levels (array): See :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`, or None.
-    """
-
-    stems: np.ndarray | None
-    probabilities: np.ndarray | None
-    levels: np.ndarray | None
+#: Called with the seconds processed so far and the length of the recording in seconds.
+Progress: TypeAlias = Callable[[float, float], object]
+#: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
+_LOUDEST_RMS = 1e6
 
 
 class Separator:
-    """Separates and transcribes recordings of any length, rate and number of channels.
+    """Separates and transcribes recordings of any length, sample rate and number of channels.
 
-    The masks come from the energy of the channels together (the root of their mean square, bin by
-    bin, so that opposite phases do not cancel) and are applied to each of them, so stems of a
-    stereo song stay stereo. Levels are the mixture's; nothing is rescaled. The model hears up to
-    half its sample rate; what lies above is in no stem. Recordings are worked through in pieces
-    with as much context as the network can hear: the result is that of the whole.
+    The masks are predicted from the energy of all channels (the root of their mean square, bin by
+    bin, so that opposite phases do not cancel) and applied to each channel: the stems of a stereo
+    song are stereo. Levels are those of the mixture; nothing is rescaled. The model receives
+    frequencies up to half its sample rate; those above are in no stem.
+
+    A recording is processed in chunks with as much context as the receptive field of the networks,
+    in constant memory: the result is that of the whole recording.
 
     Args:
         model (TCNSeparator or WaveformSeparator): The trained network.
         transcriptor (ScoreTranscriptor, optional): For :meth:`transcribe`.
-        decoding (Decoding, optional): How its probabilities become notes.
-        programs (dict, optional): General MIDI program that stands for each class, by name.
+        decoding (Decoding, optional): How note probabilities become notes.
+        programs (dict, optional): General MIDI program of each class, by name.
         device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
-        core_seconds (float, optional): Length of a piece, in seconds. By default 30, or 16 times
-            what the networks hear to each side of it, so that little is computed twice.
-        precision (str): Of the networks' products: ``"float32"`` or ``"bfloat16"``, which is faster
-            on processors that compute it (AVX-512 BF16, AMX) and on GPUs, and slower on others;
-            what it changes lies 50 dB below the stems.
+        core_seconds (float, optional): Length of a chunk without its context, in seconds. Default:
+            30, or 16 times the context on one side if that is longer, so that little is computed
+            twice.
+        precision (str): Of the networks' multiplications: ``"float32"`` or ``"bfloat16"``, which is
+            faster on processors that support it (AVX-512 BF16, AMX) and on GPUs, and slower on
+            others. It changes the stems by about -50 dB.
 
     Raises:
         ValueError: if the models do not belong together, a class has a name that no file can
-            have, the device is not there, or the precision is none of these.
+            have, the device is not available, or the precision is unknown.
 
     Examples
         >>> from asteroid_scoresup.models import TCNSeparator
@@ -83,20 +78,20 @@ class Separator:
 
     def __init__(
         self,
-        model,
-        transcriptor=None,
-        decoding=None,
-        programs=None,
-        device="cpu",
-        core_seconds=None,
-        precision="float32",
-    ):
-        self.device = _device(device)
+        model: TCNSeparator | WaveformSeparator,
+        transcriptor: ScoreTranscriptor | None = None,
+        decoding: Decoding | None = None,
+        programs: Mapping[str, int] | None = None,
+        device: str | torch.device = "cpu",
+        core_seconds: float | None = None,
+        precision: str = "float32",
+    ) -> None:
+        self.device = _require_device(device)
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
         for name in model.sources:
-            # They become names of files, beside "mixture" and "residual".
+            # They become file names, beside "mixture" and "residual".
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
                 raise ValueError(
                     f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
@@ -114,24 +109,30 @@ class Separator:
         hop = model.stft.hop_length
         if core_seconds is None:
             core_seconds = max(CORE_SECONDS, CORE_CONTEXTS * self.context / model.sample_rate)
-        models = [model] + ([transcriptor] if transcriptor is not None else [])
-        if not all(m.is_local for m in models):
-            core_seconds = 1e6  # such a norm hears the whole recording, so it comes in one piece
+        if not all(network.is_local for network in self._networks):
+            core_seconds = 1e6  # its norm depends on the whole recording: one chunk
+        #: Samples of a chunk without its context.
         self.core = max(int(core_seconds * model.sample_rate) // hop, 1) * hop
 
     @classmethod
-    def from_pretrained(cls, path=None, transcriptor=None, device="cpu", **kwargs):
+    def from_pretrained(
+        cls,
+        path: str | Path | None = None,
+        transcriptor: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        **kwargs: Any,
+    ) -> Separator:
         """Loads a model file such as a recipe's ``best_model.pth``.
 
         Args:
-            path (str or Path, optional): The file; by default the model that comes with the
-                package.
-            transcriptor (str or Path, optional): File of a transcriptor (or of a model in which
-                one is packed), where there is none with the separator or another is wanted.
-            device (str): See :class:`Separator`.
+            path (str or Path, optional): The file. Default: the bundled model.
+            transcriptor (str or Path, optional): File of a transcriptor (or of a model with one),
+                if `path` has none or another one is preferred.
+            device (str or torch.device): See :class:`Separator`.
+            **kwargs: Other arguments of :class:`Separator`.
 
         Raises:
-            FileNotFoundError, ValueError: if a file is missing or not the model it should be.
+            FileNotFoundError, ValueError: if a file is missing or is not such a model.
         """
         if path is None and not BUNDLED_MODEL.is_file():
             raise FileNotFoundError(
@@ -145,54 +146,77 @@ class Separator:
         return cls(model, packed, decoding, programs, device, **kwargs)
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """list of str: names of the stems, in order."""
-        return self.model.sources
+        return list(self.model.sources)
 
-    def identity(self, notes=False):
-        """What decides what this separator makes of a song, as plain values.
+    @property
+    def context(self) -> int:
+        """int: Samples on each side of a chunk's core that can change its stems or notes."""
+        stft = self.model.stft
+        frames = max(network.receptive_field for network in self._networks)
+        # An STFT frame covers half a window on each side, and so does its inverse.
+        frames += 2 * math.ceil(stft.n_fft / 2 / stft.hop_length)
+        return frames * stft.hop_length
+
+    def identity(self, notes: bool = False) -> dict[str, Any]:
+        """Everything that determines the result for a song, as plain values.
 
         Args:
-            notes (bool): Whether of its notes; else of its stems.
+            notes (bool): Whether the result is the score; else the stems.
 
         Returns:
-            dict: hashes of the models, and the other settings.
+            dict: hashes of the models, and the settings.
         """
-        facts = {"model": model_hash(self.model), "precision": self.precision}
+        facts: dict[str, Any] = {
+            "model": loaded_model_hash(self.model),
+            "precision": self.precision,
+        }
         if notes and self.transcriptor is not None:
             settings = [self.decoding.plain(), self.programs]
-            facts["transcriptor"] = model_hash(self.transcriptor)
+            facts["transcriptor"] = loaded_model_hash(self.transcriptor)
             facts["decoding"] = json.loads(json.dumps(settings, default=float))
         return facts
 
-    def separate(self, audio, sample_rate=None, progress=None):
+    def separate(
+        self,
+        audio: np.ndarray | str | Path,
+        sample_rate: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
         Args:
-            audio (array, str or Path): Shape :math:`(time)` or :math:`(channels, time)`, floats or
-                integers (see :class:`~asteroid_scoresup.utils.stream.Recording`); or a file,
-                which gives :math:`(channels, time)`.
-            sample_rate (int, optional): Rate of an array, in Hz.
-            progress (callable, optional): Called with the seconds done and those there are.
+            audio (array, str or Path): Samples of shape :math:`(time)` or
+                :math:`(channels, time)`, floats or integers (see
+                :class:`~asteroid_scoresup.utils.stream.Recording`); or a file, whose stems have
+                shape :math:`(channels, time)`.
+            sample_rate (int, optional): Sample rate of an array, in Hz.
+            progress (callable, optional): Called after each chunk with the seconds processed and
+                the seconds in all.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples, or if the
-                model makes such of it.
+            ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
+                or infinite samples.
         """
         recording = Recording(audio, sample_rate)
-        stems = np.concatenate(list(self.stem_blocks(recording, progress)))
-        shape = (recording.n_channels, recording.n_samples)
-        if recording.samples is not None and np.ndim(audio) == 1:
-            shape = shape[1:]
+        parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
+        stems = np.concatenate([part for part in parts if part is not None])
+        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
         return {
-            name: np.ascontiguousarray(stems[:, i].T).reshape(shape)
+            name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
             for i, name in enumerate(self.names)
         }
 
-    def transcribe(self, audio, sample_rate=None, progress=None):
+    def transcribe(
+        self,
+        audio: np.ndarray | str | Path,
+        sample_rate: int | None = None,
+        progress: Progress | None = None,
+    ) -> pretty_midi.PrettyMIDI:
         """Transcribes one recording.
 
         Args:
@@ -204,54 +228,34 @@ class Separator:
         Raises:
             ValueError: as :meth:`separate`, or if there is no transcriptor.
         """
+        transcription = TranscriptionBuilder(self)
         recording = Recording(audio, sample_rate)
-        collected = NoteCollector(self)
-        for piece in self.pieces(recording, stems=False, notes=True, progress=progress):
-            collected.add(piece)
-        return collected.midi()
-
-    def stem_blocks(self, recording, progress=None, listen=None):
-        r"""The stems of a recording, block after block.
-
-        Args:
-            recording (Recording): The recording.
-            progress (callable, optional): See :meth:`separate`.
-            listen (callable, optional): Called with each :class:`Piece`, notes included.
-
-        Yields:
-            array: float32, shape :math:`(time, n\_src, channels)`; as many samples in all as the
-            recording has.
-        """
-        shape = (len(self.names), recording.n_channels)
-
-        def flat():
-            for piece in self.pieces(recording, notes=listen is not None, progress=progress):
-                if listen is not None:
-                    listen(piece)
-                yield piece.stems.reshape(len(piece.stems), -1)
-
-        n_channels = shape[0] * shape[1]
-        back = resampled(flat(), self.model.sample_rate, recording.sample_rate, n_channels)
-        left = recording.n_samples
-        for block in back:
-            block = block[:left]
-            left -= len(block)
-            yield block.reshape(len(block), *shape)
-        if left:  # rounding at two rates can make the end differ by a sample or two
-            yield np.zeros((left, *shape), dtype=np.float32)
+        for chunk in self.chunks(recording, stems=False, notes=True, progress=progress):
+            transcription.append(chunk)
+        return transcription.midi()
 
     @torch.no_grad()
-    def pieces(self, recording, stems=True, notes=False, progress=None):
-        """What the networks make of a recording, piece after piece.
+    def chunks(
+        self,
+        recording: Recording,
+        stems: bool = True,
+        notes: bool = False,
+        progress: Progress | None = None,
+    ) -> Iterator[SeparatedChunk]:
+        """Separates and transcribes a recording, chunk by chunk.
 
         Args:
-            recording (Recording): The recording.
-            stems (bool): Whether to give stems.
-            notes (bool): Whether to give note probabilities and levels.
+            recording (Recording): The recording, which is read twice: first for its level.
+            stems (bool): Whether to return stems, at the sample rate of the recording. All chunks
+                together have as many samples as the recording.
+            notes (bool): Whether to return note probabilities and levels.
             progress (callable, optional): See :meth:`separate`.
 
         Yields:
-            Piece
+            SeparatedChunk: the predictions for the core of each chunk.
+
+        Raises:
+            ValueError: see :meth:`transcribe`.
         """
         if notes and self.transcriptor is None:
             raise ValueError(
@@ -259,126 +263,76 @@ class Separator:
                 "transcriptor/best_model.pth)."
             )
         level = self._level(recording)
-        rate, hop = self.model.sample_rate, self.model.stft.hop_length
+        rate = self.model.sample_rate
+        resample = StemResampler(rate, recording)
         done = 0
-        for chunk in chunks(self._heard(recording), self.core, self.context):
-            wav = torch.from_numpy(np.ascontiguousarray(chunk.samples)).to(self.device)
-            first = chunk.start // hop
-            last = None if chunk.last else (chunk.start + chunk.length) // hop
-            piece = self._piece(wav, level, chunk, slice(first, last), stems, notes)
-            self._require_finite(piece, recording, done / rate, level)
-            yield piece
+        for chunk in stream.chunks(self._blocks(recording), self.core, self.context):
+            separated = self._separate_chunk(chunk, level, stems, notes)
+            if not separated.is_finite:
+                raise ValueError(_not_finite(recording, done / rate, level))
+            if separated.stems is not None:
+                at_its_rate = resample(separated.stems, chunk.last)
+                separated = separated._replace(stems=at_its_rate)
+            yield separated
             done += chunk.length
             if progress is not None:
-                # Rounding at two rates can make the end differ by a sample or two.
-                told = recording.seconds if chunk.last else min(done / rate, recording.seconds)
-                progress(told, recording.seconds)
+                # Two sample rates: rounding can shift the end by a sample or two.
+                seconds = recording.seconds if chunk.last else min(done / rate, recording.seconds)
+                progress(seconds, recording.seconds)
+
+    def _separate_chunk(
+        self, chunk: stream.Chunk, level: float, stems: bool, notes: bool
+    ) -> SeparatedChunk:
+        with self._autocast():
+            if isinstance(self.model, WaveformSeparator):
+                return separate_waveforms(self.model, self.transcriptor, chunk, level, stems, notes)
+            return separate_by_masks(self.model, self.transcriptor, chunk, level, stems, notes)
 
     @property
-    def context(self):
-        """int: Samples on each side of a piece that can change it."""
-        stft = self.model.stft
-        models = [self.model] + ([self.transcriptor] if self.transcriptor else [])
-        frames = max(model.receptive_field for model in models)
-        # An STFT frame reaches half a window to each side, and so does its inverse.
-        frames += 2 * math.ceil(stft.n_fft / 2 / stft.hop_length)
-        return frames * stft.hop_length
+    def _networks(self) -> list[Any]:
+        return [self.model] + ([] if self.transcriptor is None else [self.transcriptor])
 
-    def _heard(self, recording):
-        rate = self.model.sample_rate
-        return resampled(recording.blocks(), recording.sample_rate, rate, recording.n_channels)
+    def _blocks(self, recording: Recording) -> Iterator[np.ndarray]:
+        """The recording at the model's sample rate, (time, channels), at least one sample."""
+        rate, n_channels = self.model.sample_rate, recording.n_channels
+        is_empty = True
+        for block in stream.resampled(recording.blocks(), recording.sample_rate, rate, n_channels):
+            is_empty = is_empty and not len(block)
+            yield block
+        if is_empty:  # shorter than one sample at this rate
+            yield np.zeros((1, n_channels), dtype=np.float32)
 
-    def _level(self, recording):
+    def _level(self, recording: Recording) -> float:
         """The level of the whole recording; see :class:`LevelMeter`."""
         meter = LevelMeter(self.model.sample_rate)
-        for block in self._heard(recording):
+        for block in self._blocks(recording):
             meter.add(block)
         return meter.level
 
-    def _require_finite(self, piece, recording, start, level):
-        for values in (piece.stems, piece.levels):
-            if values is not None and not np.isfinite(values).all():
-                if level > _LOUD:
-                    why = f"its level is {level:.3g} where 1 is full scale: scale it down"
-                else:
-                    why = "the model file is damaged, or its training failed"
-                raise ValueError(
-                    f"{recording.name}: the model gives NaN or infinite values from {start:.1f} s "
-                    f"on; {why}."
-                )
-
-    def _half(self):
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def _piece(self, wav, level, chunk, frames, stems, notes):
-        model, stft = self.model, self.model.stft
-        if isinstance(model, WaveformSeparator):
-            core = slice(chunk.start, chunk.start + chunk.length)
-            with self._half():
-                return Piece(
-                    *waveform_piece(
-                        model, self.transcriptor, wav, level, core, frames, stems, notes
-                    )
-                )
-        _, gain = model.normalize(wav[:1, :1], level)
-        spectrum = stft(wav)  # of every channel
-        mixture = _magnitude(stft, spectrum).mul_(gain)
-        n_frames = mixture.shape[-1]
-        # Frames that sound in the core of the piece; the others are only heard.
-        reach = math.ceil(stft.n_fft / 2 / stft.hop_length)
-        first, last, _ = frames.indices(n_frames)
-        sounding = slice(max(first - reach, 0), min(last + reach, n_frames))
-        wanted = sounding if stems else slice(first, last)
-        levels = []
 
-        def masks():
-            start = wanted.start
-            for part in model.masks_in_parts(mixture, wanted):
-                stop = start + part.shape[-1]
-                if notes:
-                    sources = part * mixture[..., start:stop].unsqueeze(1)
-                    levels.append(pitch_levels(sources, stft.n_fft, stft.sample_rate).half())
-                yield part
-                start = stop
-
-        sounds = None
-        with self._half():
-            if stems:
-                start = chunk.start - sounding.start * stft.hop_length
-                stop = start + chunk.length
-                waves = stft.separated(spectrum[..., sounding], masks(), stop)[..., start:]
-                sounds = waves.permute(2, 1, 0).cpu().numpy()
-            elif notes:
-                for _ in masks():
-                    pass
-            if notes:
-                logits = self.transcriptor.outputs(mixture)[0, ..., frames]
-        if not notes:
-            return Piece(sounds, None, None)
-        if not bool(logits.isfinite().all()):
-            levels = [torch.full_like(part, torch.nan) for part in levels]
-        # Notes of long songs are kept until the end, so in few bytes.
-        probabilities = (255 * logits.sigmoid()).round().byte().cpu().numpy()
-        levels = torch.cat(levels, -1)[0, ..., first - wanted.start : last - wanted.start]
-        return Piece(sounds, probabilities, levels.cpu().numpy())
+def _not_finite(recording: Recording, seconds: float, level: float) -> str:
+    """The message about a chunk that holds NaN or infinite values."""
+    if level > _LOUDEST_RMS:
+        reason = f"its level is {level:.3g} where 1 is full scale: scale it down"
+    else:
+        reason = "the model file is damaged, or its training failed"
+    return (
+        f"{recording.name}: the model gives NaN or infinite values from {seconds:.1f} s on; "
+        f"{reason}."
+    )
 
 
-def _magnitude(stft, spectrum):
-    """Root mean square over the channels: equal channels give what one of them gives."""
-    if len(spectrum) == 1:
-        return stft.magnitude(spectrum)
-    squares = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-    return squares.mean(0, keepdim=True).sqrt_().mul_(stft.scale)
-
-
-def _device(name):
+def _require_device(name: str | torch.device) -> torch.device:
     """A device that computes."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).add(1).cpu()
-    except Exception as error:  # torch raises many kinds, some of many lines
+    except Exception as error:  # torch raises many types, some with messages of many lines
         reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise ValueError(
             f"The device {str(name)!r} cannot be used here: {reason[:200].rstrip('.')}."

@@ -1,53 +1,50 @@
-"""Song files in; folders with stems, score and page out. Nothing is half written, nothing lost."""
+"""Song files in; folders with stems, score and page out. A file appears only when it is complete.
+
+The way of a song: :func:`process_song` → :meth:`Separator.chunks
+<asteroid_scoresup.inference.separator.Separator.chunks>` → stems written by
+:class:`~asteroid_scoresup.inference.stem_writer.StemWriter`, notes collected by
+:class:`~asteroid_scoresup.inference.transcription.TranscriptionBuilder`.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import soundfile as sf
 
-from ..report.page import write_page
-from ..utils.files import atomic_path, audio_writers
+from ..utils.files import atomic_path
 from ..utils.stream import Recording
-from .collector import NoteCollector
-from .naming import find_songs
-from .provenance import RECORD, Record, describe_song
+from .record import RECORD, ResultsRecord, describe_song
+from .separator import Progress, Separator
+from .song_files import find_songs
+from .stem_writer import FORMATS, RESIDUAL, open_stem_writer, require_stem_of
+from .transcription import TranscriptionBuilder
 
-RESIDUAL = "residual"
 SCORE = "score.mid"
 PAGE = "page"
-#: Name of a format → suffix, and soundfile's names of container and samples.
-FORMATS = {
-    "wav16": (".wav", "WAV", "PCM_16"),
-    "wav24": (".wav", "WAV", "PCM_24"),
-    "wav32f": (".wav", "WAV", "FLOAT"),
-    "flac": (".flac", "FLAC", "PCM_24"),
-}
-_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
-#: Sizes in a WAV header have 32 bits.
-_LARGEST_WAV = 4_000_000_000
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is wanted of every song.
+    """What to write for each song.
 
     Args:
-        stems (bool): One audio file per class, at the song's rate and with its channels.
-        residual (bool): What is in no stem: stems and residual add up to the song.
-        midi (bool): The score, :data:`SCORE`.
+        stems (bool): One audio file per class, with the song's sample rate and channels.
+        residual (bool): The song minus its stems.
+        midi (bool): The transcription, :data:`SCORE`.
         page (bool): A page to listen to, in the folder :data:`PAGE`.
-        file_format (str): One of :data:`FORMATS`. Integer formats clip at full scale.
-        overwrite (bool): Whether files that exist are written anew.
+        file_format (str): One of :data:`~asteroid_scoresup.inference.stem_writer.FORMATS`. Integer
+            formats clip at full scale.
+        overwrite (bool): Whether to replace existing files.
 
     Raises:
-        ValueError: on an unknown format, or if nothing is wanted.
+        ValueError: if the format is unknown, or no output is requested.
     """
 
     stems: bool = True
@@ -57,167 +54,249 @@ class OutputOptions:
     file_format: str = "wav32f"
     overwrite: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.file_format not in FORMATS:
             raise ValueError(f"format is {self.file_format!r}, expected one of {list(FORMATS)}.")
         if not (self.stems or self.residual or self.midi or self.page):
-            raise ValueError("Nothing is wanted of the songs: neither stems nor score nor page.")
+            raise ValueError("No output is requested: neither stems nor score nor page.")
 
 
 @dataclass
 class SongResult:
-    """What became of one song.
+    """The files of one song.
 
     Args:
-        folder (Path): Where its files are.
+        folder (Path): Where they are.
         written (list of Path): Files written by this call.
-        kept (list of Path): Files that were there before and were left alone.
-        warnings (list of str): What the user should know of them.
+        kept (list of Path): Files that existed and were kept.
+        warnings (list of str): What the user should know about them.
     """
 
     folder: Path
-    written: list = field(default_factory=list)
-    kept: list = field(default_factory=list)
-    warnings: list = field(default_factory=list)
+    written: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def name_of(self, target: Path) -> str:
+        """Name of a file in the record of the folder."""
+        return target.relative_to(self.folder).as_posix()
 
 
-def process_songs(separator, arguments, out_dir, request, progress=None):
-    """Makes of many songs what is wanted; one that fails does not stop the others.
+def process_songs(
+    separator: Separator,
+    arguments: Sequence[str | Path],
+    out_dir: str | Path,
+    options: OutputOptions,
+    progress: Callable[[str, float, float], object] | None = None,
+) -> Iterator[tuple[Path, SongResult | ValueError]]:
+    """Processes many songs; one that fails does not stop the others.
 
     Args:
         separator (Separator): The models.
-        arguments (sequence of str or Path): Files and folders, see :func:`find_songs`.
-        out_dir (str or Path): Results go to ``out_dir/<name of the song>/``.
-        request (OutputOptions): What is wanted of each.
-        progress (callable, optional): Called with the name of the song, the seconds done and those
-            there are.
+        arguments (sequence of str or Path): Files and folders, see
+            :func:`~asteroid_scoresup.inference.song_files.find_songs`.
+        out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
+        options (OutputOptions): What to write for each song.
+        progress (callable, optional): Called with the name of the song, the seconds processed and
+            the seconds in all.
 
     Yields:
-        tuple: path of the song, and :class:`SongResult` or the error, one sentence, that it met.
+        tuple: path of the song, and its :class:`SongResult` or its error (one sentence).
+
+    Raises:
+        ImportError: if the page is requested and matplotlib is missing.
     """
+    if options.page:
+        _import_write_page()
     for path, name in find_songs(arguments, out_dir):
-        told = None if progress is None else partial(progress, name)
+        song_progress = None if progress is None else partial(progress, name)
         try:
-            yield path, process_song(separator, path, Path(out_dir) / name, request, told)
+            folder = Path(out_dir) / name
+            yield path, process_song(separator, path, folder, options, song_progress)
         except ValueError as error:
             yield path, error
-        except Exception as error:  # whatever one song meets, the others go on
+        except Exception as error:  # whatever happens to one song, the others are processed
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]
             kind = "" if isinstance(error, (RuntimeError, OSError)) else type(error).__name__
-            told = ": ".join(part for part in (str(path), kind, reason) if part)
-            yield path, ValueError(f"{told.rstrip('.')}.")
+            message = ": ".join(part for part in (str(path), kind, reason) if part)
+            yield path, ValueError(f"{message.rstrip('.')}.")
 
 
-def process_song(separator, path, folder, request, progress=None):
-    """Makes of one song file what is wanted.
+def process_song(
+    separator: Separator,
+    path: str | Path,
+    folder: str | Path,
+    options: OutputOptions,
+    progress: Progress | None = None,
+) -> SongResult:
+    """Writes the requested files of one song.
 
     Args:
         separator (Separator): The models.
         path (str or Path): The song.
         folder (str or Path): Folder of its results.
-        request (OutputOptions): What is wanted.
-        progress (callable, optional): Called with the seconds done and those there are.
+        options (OutputOptions): What to write.
+        progress (callable, optional): Called with the seconds processed and the seconds in all.
 
     Returns:
-        SongResult: What was written and what was there already.
+        SongResult: The files that were written, and those that existed.
 
     Raises:
+        ImportError: if the page is requested and matplotlib is missing.
         ValueError: if the song cannot be read or its results cannot be written: one sentence that
             names the file.
     """
-    path, made = Path(path), SongResult(Path(folder))
-    suffix = FORMATS[request.file_format][0]
-    names = list(separator.names) if request.stems or request.page else []
-    names += [RESIDUAL] if request.residual else []
-    audio = {name: made.folder / f"{name}{suffix}" for name in names}
-    score, page = made.folder / SCORE, made.folder / PAGE / "index.html"
-    wanted = list(audio.values())
-    wanted += [score] if request.midi else []
-    wanted += [page] if request.page else []
-    song, record = describe_song(path), Record.read(made.folder)
-    of_stems, of_notes = separator.identity(), separator.identity(notes=True)
-    made_by = {t: of_notes if t in (score, page) else of_stems for t in wanted}
-    for target in wanted:
-        kept = target.exists() and not request.overwrite
-        kept = kept and not record.unfinished(_name_in(made.folder, target))
-        (made.kept if kept else made.written).append(target)
-    if not request.overwrite:
-        _require_same_song(path, song, record, made, made_by)
-    if record.found and not made.written:
-        return made
+    if options.page:
+        _import_write_page()
+    path, result = Path(path), SongResult(Path(folder))
+    outputs = _Outputs.of(result.folder, separator, options)
+    song, record = describe_song(path), ResultsRecord.read(result.folder)
+    for target in outputs.targets:
+        is_kept = target.exists() and not options.overwrite
+        is_kept = is_kept and not record.is_unfinished(result.name_of(target))
+        (result.kept if is_kept else result.written).append(target)
+    if not options.overwrite:
+        _require_same_song(path, song, record, result, outputs)
+    if record.found and not result.written:
+        return result
 
     recording = Recording(path)
-    made.warnings += recording.remarks
-    _check(recording, path, wanted, request)
-    if not record.found:  # an older version wrote the folder: its stems tell the song
-        for target in made.kept:
-            _check_kept(target, Recording(target), recording)
-    if not made.written:
-        return made
+    result.warnings += recording.remarks
+    _require_writable(recording, path, outputs, options)
+    if not record.found:  # the folder is from an older version: its stems identify the song
+        for target in result.kept:
+            require_stem_of(target, Recording(target), recording)
+    if not result.written:
+        return result
     stale = [] if record.is_of(song) else list(record.files)
     try:
-        with record.writing(song, [_name_in(made.folder, t) for t in made.written]) as done:
-            for target in _write(separator, recording, audio, made, request, progress):
-                done({_name_in(made.folder, target): made_by[target]})
-        _remove(made.folder, [name for name in stale if name not in record.files])
+        names = [result.name_of(target) for target in result.written]
+        with record.writing(song, names) as mark_complete:
+
+            def completed(*targets: Path) -> None:
+                mark_complete({result.name_of(t): outputs.targets[t] for t in targets})
+
+            _write_results(separator, recording, outputs, result, options, completed, progress)
+        _remove(result.folder, [name for name in stale if name not in record.files])
     except (sf.LibsndfileError, OSError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise ValueError(
-            f"{path}: {made.folder} cannot be written: {reason}{_space_left(made.folder)}."
+            f"{path}: {result.folder} cannot be written: {reason}{_free_space(result.folder)}."
         ) from None
-    return made
+    return result
 
 
-def _write(separator, recording, audio, made, request, progress):
-    """Writes what is to be written, and yields each file when it is there."""
-    score, page = made.folder / SCORE, made.folder / PAGE / "index.html"
-    todo = {name: target for name, target in audio.items() if target in made.written}
-    listens = request.midi or (request.page and separator.transcriptor is not None)
-    collected = NoteCollector(separator) if listens else None
-    if todo:
-        kept = {name: audio[name] for name in separator.names if audio.get(name) in made.kept}
-        clips = _write_stems(separator, recording, todo, kept, request, collected, progress)
-        made.warnings += clips
-        yield from todo.values()
-    elif collected is not None:
-        pieces = separator.pieces(recording, stems=False, notes=True, progress=progress)
-        for piece in pieces:
-            collected.add(piece)
-    if score in made.written:
-        with atomic_path(score) as temporary:
-            collected.midi().write(str(temporary))
-        yield score
-    if page in made.written:
-        notes = None if collected is None else collected.notes()
-        write_page(page.parent, recording.path.name, recording.path, audio, notes=notes)
-        yield page
+@dataclass(frozen=True)
+class _Outputs:
+    """The requested files of a song.
+
+    Args:
+        audio (dict of str to Path): Stems and residual, by name.
+        score (Path): The transcription, requested or not.
+        page (Path): The page, requested or not.
+        targets (dict): Each requested file → the identity of what makes it, see
+            :meth:`Separator.identity`.
+    """
+
+    audio: dict[str, Path]
+    score: Path
+    page: Path
+    targets: dict[Path, dict[str, Any]]
+
+    @classmethod
+    def of(cls, folder: Path, separator: Separator, options: OutputOptions) -> _Outputs:
+        suffix = FORMATS[options.file_format][0]
+        names = separator.names if options.stems or options.page else []
+        names += [RESIDUAL] if options.residual else []
+        audio = {name: folder / f"{name}{suffix}" for name in names}
+        score, page = folder / SCORE, folder / PAGE / "index.html"
+        targets = dict.fromkeys(audio.values(), separator.identity())
+        if options.midi or options.page:
+            of_notes = separator.identity(notes=True)
+            targets |= {score: of_notes} if options.midi else {}
+            targets |= {page: of_notes} if options.page else {}
+        return cls(audio, score, page, targets)
 
 
-def _name_in(folder, target):
-    return target.relative_to(folder).as_posix()
+def _write_results(
+    separator: Separator,
+    recording: Recording,
+    outputs: _Outputs,
+    result: SongResult,
+    options: OutputOptions,
+    completed: Callable[..., None],
+    progress: Progress | None,
+) -> None:
+    """Writes the files in `result.written`, and reports each when it is complete."""
+    audio = {name: path for name, path in outputs.audio.items() if path in result.written}
+    kept = {name: path for name, path in outputs.audio.items() if path in result.kept}
+    with_page = outputs.page in result.written
+    transcription = None
+    if outputs.score in result.written or (with_page and separator.transcriptor is not None):
+        transcription = TranscriptionBuilder(separator)
+    wanted = {"stems": bool(audio), "notes": transcription is not None}
+    if any(wanted.values()):
+        with open_stem_writer(
+            recording, separator.names, audio, kept, options.file_format
+        ) as writer:
+            for chunk in separator.chunks(recording, **wanted, progress=progress):
+                if chunk.stems is not None:
+                    writer.write(chunk.stems)
+                if transcription is not None:
+                    transcription.append(chunk)
+        result.warnings += writer.clipping.warnings(audio)
+        completed(*audio.values())
+    if transcription is not None and outputs.score in result.written:
+        with atomic_path(outputs.score) as temporary:
+            transcription.midi().write(str(temporary))
+        completed(outputs.score)
+    if with_page:
+        notes = None if transcription is None else transcription.notes()
+        write_page, song = _import_write_page(), recording.path
+        write_page(outputs.page.parent, song.name, song, outputs.audio, transcription=notes)
+        completed(outputs.page)
 
 
-def _require_same_song(path, song, record, made, made_by):
+def _import_write_page() -> Callable[..., Path]:
+    """:func:`~asteroid_scoresup.report.page.write_page`; only the page needs matplotlib."""
+    try:
+        from ..report.page import write_page
+    except ImportError as error:
+        raise ImportError(
+            "The page to listen to (--report) needs matplotlib and Pillow: pip install matplotlib "
+            f"Pillow, or leave out --report ({error})."
+        ) from None
+    return write_page
+
+
+def _require_same_song(
+    path: Path,
+    song: dict[str, Any],
+    record: ResultsRecord,
+    result: SongResult,
+    outputs: _Outputs,
+) -> None:
     """Refuses to add to the results of another song, or to keep those of another model."""
     advice = "Use --overwrite or another --out_dir."
     if record.found and not record.is_of(song):
         raise ValueError(
-            f"{path}: {made.folder} holds the results of another song "
+            f"{path}: {result.folder} holds the results of another song "
             f"({record.song.get('name')}). {advice}"
         )
-    for target in made.kept:
+    for target in result.kept:
         if record.found:
-            complaint = record.complaint(_name_in(made.folder, target), made_by[target])
-            if complaint:
-                raise ValueError(f"{path}: {target} is there and {complaint}. {advice}")
+            difference = record.difference(result.name_of(target), outputs.targets[target])
+            if difference:
+                raise ValueError(f"{path}: {target} exists and {difference}. {advice}")
         elif target.suffix not in (".wav", ".flac"):
             raise ValueError(
-                f"{path}: {target} is there, and no {RECORD} says which song it is of. {advice}"
+                f"{path}: {target} exists, and there is no {RECORD} to tell which song it is from. "
+                f"{advice}"
             )
 
 
-def _remove(folder, names):
-    """Removes results of the song that was here before; only names that a result can have."""
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Removes the results of the previous song; only names that a result can have."""
     for name in names:
         path = folder / name
         if name == f"{PAGE}/index.html" and not (folder / PAGE).is_symlink():
@@ -226,112 +305,31 @@ def _remove(folder, names):
             path.unlink(missing_ok=True)
 
 
-def _check(recording, path, targets, request):
-    """Refuses what would fail after the work, or destroy the song."""
-    for target in targets:
+def _require_writable(
+    recording: Recording, path: Path, outputs: _Outputs, options: OutputOptions
+) -> None:
+    """Refuses, before the work, what would fail after it or overwrite the song."""
+    for target in outputs.targets:
         if target.exists() and target.samefile(path):
             raise ValueError(
-                f"{path} is the song and would be overwritten by a result of its own: choose "
+                f"{path} is the song and would be overwritten by one of its own results: choose "
                 "another --out_dir."
             )
     channels, rate = recording.n_channels, recording.sample_rate
-    # FLAC writes rates in Hz up to 16 bits, and in tens of Hz above.
+    # FLAC stores sample rates in Hz up to 16 bits, and in tens of Hz above.
     fits = channels <= 8 and (rate < 1 << 16 or (rate % 10 == 0 and rate < 10 << 16))
-    if not fits and (request.file_format == "flac" or request.page):
-        what = "choose a WAV format" if request.file_format == "flac" else "leave out --report"
+    if not fits and (options.file_format == "flac" or options.page):
+        advice = "choose a WAV format" if options.file_format == "flac" else "leave out --report"
         raise ValueError(
-            f"{path} has {channels} channels at {rate} Hz. FLAC, of which the page to listen to is "
-            "made, too, holds at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
-            f"{what}."
+            f"{path} has {channels} channels at {rate} Hz. FLAC, which the page to listen to uses "
+            "too, holds at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
+            f"{advice}."
         )
 
 
-def _space_left(folder):
-    """How much space there is for a folder: libsndfile calls a full disk a "system error"."""
-    there = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
-    return f" ({shutil.disk_usage(there).free / 1e6:.1f} MB are free there)" if there else ""
-
-
-def _write_stems(separator, recording, targets, kept, request, collected, progress):
-    """Block by block into temporary files, which get their names when all are whole."""
-    _, container, subtype = FORMATS[request.file_format]
-    size = recording.n_samples * recording.n_channels * _BYTES[subtype]
-    if container == "WAV" and size > _LARGEST_WAV:
-        container = "RF64"  # WAV with 64-bit sizes; libsndfile cuts a larger WAV without a word
-    listen = None if collected is None else collected.add
-    mixture = _Reader(recording)
-    readers = {}
-    if RESIDUAL in targets:  # it fits the stems also where they were there before
-        for name, path in kept.items():
-            readers[name] = _Reader(Recording(path))
-            _check_kept(path, readers[name].recording, recording)
-    shape = (recording.sample_rate, recording.n_channels)
-    clips = _Clips(subtype)
-    with audio_writers(targets.values(), *shape, subtype, container) as writers:
-        files = dict(zip(targets, writers))
-        for block in separator.stem_blocks(recording, progress, listen):
-            signals = {name: block[:, source] for source, name in enumerate(separator.names)}
-            if RESIDUAL in files:
-                n_samples = len(block)
-                total = sum(
-                    readers[name].read(n_samples) if name in readers else signal
-                    for name, signal in signals.items()
-                )
-                signals[RESIDUAL] = mixture.read(n_samples) - total
-            for name, write in files.items():
-                clips.count(targets[name].name, signals[name])
-                write(signals[name])
-    return clips.warnings()
-
-
-class _Clips:
-    """Counts the samples that a format of fixed-point numbers cannot hold."""
-
-    def __init__(self, subtype):
-        self.counts, self.peak = Counter(), 0.0
-        self.clips = subtype != "FLOAT"
-
-    def count(self, name, samples):
-        """Counts in a block of a file."""
-        if self.clips and len(samples) and (peak := float(np.abs(samples).max())) > 1:
-            self.counts[name] += int((np.abs(samples) > 1).sum())
-            self.peak = max(self.peak, peak)
-
-    def warnings(self):
-        """list of str: one sentence, or none."""
-        if not self.counts:
-            return []
-        counts = ", ".join(f"{count} in {name}" for name, count in self.counts.items())
-        return [
-            f"samples above full scale are clipped ({counts}; the peak is {self.peak:.3g}, "
-            f"{20 * np.log10(self.peak):+.1f} dB): use --format wav32f, or a softer song"
-        ]
-
-
-def _check_kept(path, old, recording):
-    """A stem that was there before must be one of this song for a residual to fit it."""
-    shapes = [(r.n_samples, r.n_channels, r.sample_rate) for r in (old, recording)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(
-            f"{path} was there before and is no stem of {recording.name}: it has (samples, "
-            f"channels, Hz) = {shapes[0]}, the song {shapes[1]}. Use --overwrite or another "
-            "--out_dir."
-        )
-
-
-class _Reader:
-    """Reads a recording in pieces of the lengths that are asked for."""
-
-    def __init__(self, recording):
-        self.recording = recording
-        self.blocks = recording.blocks()
-        self.rest = np.zeros((0, recording.n_channels), dtype=np.float32)
-
-    def read(self, n_samples):
-        parts, found = [self.rest], len(self.rest)
-        while found < n_samples:
-            parts.append(next(self.blocks))
-            found += len(parts[-1])
-        joined = np.concatenate(parts)
-        self.rest = joined[n_samples:]
-        return joined[:n_samples]
+def _free_space(folder: Path) -> str:
+    """The free space for a folder: libsndfile calls a full disk a "system error"."""
+    existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
+    if existing is None:
+        return ""
+    return f" ({shutil.disk_usage(existing).free / 1e6:.1f} MB are free there)"

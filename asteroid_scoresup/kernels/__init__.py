@@ -1,5 +1,15 @@
-"""Operations written by hand for speed, each beside the plain version that it must equal.
+"""Operations written for speed, each beside the plain version that it must equal.
 
-Nothing outside this package has an autograd function of its own or arranges memory for the cache
-of a processor. Tests compare every kernel with its plain version, in values and gradients.
+Only this package defines its own autograd functions or arranges work for the cache of a processor.
+Tests compare every kernel with its plain version, in values and gradients.
+
+=========================================  ===================================================
+Kernel                                     Plain version
+=========================================  ===================================================
+:func:`.depthwise.depthwise_conv`          :func:`torch.nn.functional.conv1d` with one group
+                                           per channel
+:class:`.mask_kl.MaskKL`                   :func:`.mask_kl.plain_mask_kl`
+:func:`.prelu.prelu`                       :func:`torch.nn.functional.prelu`
+:func:`.stft.stft`, :func:`.stft.istft`    :func:`torch.stft`, :func:`torch.istft`
+=========================================  ===================================================
 """

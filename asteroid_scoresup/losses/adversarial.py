@@ -7,6 +7,8 @@ transcribed as the matching scores, the transcriptor learns to transcribe nothin
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 from .transcription import isolated_rolls, transcription_loss
@@ -54,7 +56,7 @@ def remix(
         - output: :math:`(batch, freq, frames)` and :math:`(batch, n\_src, 88, frames)`
     """
     columns = range(sources.shape[1])
-    mixture = sum(sources[order[:, i], i] for i in columns)
+    mixture = functools.reduce(torch.add, [sources[order[:, i], i] for i in columns])
     return mixture, torch.stack([roll[order[:, i], i] for i in columns], dim=1)
 
 
@@ -80,8 +82,8 @@ def interference_rolls(roll: torch.Tensor) -> torch.Tensor:
 
 
 def interference_transcriptor_loss(logits: torch.Tensor, roll: torch.Tensor) -> torch.Tensor:
-    r"""The transcriptor's side: in :math:`\hat S_i` it finds the other classes' notes and leaves
-    the target's out; the separator's side is the ordinary transcription loss (Hung et al. 2021).
+    r"""The transcriptor's side: in :math:`\hat S_i` it finds the notes of the other classes and
+    none of the target; the separator's side is the ordinary transcription loss (Hung et al. 2021).
 
     Shape:
         - logits: :math:`(batch \cdot n\_src, n\_src, pitches, frames)`, the transcriptor on the

@@ -99,7 +99,7 @@ class ScoreSupervisedLoss(nn.Module):
         self.has_residual = residual == "source"
         if critic is not None:
             critic.requires_grad_(False).eval()
-        self.last_terms = {}
+        self.last_terms: dict[str, torch.Tensor] = {}
 
     @classmethod
     def from_transcriptor(
@@ -146,7 +146,7 @@ class ScoreSupervisedLoss(nn.Module):
         return self
 
     def spectrograms(self, est_targets, targets: dict) -> Spectrograms:
-        """Magnitudes of mixture and estimates, whatever the model gave."""
+        """Magnitudes of mixture and estimates, from spectrograms or waveforms."""
         if isinstance(est_targets, (Spectrograms, tuple)):
             return Spectrograms(*est_targets)
         mixture = self.stft.magnitude(self.stft(targets["mixture"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -10,14 +12,13 @@ from .score_wrapper import ScoreSupervisedLoss
 
 
 class SemiSupervisedLoss(nn.Module):
-    r"""Stems teach the examples that have them, scores teach the others (our choice).
+    r"""The examples with stems learn from stems, the others from scores (our choice).
 
     .. math:: L = \frac{1}{B} ( \sum_{b \notin \mathcal{S}} L_{score}(b)
         + w \sum_{b \in \mathcal{S}} L_{stems}(b) )
 
-    :math:`\mathcal{S}` are the examples whose ``targets["has_stems"]`` is true, as
-    ``ScoreDataset(targets="both", stem_fraction=...)`` says it. A half of the batch that is empty
-    costs nothing.
+    :math:`\mathcal{S}` are the examples whose ``targets["has_stems"]`` is true, see
+    ``ScoreDataset(targets="both", stem_fraction=...)``. A loss without examples is not computed.
 
     Args:
         score_loss (ScoreSupervisedLoss): For the examples without stems.
@@ -31,7 +32,7 @@ class SemiSupervisedLoss(nn.Module):
 
     Examples
         >>> from asteroid.losses import multisrc_neg_sisdr
-        >>> from asteroid_scoresup.models import STFT
+        >>> from asteroid_scoresup.dsp import STFT
         >>> from asteroid_scoresup.losses import ScoreSupervisedLoss
         >>> score = ScoreSupervisedLoss({"clip": 1.0}, STFT(512, 128, 8000))
         >>> loss = SemiSupervisedLoss(score, multisrc_neg_sisdr)
@@ -42,27 +43,32 @@ class SemiSupervisedLoss(nn.Module):
         (torch.Size([]), ['clip', 'stems_loss'])
     """
 
-    def __init__(self, score_loss, stem_loss, stem_weight=1.0):
+    def __init__(
+        self,
+        score_loss: ScoreSupervisedLoss,
+        stem_loss: Callable[..., torch.Tensor],
+        stem_weight: float = 1.0,
+    ):
         super().__init__()
         self.score_loss, self.stem_loss = score_loss, stem_loss
         self.stem_weight = float(stem_weight)
-        self.last_terms = {}
+        self.last_terms: dict[str, torch.Tensor] = {}
 
-    def forward(self, est_targets, targets):
+    def forward(self, est_targets, targets: dict) -> torch.Tensor:
         """Mean over the examples.
 
         Args:
-            est_targets (Spectrograms or :class:`torch.Tensor`): What the model gave.
+            est_targets (Spectrograms or :class:`torch.Tensor`): Output of the model.
             targets (dict): See :class:`ScoreSupervisedLoss`, with ``has_stems``
                 :math:`(batch,)` and ``sources`` :math:`(batch, n\\_src, time)`; sources of examples
-                without stems are not looked at.
+                without stems are ignored.
 
         Returns:
             :class:`torch.Tensor`: Scalar.
 
         Raises:
-            ValueError: in training, if `targets` does not say who has stems. Validation sets that
-                do not say it are judged by their scores.
+            ValueError: in training, if `targets` has no ``has_stems``. In validation, the loss of
+                the scores is then used for all examples.
         """
         if self.training and not {"has_stems", "sources"} <= set(targets):
             raise ValueError(
@@ -77,7 +83,8 @@ class SemiSupervisedLoss(nn.Module):
         has_stems = targets.get("has_stems")
         if has_stems is None:
             has_stems = targets["roll"].new_zeros(len(targets["roll"]), dtype=torch.bool)
-        self.last_terms, total = {}, 0.0
+        self.last_terms = {}
+        total = has_stems.new_zeros((), dtype=torch.float32)
         if not has_stems.all():
             part = self.score_loss(*_select(est_targets, targets, ~has_stems))
             self.last_terms.update(self.score_loss.last_terms)

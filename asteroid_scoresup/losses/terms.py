@@ -32,10 +32,10 @@ READS = ("mixture", "roll", "sounding", "soft_masks", "sources")
 
 
 class LossBatch:
-    """One batch as the terms see it; what no term asks for is never computed.
+    """One batch with the quantities that terms read, each computed on first use.
 
-    Where the model has a source for the residual (``loss.residual == "source"``), the scores have
-    one more class, which may always sound.
+    Where the model has a source for the residual (``loss.residual == "source"``), the
+    scores have one more class, which may always sound.
 
     Args:
         loss (ScoreSupervisedLoss): Holds STFT, critic and templates.
@@ -54,7 +54,7 @@ class LossBatch:
 
     @cached_property
     def spectrograms(self) -> Spectrograms:
-        """Magnitudes of mixture and estimates, whatever the model gave."""
+        """Magnitudes of mixture and estimates, from spectrograms or waveforms."""
         return self.loss.spectrograms(self.est_targets, self.targets)
 
     @property

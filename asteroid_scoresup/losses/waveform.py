@@ -55,7 +55,7 @@ def multi_domain_loss(
         for size in range(1, max(n_src, 2))
         for combination in itertools.combinations(range(n_src), size)
     ]
-    total = 0.0
+    total = estimates.new_zeros(())
     for combination in map(list, sums):
         estimate, stem = estimates[:, combination].sum(1), stems[:, combination].sum(1)
         spectral = (magnitude(estimate) - magnitude(stem)).pow(2).mean()

@@ -1,10 +1,11 @@
-"""Reading MIDI files: what sounds, when, at which pitch, and on which instrument."""
+"""Reading MIDI files: which instrument plays which notes, when, and at which pitch."""
 
-from .reader import DRUMS, Instrument, join_instruments, read_midi
+from .reader import DRUMS, Instrument, MidiSong, join_instruments, read_midi
 
 __all__ = [
     "DRUMS",
     "Instrument",
+    "MidiSong",
     "join_instruments",
     "read_midi",
 ]

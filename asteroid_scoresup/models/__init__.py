@@ -1,7 +1,7 @@
-"""The networks: separator, transcriptor and activity classifier, and the STFT they share."""
+"""The networks (separator, transcriptor, activity classifier) and their files."""
 
 from .activity_classifier import ActivityClassifier
-from .checkpoint import pack, unpack
+from .checkpoint import pack, save_model, unpack
 from .fingerprint import model_hash
 from .loading import load_package
 from .open_unmix import OpenUnmixNet
@@ -22,5 +22,6 @@ __all__ = [
     "load_package",
     "model_hash",
     "pack",
+    "save_model",
     "unpack",
 ]

@@ -1,10 +1,15 @@
-"""One file for a separator and the transcriptor that reads its songs."""
+"""Model files: a separator, and the transcriptor that turns its songs into notes."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+
+from ..utils.files import atomic_path
 from .loading import load_package
 from .score_transcriptor import ScoreTranscriptor
 from .source_model import SourceModel
@@ -13,16 +18,16 @@ from .waveform_separator import WaveformSeparator
 
 #: Key of the transcriptor's package within that of the separator.
 TRANSCRIPTOR = "transcriptor"
-#: Key of the settings by which note probabilities become notes.
+#: Key of the settings that turn note probabilities into notes.
 DECODING = "decoding"
-#: Key of the General MIDI programs that stand for the classes.
+#: Key of the General MIDI programs of the classes.
 PROGRAMS = "programs"
 #: Names of the settings of the decoding.
 DECODING_KEYS = {"threshold", "min_seconds", "max_gap_seconds"}
 
 
 class Unpacked(NamedTuple):
-    """What a model file holds; None for what it does not.
+    """Content of a model file; None for what it does not hold.
 
     Args:
         separator (TCNSeparator or WaveformSeparator): The separator.
@@ -36,22 +41,28 @@ class Unpacked(NamedTuple):
     programs: dict | None
 
 
-def pack(separator, transcriptor=None, decoding=None, programs=None, half=False):
-    """A model package with everything that a song needs.
+def pack(
+    separator: TCNSeparator | WaveformSeparator,
+    transcriptor: ScoreTranscriptor | None = None,
+    decoding: dict | None = None,
+    programs: dict[str, int] | None = None,
+    half: bool = False,
+) -> dict:
+    """Makes one package of everything that separating and transcribing a song needs.
 
-    Asteroid's own ``from_pretrained`` reads the separator out of it.
+    Asteroid's own ``from_pretrained`` reads the separator from it.
 
     Args:
-        separator (TCNSeparator): The separator.
+        separator (TCNSeparator or WaveformSeparator): The separator.
         transcriptor (ScoreTranscriptor, optional): The transcriptor.
         decoding (dict, optional): Plain values, see
             :class:`~asteroid_scoresup.evaluation.decoding.Decoding`.
-        programs (dict, optional): General MIDI program that stands for each class, by name.
-        half (bool): Whether weights are stored in half precision: half the size; they are single
-            again once loaded.
+        programs (dict, optional): General MIDI program of each class, by name.
+        half (bool): Whether weights are stored in half precision, which halves the size. They are
+            loaded in single precision.
 
     Returns:
-        dict: To be written by ``torch.save``; plain types and tensors only.
+        dict: Plain types and tensors only, for :func:`save_model`.
 
     Raises:
         ValueError: if the two models do not belong together.
@@ -70,18 +81,47 @@ def pack(separator, transcriptor=None, decoding=None, programs=None, half=False)
     return package
 
 
-def unpack(path):
-    """Reads a model file.
+def save_model(model: SourceModel | dict, path: str | Path, **infos: Any) -> None:
+    """Writes a model file, completely or not at all.
 
     Args:
-        path (str or Path): What ``torch.save`` wrote of :func:`pack`, or of a separator alone.
+        model (SourceModel or dict): The model, or a package from :func:`pack`.
+        path (str or Path): The file.
+        **infos: Facts to store with the model, such as those of its training; plain types.
+
+    Raises:
+        ValueError: if weights are NaN or infinite.
+    """
+    package = dict(model) if isinstance(model, dict) else model.serialize()
+    package["infos"] = {**package["infos"], **infos}
+    if not all_finite(package["state_dict"].values()):
+        raise ValueError(f"{path} is not written: weights of the model are NaN or infinite.")
+    # To a stream: torch.save would write the name of the temporary file into the file.
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        torch.save(package, stream)
+
+
+def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether no floating-point tensor holds NaN or infinity; waits for each device once."""
+    checks = [t.detach().isfinite().all() for t in tensors if t.is_floating_point()]
+    by_device: dict[torch.device, list[torch.Tensor]] = {}
+    for check in checks:
+        by_device.setdefault(check.device, []).append(check)
+    return all(bool(torch.stack(group).all()) for group in by_device.values())
+
+
+def unpack(path: str | Path) -> Unpacked:
+    """Reads a model file with a separator.
+
+    Args:
+        path (str or Path): The file, with a package from :func:`pack` or a separator alone.
 
     Returns:
-        Unpacked
+        Unpacked: The models and settings in it.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no package of a separator.
+        ValueError: if it does not hold the package of a separator.
     """
     package = load_package(path)
     separator = SourceModel.from_package(package, path)
@@ -102,14 +142,14 @@ def unpack(path):
     return Unpacked(separator, transcriptor, _require_decoding(package, path), programs)
 
 
-def read_transcriptor(path):
-    """Reads a transcriptor, from a file of its own or one in which it is packed with a separator.
+def read_transcriptor(path: str | Path) -> tuple[ScoreTranscriptor, dict | None]:
+    """Reads a transcriptor, from a file of its own or one that it shares with a separator.
 
     Args:
         path (str or Path): The file.
 
     Returns:
-        tuple: the transcriptor, and the settings of its decoding or None.
+        tuple: The transcriptor, and the settings of its decoding or None.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`unpack`.
@@ -122,15 +162,15 @@ def read_transcriptor(path):
     return model, _require_decoding(package, path)
 
 
-def _transcriptor(package, path):
-    """The transcriptor within a separator's package, which holds no further package."""
+def _transcriptor(package: dict, path: str | Path) -> ScoreTranscriptor:
+    """The transcriptor within a separator's package, which must not hold another package."""
     inner = package[TRANSCRIPTOR]
     if isinstance(inner, dict) and TRANSCRIPTOR in inner:
         raise ValueError(f"{path}: its transcriptor has another transcriptor packed in it.")
     return ScoreTranscriptor.from_package(inner, f"{path} (its transcriptor)")
 
 
-def _require_decoding(package, path):
+def _require_decoding(package: dict, path: str | Path) -> dict | None:
     """The settings of the decoding: numbers per class, by name."""
     decoding = package.get(DECODING)
     plain = isinstance(decoding, dict) and all(
@@ -145,8 +185,8 @@ def _require_decoding(package, path):
     return decoding
 
 
-def _require_programs(programs, path):
-    """General MIDI programs by the name of the class."""
+def _require_programs(programs: Any, path: str | Path) -> dict[str, int] | None:
+    """The General MIDI programs by the name of the class."""
     plain = isinstance(programs, dict) and all(
         isinstance(name, str) and isinstance(program, int) and 0 <= program <= 128
         for name, program in programs.items()
@@ -158,21 +198,23 @@ def _require_programs(programs, path):
     return programs
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def require_pair(separator, transcriptor):
-    """Refuses a transcriptor that does not hear what the separator hears.
+def require_pair(
+    separator: TCNSeparator | WaveformSeparator, transcriptor: ScoreTranscriptor
+) -> None:
+    """Checks that a transcriptor has the classes, the sample rate and the STFT of a separator.
 
     Raises:
-        ValueError: if their classes, sample rates or STFTs differ.
+        ValueError: if one of them differs.
     """
     pairs = [
         ("the classes", separator.sources, transcriptor.sources),
         ("the sample rate", float(separator.sample_rate), float(transcriptor.sample_rate)),
     ]
-    if not isinstance(separator, WaveformSeparator):  # which gives waveforms, for any STFT
+    if not isinstance(separator, WaveformSeparator):  # whose waveforms fit any STFT
         pairs += [
             ("n_fft", separator.stft.n_fft, transcriptor.stft.n_fft),
             ("hop_length", separator.stft.hop_length, transcriptor.stft.hop_length),

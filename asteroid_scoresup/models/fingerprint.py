@@ -1,32 +1,35 @@
-"""What a model is, in sixteen characters: the same for every file that holds the same model."""
+"""Hashes of models by their content: the same for every file that holds the same model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from .source_model import load_package
+from .loading import load_package
+from .source_model import SourceModel
 
-#: What a package says besides the model: facts of its training, licenses, versions.
+#: Entries of a package that do not belong to the model: facts of its training, licenses, versions.
 FACTS = ("infos", "dataset", "licenses", "task")
 
 
-def model_hash(source):
-    """Hash of a model: its class, its arguments, its weights, and what is packed with it.
+def model_hash(source: str | Path | dict) -> str:
+    """Hash of a model file: its class, arguments and weights, and those of a packed transcriptor.
 
-    The bytes of a file say more than that: when it was written, by which versions, how long the
-    model was trained. None of it changes what the model does.
+    The bytes of a file depend on more: when it was written, by which versions, how long the model
+    was trained. None of that changes the outputs of the model.
 
     Args:
         source (str, Path or dict): A model file, or the package in it.
 
     Returns:
-        str: Sixteen hexadecimal digits.
+        str: 16 hexadecimal digits.
 
     Raises:
-        FileNotFoundError, ValueError: if it is no model file.
+        FileNotFoundError, ValueError: if it is not a model file.
 
     Examples
         >>> weights = {"weight": torch.ones(2)}
@@ -42,7 +45,27 @@ def model_hash(source):
     return digest.hexdigest()[:16]
 
 
-def _update(digest, value):
+def loaded_model_hash(model: SourceModel) -> str:
+    """SHA-256 of a model in memory: its class, arguments and weights.
+
+    Folders of results record it, so it must not change. It is independent of the file that the
+    model was loaded from, and differs from :func:`model_hash`.
+
+    Args:
+        model (SourceModel): The model.
+
+    Returns:
+        str: 64 hexadecimal digits.
+    """
+    facts = [type(model).__name__, model.get_model_args()]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, value: Any) -> None:
     """Adds a value to a hash; mappings in the order of their keys."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous()
@@ -51,7 +74,7 @@ def _update(digest, value):
     elif isinstance(value, dict):
         digest.update(f"dict {len(value)} ".encode())
         for key in sorted(value, key=str):
-            if key in FACTS:  # of a model that is packed in
+            if key in FACTS:  # of the packed transcriptor
                 continue
             digest.update(json.dumps(str(key)).encode())
             _update(digest, value[key])

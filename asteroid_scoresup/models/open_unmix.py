@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -11,10 +13,10 @@ from ..dsp.stft import STFT
 class OpenUnmixNet(nn.Module):
     r"""The networks of the ``openunmix`` package, one per class, around one STFT.
 
-    Stöter et al. 2019: each class has its bidirectional LSTM that multiplies the mixture's
-    magnitudes by a non-negative mask. The estimates keep the mixture's phase; the Wiener filter
-    that the package can add after them is left out, as from every other model here. (Asteroid's
-    own `XUMX` raises on torch 2.)
+    Each class has a bidirectional LSTM that multiplies the magnitudes of the mixture by a
+    non-negative mask (Stöter et al. 2019). The estimates keep the phase of the mixture. The
+    optional Wiener filter of the package is not used, as with every other model here. (Asteroid's
+    own `XUMX` fails with torch 2.)
 
     Args:
         n_src (int): Number of classes.
@@ -31,7 +33,13 @@ class OpenUnmixNet(nn.Module):
     """
 
     def __init__(
-        self, n_src, sample_rate=16000, n_fft=2048, hop_length=512, hidden_size=512, nb_layers=3
+        self,
+        n_src: int,
+        sample_rate: float = 16000,
+        n_fft: int = 2048,
+        hop_length: int = 512,
+        hidden_size: int = 512,
+        nb_layers: int = 3,
     ):
         super().__init__()
         try:
@@ -47,26 +55,26 @@ class OpenUnmixNet(nn.Module):
         )
 
     @torch.no_grad()
-    def fit_input(self, mixtures):
+    def fit_input(self, mixtures: Iterable[torch.Tensor]) -> None:
         """Sets mean and scale of the input from training mixtures, as Open-Unmix's training does.
 
         Args:
             mixtures (iterable of :class:`torch.Tensor`): Batches :math:`(batch, time)`.
         """
-        frames = [self.stft.magnitude(self.stft(batch)).transpose(1, 2) for batch in mixtures]
-        frames = torch.cat([batch.flatten(0, 1) for batch in frames])
+        spectra = [self.stft.magnitude(self.stft(batch)).transpose(1, 2) for batch in mixtures]
+        frames = torch.cat([batch.flatten(0, 1) for batch in spectra])
         scale = frames.std(0)
-        # Bins in which hardly anything is heard would be blown up.
+        # Bins with hardly any energy would be amplified without limit.
         scale = scale.clamp(min=1e-4 * float(scale.max()))
         for target in self.targets:
-            target.input_mean.copy_(-frames.mean(0))
-            target.input_scale.copy_(1 / scale)
+            target.get_parameter("input_mean").copy_(-frames.mean(0))
+            target.get_parameter("input_scale").copy_(1 / scale)
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """See the class."""
         spectrum = self.stft(wav)
         mixture = self.stft.magnitude(spectrum)
-        heard = mixture.unsqueeze(1).to(self.targets[0].input_mean.dtype)
-        estimates = torch.cat([target(heard) for target in self.targets], 1).to(mixture.dtype)
+        inputs = mixture.unsqueeze(1).to(self.targets[0].get_parameter("input_mean").dtype)
+        estimates = torch.cat([target(inputs) for target in self.targets], 1).to(mixture.dtype)
         masks = estimates / mixture.clamp(min=1e-8).unsqueeze(1)
         return self.stft.separated(spectrum, masks, wav.shape[-1])

@@ -1,6 +1,9 @@
-"""The transcriptor :math:`T`: any magnitude spectrogram in, note logits per class out."""
+"""The transcriptor :math:`T`: from any magnitude spectrogram to note logits per class."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -9,10 +12,10 @@ from .spectrogram_model import SpectrogramModel
 
 
 class ScoreTranscriptor(SpectrogramModel):
-    r"""Says which class plays which pitch in which frame (Hung et al. 2021, step 1).
+    r"""Predicts which class plays which pitch in which frame (Hung et al. 2021, step 1).
 
-    In step 2 it is the critic that teaches the separator: it has the same trunk, so the separator
-    can start from it.
+    In step 2 it is the critic that trains the separator. Both have the same trunk, so the separator
+    can be initialized from it.
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -26,12 +29,12 @@ class ScoreTranscriptor(SpectrogramModel):
     #: Outputs per class and frame.
     n_outputs = N_PITCHES
 
-    def __init__(self, sources, **kwargs):
+    def __init__(self, sources: Sequence[str], **kwargs: Any):
         super().__init__(sources, out_chan=self.n_outputs, mask_act="linear", **kwargs)
-        # Few notes sound at a time: start from "probably not" instead of from one half.
+        # Few notes sound at a time: initial probabilities are low instead of one half.
         torch.nn.init.constant_(self.trunk.mask_net[1].bias, -3.0)
 
-    def forward(self, wav, level=None):
+    def forward(self, wav: torch.Tensor, level: float | torch.Tensor | None = None) -> torch.Tensor:
         """Transcribes waveforms; `level` as in
         :meth:`~asteroid_scoresup.models.tcn_separator.TCNSeparator.forward`."""
         scaled, _ = self.normalize(self.as_batch(wav), level)

@@ -1,6 +1,9 @@
-"""What separator, transcriptor and activity classifier share: input and trunk."""
+"""Base of separator, transcriptor and activity classifier: their input and trunk."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -13,12 +16,12 @@ class SpectrogramModel(SourceModel):
     r"""A TCN on a log-compressed magnitude spectrogram.
 
     Waveform → level normalization → STFT → :math:`\log(1 + 1000 X)` → TCN → activation.
-    Subclasses say how many outputs a frame has per class and what they mean.
+    Subclasses define how many outputs a frame has per class, and their meaning.
 
-    The trunk normalises each frame by itself (``norm_type="cLN"``), so what a frame's output
-    depends on is the receptive field and nothing else: a long file can be done in pieces. Its
-    largest dilation must fit into the training segments, or the outer taps never see a signal in
-    training and carry noise into whole songs.
+    The trunk normalizes each frame by itself (``norm_type="cLN"``), so the output of a frame
+    depends on the receptive field only, and a long file can be processed in chunks. The largest
+    dilation must fit into the training segments: otherwise the outer taps never receive a signal in
+    training and add noise to whole songs.
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -35,18 +38,18 @@ class SpectrogramModel(SourceModel):
 
     def __init__(
         self,
-        sources,
-        out_chan,
-        mask_act,
-        n_fft=2048,
-        hop_length=512,
-        n_blocks=6,
-        n_repeats=2,
-        bn_chan=128,
-        hid_chan=256,
-        conv_kernel_size=3,
-        norm_type="cLN",
-        sample_rate=16000,
+        sources: Sequence[str],
+        out_chan: int,
+        mask_act: str,
+        n_fft: int = 2048,
+        hop_length: int = 512,
+        n_blocks: int = 6,
+        n_repeats: int = 2,
+        bn_chan: int = 128,
+        hid_chan: int = 256,
+        conv_kernel_size: int = 3,
+        norm_type: str = "cLN",
+        sample_rate: float = 16000,
     ):
         super().__init__(sources, sample_rate)
         self.stft = STFT(n_fft, hop_length, sample_rate)
@@ -65,13 +68,13 @@ class SpectrogramModel(SourceModel):
         )
 
     @property
-    def is_local(self):
-        """Whether a frame depends on the receptive field alone, so that pieces give the whole."""
+    def is_local(self) -> bool:
+        """Whether frames depend on the receptive field only, so that chunks give exact results."""
         return self.trunk.norm_type == "cLN"
 
     @property
-    def receptive_field(self):
-        """Frames on each side that can change a frame's output."""
+    def receptive_field(self) -> int:
+        """Number of frames on each side that can change the output of a frame."""
         return sum(
             (self.trunk.conv_kernel_size - 1) * 2**block // 2
             for _ in range(self.trunk.n_repeats)
@@ -79,11 +82,11 @@ class SpectrogramModel(SourceModel):
         )
 
     @staticmethod
-    def compressed(magnitude):
-        """What the trunk hears of magnitudes at the nominal level, of the same shape."""
+    def compressed(magnitude: torch.Tensor) -> torch.Tensor:
+        """Input of the trunk for magnitudes at the nominal level, of the same shape."""
         return torch.log1p(1000 * magnitude)
 
-    def outputs(self, magnitude):
+    def outputs(self, magnitude: torch.Tensor) -> torch.Tensor:
         r"""The network: magnitudes at the nominal level → outputs.
 
         Shape:
@@ -92,11 +95,11 @@ class SpectrogramModel(SourceModel):
         """
         return at_least_single(self.trunk(self.compressed(magnitude)))
 
-    def load_trunk(self, other):
-        """Starts from the trained trunk of another network of the same shape: all but its output.
+    def load_trunk(self, other: SpectrogramModel) -> None:
+        """Copies the trunk of another network of the same shape, except its output layer.
 
         Args:
-            other (SpectrogramModel): For example the transcriptor that becomes the critic.
+            other (SpectrogramModel): The network, such as a trained transcriptor.
 
         Raises:
             ValueError: if the trunks differ in shape.
@@ -107,13 +110,13 @@ class SpectrogramModel(SourceModel):
         missing = [k for k in mine if k not in shared and "mask_net.1" not in k]
         if different or missing:
             raise ValueError(
-                f"The trunks differ in {(different + missing)[:3]}: a network can only start from "
-                "one with the same STFT, blocks and channels."
+                f"The trunks differ in {(different + missing)[:3]}: a network can only be "
+                "initialized from one with the same STFT, blocks and channels."
             )
         self.trunk.load_state_dict({**mine, **shared})
 
-    def get_model_args(self):
-        """Arguments to build the model again; plain Python types only."""
+    def get_model_args(self) -> dict[str, Any]:
+        """The arguments of the constructor; plain Python types only."""
         return {
             "sources": list(self.sources),
             "n_fft": self.stft.n_fft,
@@ -132,11 +135,13 @@ class SpectrogramModel(SourceModel):
             "sample_rate": self.sample_rate,
         }
 
-    def get_state_dict(self):
-        """Weights without the STFT, which follows from the arguments."""
+    def get_state_dict(self) -> dict[str, torch.Tensor]:
+        """The weights, without the STFT, which follows from the arguments."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("stft.")}
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):
-        """Takes a full state dict, or one that :meth:`get_state_dict` gave."""
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Loads a full state dict, or one from :meth:`get_state_dict`."""
         stft = {k: v for k, v in self.state_dict().items() if k.startswith("stft.")}
         return super().load_state_dict({**stft, **state_dict}, strict=strict, assign=assign)

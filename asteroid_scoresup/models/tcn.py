@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from asteroid.masknn import TDConvNet
+from asteroid.masknn.norms import ChanLN
 from torch import nn
 from torch.nn import functional as F
 
-from ..dsp.stft import at_least_single, frame_parts, recorded
+from ..dsp.stft import at_least_single
+from ..kernels.depthwise import depthwise_conv
+from ..kernels.frames import split_frames
+from ..kernels.prelu import prelu
 
 _EPS = 1e-8  # of asteroid.masknn.norms
 
 
 class ChannelsLastTDConvNet(TDConvNet):
-    r""":class:`asteroid.masknn.TDConvNet` for per-frame layer norm, with another layout inside.
+    r""":class:`asteroid.masknn.TDConvNet` with another memory layout, for per-frame layer norm.
 
-    With the channels last a 1×1 convolution is a matrix product and ``cLN`` is torch's fused layer
-    norm. Parameters and state dict are TDConvNet's; other norms, causal nets and skip connections
-    take its own way. On a CPU its gradients are our own: they can be taken once, not twice.
+    With the channels last, a 1×1 convolution is a matrix product and ``cLN`` is torch's fused layer
+    norm. Parameters and state dict are those of TDConvNet. Nets with other norms, causal nets and
+    nets with skip connections are computed by TDConvNet itself. On a CPU gradients can be taken
+    once, not twice (:mod:`asteroid_scoresup.kernels`).
 
     Args:
         *args: See :class:`asteroid.masknn.TDConvNet`.
@@ -35,42 +42,44 @@ class ChannelsLastTDConvNet(TDConvNet):
         True
     """
 
-    def forward(self, mixture_w):
+    def forward(self, mixture_w: torch.Tensor) -> torch.Tensor:
         """See the class."""
         mixture_w = self._cast(mixture_w)
-        if self._another():
+        if not self._channels_last():
             return super().forward(mixture_w)
         return self._head(self._hidden(mixture_w))
 
-    def in_parts(self, mixture_w, frames=slice(None)):
-        r"""The output some frames at a time, which on a processor stay in its cache.
+    def iter_outputs(
+        self, mixture_w: torch.Tensor, frames: slice = slice(None)
+    ) -> Iterator[torch.Tensor]:
+        r"""Yields the output a few frames at a time, so that on a CPU they stay in the cache.
 
         Args:
             mixture_w (:class:`torch.Tensor`): Shape :math:`(batch, in\_chan, frames)`.
-            frames (slice): The frames that are wanted; the others are only heard.
+            frames (slice): The frames to output; the others are context.
 
         Yields:
-            :class:`torch.Tensor`: shape :math:`(batch, n\_src, out\_chan, frames')`; all in one
-            where something is learned.
+            :class:`torch.Tensor`: shape :math:`(batch, n\_src, out\_chan, frames')`; all frames
+            together if a gradient is needed.
         """
         mixture_w = self._cast(mixture_w)
-        if self._another():
+        if not self._channels_last():
             yield self.forward(mixture_w)[..., frames]
             return
         hidden = self._hidden(mixture_w)[:, frames]
-        for part in frame_parts(hidden, 1, *self.mask_net.parameters()):
-            yield self._head(part)
+        for group in split_frames(hidden, 1, list(self.mask_net.parameters())):
+            yield self._head(group)
 
-    def _cast(self, x):
-        """In the precision of the weights, which ``double()`` or ``bf16-true`` may have changed."""
+    def _cast(self, x: torch.Tensor) -> torch.Tensor:
+        """To the precision of the weights, which ``double()`` or ``bf16-true`` may have changed."""
         return x.to(self.bottleneck[1].weight.dtype)
 
-    def _another(self):
-        """Whether this is a net that the layout here does not serve."""
-        even = self.conv_kernel_size % 2 == 0  # which Asteroid refuses in its own way
-        return self.norm_type != "cLN" or self.causal or self.skip_chan or even
+    def _channels_last(self) -> bool:
+        """Whether the memory layout here serves this net."""
+        odd = self.conv_kernel_size % 2 == 1  # Asteroid refuses even kernels in its own way
+        return self.norm_type == "cLN" and not self.causal and not self.skip_chan and odd
 
-    def _hidden(self, mixture_w):
+    def _hidden(self, mixture_w: torch.Tensor) -> torch.Tensor:
         norm, conv = self.bottleneck
         output = _pointwise(_norm(mixture_w.transpose(1, 2), norm), conv)
         for block in self.TCN:
@@ -81,116 +90,26 @@ class ChannelsLastTDConvNet(TDConvNet):
             output = output + _pointwise(hidden, block.res_conv)
         return output
 
-    def _head(self, hidden):
+    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
         act, conv = self.mask_net
-        # Half precision knows no mask between 0.996 and 1, and gives those no gradient.
+        # Half precision cannot represent masks between 0.996 and 1, and gives them no gradient.
         score = at_least_single(_pointwise(_activation(hidden, act), conv)).transpose(1, 2)
         batch, n_frames = hidden.shape[:2]
         return self.output_act(score.reshape(batch, self.n_src, self.out_chan, n_frames))
 
 
-def _norm(x, norm):
+def _norm(x: torch.Tensor, norm: ChanLN) -> torch.Tensor:
     return F.layer_norm(x, (x.shape[-1],), norm.gamma, norm.beta, _EPS)
 
 
-def _pointwise(x, conv):
+def _pointwise(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
     return F.linear(x, conv.weight.squeeze(-1), conv.bias)
 
 
-def _activation(x, act):
-    """The PReLU of a block, with one slope."""
-    if x.device.type != "cpu" or recorded() or not isinstance(act, nn.PReLU):
-        return act(x)
-    if not torch.is_grad_enabled():
-        return F.leaky_relu(x, act.weight.item())
-    return _PReLU.apply(x, act.weight)
+def _activation(x: torch.Tensor, act: nn.Module) -> torch.Tensor:
+    return prelu(x, act.weight) if isinstance(act, nn.PReLU) else act(x)
 
 
-def _depthwise(x, conv):
-    """A dilated depthwise convolution over (batch, frames, channels) that keeps their number."""
-    dilation, padding = conv.dilation[0], conv.padding[0]
-    if x.device.type != "cpu":
-        image, kernel = x.transpose(1, 2).unsqueeze(2), conv.weight.unsqueeze(2)
-        sizes = dict(padding=(0, padding), dilation=(1, dilation), groups=x.shape[-1])
-        return F.conv2d(image, kernel, conv.bias, **sizes).squeeze(2).transpose(1, 2)
-    # oneDNN is slow at depthwise convolutions; the sum of shifted copies is not.
-    weight, bias = conv.weight[:, 0], conv.bias
-    if recorded():
-        return _recorded_sum(x, weight, bias, dilation, padding)
-    if not torch.is_grad_enabled():
-        return _shifted_sum(x, weight, bias, dilation)
-    return _Depthwise.apply(x, weight, bias, dilation)
-
-
-def _taps(x, weight):
-    return weight.t().to(x.dtype).contiguous()  # a factor with strides takes five times as long
-
-
-def _shifted_sum(x, weight, start, dilation):
-    """The sum of copies of x, shifted and multiplied by the taps, on `start`."""
-    taps, n_frames = _taps(x, weight), x.shape[1]
-    middle = len(taps) // 2
-    y = torch.addcmul(start.to(x.dtype), x, taps[middle])
-    for tap in range(len(taps)):
-        shift = (tap - middle) * dilation  # y(t) hears x(t + shift); what lies outside is 0
-        if shift and abs(shift) < n_frames:
-            to, of = max(-shift, 0), max(shift, 0)
-            length = n_frames - abs(shift)
-            y[:, to : to + length].addcmul_(x[:, of : of + length], taps[tap])
-    return y
-
-
-def _recorded_sum(x, weight, bias, dilation, padding):
-    """The same in operations that do not depend on the number of frames."""
-    taps, n_frames, x = _taps(x, weight), x.shape[1], F.pad(x, (0, 0, padding, padding))
-    y = torch.addcmul(bias.to(x.dtype), x[:, :n_frames], taps[0])
-    for tap in range(1, len(taps)):
-        y.addcmul_(x[:, tap * dilation : tap * dilation + n_frames], taps[tap])
-    return y
-
-
-class _PReLU(torch.autograd.Function):
-    """PReLU with one slope: torch's own backward pass takes a fifth of an update on a CPU."""
-
-    @staticmethod
-    def forward(ctx, x, slope):
-        ctx.save_for_backward(x, slope)
-        return F.leaky_relu(x, slope.item())
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        x, slope = ctx.saved_tensors
-        grad_x = torch.ops.aten.leaky_relu_backward(grad, x, slope.item(), False)
-        if not ctx.needs_input_grad[1]:
-            return grad_x, None
-        below = x.clamp(max=0).mul_(grad).sum(-1, dtype=slope.dtype)
-        return grad_x, below.sum().reshape(slope.shape)
-
-
-class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution as a sum of shifted copies, and its gradients as such sums too."""
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, dilation):
-        ctx.save_for_backward(x, weight)
-        ctx.dilation = dilation
-        return _shifted_sum(x, weight, bias, dilation)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
-        n_frames, n_taps = grad.shape[1], weight.shape[1]
-        grad_x = _shifted_sum(grad, weight.flip(1), grad.new_zeros(()), ctx.dilation)
-        if not any(ctx.needs_input_grad[1:3]):
-            return grad_x, None, None, None
-        grad_weight = weight.new_zeros(weight.shape)
-        for tap in range(n_taps):
-            shift = (tap - n_taps // 2) * ctx.dilation
-            if abs(shift) < n_frames:
-                to, of = max(-shift, 0), max(shift, 0)
-                length = n_frames - abs(shift)
-                product = x[:, of : of + length] * grad[:, to : to + length]
-                grad_weight[:, tap] = product.sum((0, 1), dtype=weight.dtype)
-        return grad_x, grad_weight, grad.sum((0, 1), dtype=weight.dtype), None
+def _depthwise(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:
+    assert conv.bias is not None
+    return depthwise_conv(x, conv.weight, conv.bias, conv.dilation[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -11,16 +13,15 @@ from ..dsp.stft import STFT, at_least_single
 from .open_unmix import OpenUnmixNet
 from .source_model import SourceModel, known_model
 
-#: Seconds before and after a piece of a long recording that the model gets with it.
+#: Context on each side of a chunk of a long recording, in seconds.
 CONTEXT_SECONDS = 2.0
 
 
 class WaveformSeparator(SourceModel):
-    r"""A model of Asteroid's, with names for its outputs and one level for its inputs.
+    r"""A model of Asteroid with names for its outputs and one level for its inputs.
 
-    What `ConvTasNet` and the others lack beside our separator: they know neither which output is
-    the bass nor how loud their training data were. Training goes through ``net``, the model
-    as Asteroid has it.
+    `ConvTasNet` and the others do not store which output is the bass or how loud their training
+    data were. ``net`` is the model as Asteroid has it, and the one to train.
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -28,8 +29,8 @@ class WaveformSeparator(SourceModel):
             and `sample_rate`, such as ``"ConvTasNet"``, ``"DPRNNTasNet"``, ``"SuDORMRFNet"``,
             ``"DCUNet"``; or ``"OpenUnmix"``, see
             :class:`~asteroid_scoresup.models.open_unmix.OpenUnmixNet`.
-        model_args (dict, optional): Its other arguments, plain types. Default: those that Asteroid
-            has, which for ConvTasNet are those of its librimix recipe.
+        model_args (dict, optional): Its other arguments, plain types. Default: those of Asteroid,
+            which for ConvTasNet are those of its librimix recipe.
         sample_rate (float): Sample rate, in Hz.
 
     Shape:
@@ -40,14 +41,19 @@ class WaveformSeparator(SourceModel):
         ValueError: if Asteroid has no such model.
 
     Examples
-        >>> import torch
         >>> small = {"n_filters": 16, "n_blocks": 2, "n_repeats": 1, "bn_chan": 8, "hid_chan": 8}
         >>> model = WaveformSeparator(["bass", "piano"], "ConvTasNet", small)
         >>> model(torch.randn(8000)).shape
         torch.Size([2, 8000])
     """
 
-    def __init__(self, sources, model="ConvTasNet", model_args=None, sample_rate=16000):
+    def __init__(
+        self,
+        sources: Sequence[str],
+        model: str = "ConvTasNet",
+        model_args: dict[str, Any] | None = None,
+        sample_rate: float = 16000,
+    ):
         super().__init__(sources, sample_rate)
         self.model, self.model_args = model, copy.deepcopy(dict(model_args or {}))
         build = OpenUnmixNet if model == "OpenUnmix" else known_model(str(model))
@@ -56,41 +62,42 @@ class WaveformSeparator(SourceModel):
                 f"Asteroid has no model {model!r}: use ConvTasNet, another class of "
                 "asteroid.models, or OpenUnmix."
             )
-        # The frames by which recordings are cut and transcribed; nothing of it is saved.
+        # Its frames are those of chunks and of the transcriptor; it is not saved.
         self.stft = STFT(2048, 512, sample_rate)
         self.net = build(n_src=len(self.sources), sample_rate=sample_rate, **self.model_args)
 
-    #: Whether what a frame depends on is bounded; here it is taken to be.
+    #: Whether the receptive field is bounded, which is assumed here.
     is_local = True
 
     @property
-    def receptive_field(self):
-        """Frames on each side of a piece that the model gets with it."""
+    def receptive_field(self) -> int:
+        """Number of frames of context on each side of a chunk."""
         return math.ceil(CONTEXT_SECONDS * self.sample_rate / self.stft.hop_length)
 
-    def forward(self, wav, level=None):
+    def forward(self, wav: torch.Tensor, level: float | torch.Tensor | None = None) -> torch.Tensor:
         r"""Separates waveforms; the estimates are at the level of the mixture.
 
         Args:
             wav (:class:`torch.Tensor`): Mixtures.
-            level (float or :class:`torch.Tensor`, optional): RMS of the whole recording that the
-                clip is a part of. Default: the RMS of the clip.
+            level (float or :class:`torch.Tensor`, optional): RMS of the whole recording, for a
+                segment of it. Default: the RMS of `wav`.
         """
         scaled, gain = self.normalize(self.as_batch(wav), level)
         precision = next(self.net.parameters()).dtype
         estimates = at_least_single(self.net(scaled.to(precision))) / gain.unsqueeze(-1)
         return self.like_input(estimates, wav)
 
-    def in_pieces(self, wav, level, seconds=30.0):
-        r"""Separates a long recording piece by piece, in the memory of one.
+    def in_chunks(self, wav: torch.Tensor, level: float, seconds: float = 30.0) -> torch.Tensor:
+        r"""Separates a long recording chunk by chunk, with the memory that one chunk needs.
 
-        Pieces know nothing of each other and are joined as they are: what a model with a long
-        memory hears across a seam is lost.
+        Chunks are separated independently and joined without overlap, so a model with a long memory
+        loses its context at the borders.
 
         Args:
             wav (:class:`torch.Tensor`): Shape :math:`(time)`.
             level (float): RMS of the recording.
-            seconds (float): Length of a piece; a rest of less than half of it is added to the last.
+            seconds (float): Length of a chunk; a remainder of less than half of it is added to the
+                last one.
 
         Returns:
             :class:`torch.Tensor`: :math:`(n\_src, time)`.
@@ -98,11 +105,11 @@ class WaveformSeparator(SourceModel):
         length = round(seconds * self.sample_rate)
         count = max(round(wav.shape[-1] / length), 1)
         ends = [k * length for k in range(1, count)] + [wav.shape[-1]]
-        pieces = [wav[begin:end] for begin, end in zip([0, *ends], ends)]
-        return torch.cat([self(piece, level) for piece in pieces], -1)
+        chunks = [wav[begin:end] for begin, end in zip([0, *ends], ends)]
+        return torch.cat([self(chunk, level) for chunk in chunks], -1)
 
-    def get_model_args(self):
-        """Arguments to build the model again; plain Python types only."""
+    def get_model_args(self) -> dict[str, Any]:
+        """The arguments of the constructor; plain Python types only."""
         return {
             "sources": list(self.sources),
             "model": self.model,

@@ -1,4 +1,4 @@
-"""Plots, and the page on which a song and its stems can be heard and seen."""
+"""Plots and charts, and the listening page of a song and its stems."""
 
 from .charts import plot_box, plot_training_curves, read_training_log
 from .page import write_page

@@ -36,8 +36,9 @@ def plot_box(
         frame (:class:`pandas.DataFrame`): Tidy table of
             :func:`~asteroid_scoresup.evaluation.tidy`.
         metric (str): Which score.
-        order (sequence of str): Rows in the desired order; others follow as they come.
-        instruments (sequence of str, optional): Classes in order. Default: as they come.
+        order (sequence of str): Rows in the desired order; others follow in order of appearance.
+        instruments (sequence of str, optional): Classes in the desired order. Default: in order
+            of appearance.
         test_set (str, optional): Which test set; optional if there is only one.
 
     Returns:

@@ -1,9 +1,9 @@
-"""A page to listen to: the mixture and its stems together, with their spectrograms and notes.
+"""The listening page: a mixture and its stems side by side, with their spectrograms and notes.
 
 The page is a folder that any current browser opens from the disk (``file://``) without a network:
-``index.html`` with its style, script and notes inside, ``audio/`` with a FLAC copy of each file,
-and ``tiles/`` with pictures of 30 s each, loaded as they come into view. Audio is read in blocks,
-so a song of two hours needs no more memory than one of two minutes.
+``index.html`` with its style, script and notes, ``audio/`` with a FLAC copy of each file, and
+``tiles/`` with spectrogram images of 30 s each, loaded as they come into view. Audio is read in
+blocks, so a song of two hours takes no more memory than one of two minutes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from string import Template
 
 import numpy as np
 import pandas as pd
+from matplotlib.image import imsave
 
 from ..score import LOWEST_PITCH, Notes
 from ..utils.files import atomic_path, audio_writers
@@ -29,13 +30,13 @@ from .semitones import FRAME_RATE, SemitoneSpectrum, highest_pitch, n_rows
 
 #: Length of a tile, in seconds.
 TILE_SECONDS = 30
-#: Name of what is in no stem; it has no notes and no color of its own.
+#: Name of the residual, the signal that is in no stem; it has no notes and no color.
 RESIDUAL = "residual"
-# Of the mixture and of the residual.
+# Color of the mixture and the residual.
 _GRAY = "#868b94"
-# More channels do not fit into FLAC.
+# The limit of FLAC.
 _MOST_CHANNELS = 8
-# Steps of the levels, some 1.1 dB each: finer ones cannot be told apart and make larger files.
+# Steps of the gray levels, about 1.1 dB each: finer steps look the same and make larger files.
 _N_LEVELS = 64
 
 
@@ -45,35 +46,35 @@ def write_page(
     mixture: str | Path,
     stems: Mapping[str, str | Path],
     *,
-    notes: Notes | None = None,
-    truth: Notes | None = None,
+    transcription: Notes | None = None,
+    score: Notes | None = None,
     numbers: Sequence[tuple[str, Mapping[str, float | str]]] = (),
 ) -> Path:
-    """Writes a page on which a song and its stems can be heard and seen together.
+    """Writes a page that plays a song and its stems in sync, and shows their spectrograms.
 
     Spectrograms show the channels together (the root of their mean square), with levels in dB
-    below the loudest point of the mixture. The audio keeps its rate and channels; samples beyond
-    full scale are clipped and nothing is rescaled, so that stems compare. If writing fails, there
-    is no ``index.html``.
+    below the loudest point of the mixture. The audio keeps its sample rate and channels; samples
+    beyond full scale are clipped and nothing is rescaled, so that stems can be compared. If writing
+    fails, there is no ``index.html``.
 
     Args:
-        folder: Where to write; created if it does not exist.
-        title: Title of the page.
-        mixture: Audio file of the mixture, in any format that soundfile reads.
-        stems: Name of each stem to its audio file, in order. A last stem that is called
-            ``residual`` has no notes.
-        notes: The transcription; `source` is the position of the stem in `stems`.
-        truth: The true score.
-        numbers: Rows of a table: a label such as ``"SI-SDR (dB)"`` and a mapping from stems to
-            numbers or texts.
+        folder (str or Path): Output folder; created if it does not exist.
+        title (str): Title of the page.
+        mixture (str or Path): Audio file of the mixture, in any format that soundfile reads.
+        stems (dict of str to Path): Name of each stem → its audio file, in order. A last stem
+            called ``residual`` has no notes.
+        transcription (Notes, optional): The predicted notes; `class_index` is the position of the
+            stem in `stems`.
+        score (Notes, optional): The true score.
+        numbers (sequence of tuple): Rows of a table: a label such as ``"SI-SDR (dB)"`` and a
+            mapping from stems to numbers or texts.
 
     Returns:
-        Path of ``index.html``.
+        Path: ``index.html``.
 
     Raises:
         ValueError: if a file cannot be read or holds NaN or more than 8 channels, or if notes or
-            numbers do not fit the stems: one sentence that names what is wrong.
-        ImportError: if matplotlib is missing.
+            numbers do not fit the stems. The message is one sentence.
 
     Examples
         >>> from tempfile import TemporaryDirectory
@@ -86,28 +87,21 @@ def write_page(
         ...         "One note",
         ...         f"{folder}/bass.wav",
         ...         {"bass": f"{folder}/bass.wav"},
-        ...         notes=Notes([0.0], [1.0], [57], [0], [90]),
+        ...         transcription=Notes([0.0], [1.0], [57], [0], [90]),
         ...         numbers=[("SI-SDR (dB)", {"bass": 12.3})],
         ...     )
         ...     sorted(str(p.relative_to(page.parent)) for p in page.parent.rglob("*.*"))
         ['audio/01-mixture.flac', 'audio/02-bass.flac', 'index.html',
          'tiles/01-mixture/000.png', 'tiles/02-bass/000.png']
     """
-    try:
-        import matplotlib.image  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "The page needs matplotlib, which the recipe's extra brings: "
-            "pip install 'asteroid-scoresup[recipe]' or pip install matplotlib."
-        ) from None
     if not stems:
         raise ValueError(f"The page of {mixture} has no stems, expected at least one.")
     folder = Path(folder)
     names = list(stems)
     classes = [n for i, n in enumerate(names) if n != RESIDUAL or i < len(names) - 1]
     colors = dict.fromkeys(names, _GRAY) | class_colors(classes)
-    for label, table in (("transcription", notes), ("true score", truth)):
-        _check_notes(label, table, classes)
+    for label, notes in (("transcription", transcription), ("true score", score)):
+        _require_classes(label, notes, classes)
     table = _table_html(numbers, names)
     parts = [("mixture", mixture, _GRAY), *((name, stems[name], colors[name]) for name in names)]
     tracks = [_Track(folder, i, *part) for i, part in enumerate(parts, start=1)]
@@ -132,8 +126,8 @@ def write_page(
                 "audio": track.audio,
                 "tiles": track.tiles,
                 "seconds": track.seconds,
-                "notes": _note_rows(notes, i),
-                "truth": _note_rows(truth, i),
+                "transcription": _note_rows(transcription, i),
+                "score": _note_rows(score, i),
             }
             for i, track in enumerate(tracks, start=-1)
         ],
@@ -157,7 +151,7 @@ def write_page(
 
 
 class _Track:
-    """One audio file, and where its copy and its pictures go."""
+    """One audio file, and the paths of its copy and its tiles."""
 
     def __init__(self, folder: Path, number: int, name: str, path: str | Path, color: str):
         self.recording = Recording(Path(path))
@@ -167,14 +161,14 @@ class _Track:
                 f"{_MOST_CHANNELS}, which is what FLAC can hold."
             )
         self.folder, self.name, self.color = folder, str(name), color
-        # ASCII without blanks, so that it means the same in any file system and in a URL.
+        # ASCII without spaces is safe in any file system and URL.
         plain = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")[:40]
         slug = f"{number:02d}-{plain or 'track'}"
         self.audio = f"audio/{slug}.flac"
         self.tiles = f"tiles/{slug}"
 
     def copy(self) -> None:
-        """Writes a copy that every browser plays, and counts the samples that there really are."""
+        """Writes a copy that every browser plays, and counts the samples of the file."""
         recording, n_samples = self.recording, 0
         rate = recording.sample_rate
         shape = (rate, recording.n_channels, "PCM_16", "FLAC")
@@ -185,68 +179,66 @@ class _Track:
         self.seconds = n_samples / rate
         self.n_frames = math.ceil(n_samples * FRAME_RATE / rate)
 
-    def levels(self, highest: int) -> Iterator[np.ndarray]:
-        """The magnitudes of one tile after the other, (rows, frames)."""
+    def levels(self, highest: int) -> Generator[np.ndarray, None, None]:
+        """Magnitudes of successive tiles, (rows, frames)."""
         rate = self.recording.sample_rate
         spectrum = SemitoneSpectrum(rate, highest)
         margin, core = spectrum.margin, TILE_SECONDS * rate
         for chunk in chunks(self.recording.blocks(), core, margin):
             n_frames = math.ceil(chunk.length * FRAME_RATE / rate)
             n_needed = 2 * margin + math.ceil(n_frames * rate / FRAME_RATE)
-            # Equal channels are one. Others are shown by their energy: a mean would hide what is
-            # in opposite phase.
-            one = all(np.array_equal(chunk.samples[0], other) for other in chunk.samples[1:])
+            # Equal channels are computed once. Others are shown by their energy: a mean would
+            # cancel opposite phases.
+            equal = all(np.array_equal(chunk.samples[0], other) for other in chunk.samples[1:])
             squares = 0
-            for samples in chunk.samples[: 1 if one else None]:
+            for samples in chunk.samples[: 1 if equal else None]:
                 samples = np.pad(samples, (margin - chunk.start, 0))
                 samples = np.pad(samples, (0, max(n_needed - len(samples), 0)))
                 squares = squares + np.square(spectrum(samples, n_frames))
-            yield np.sqrt(squares / (1 if one else len(chunk.samples)))
+            yield np.sqrt(squares / (1 if equal else len(chunk.samples)))
 
 
 def _write_tiles(tracks: Sequence[_Track], highest: int, n_frames: int) -> None:
-    """Writes the pictures of all tracks, black on white."""
-    from matplotlib.image import imsave
-
+    """Writes the tiles of all tracks, black on white."""
     loudest = max(float(tile.max()) for tile in tracks[0].levels(highest)) or 1.0
     n_tile = TILE_SECONDS * FRAME_RATE
     for track in tracks:
         with closing(track.levels(highest)) as levels:
             for tile, first in enumerate(range(0, n_frames, n_tile)):
                 magnitude = np.zeros((n_rows(highest), min(n_tile, n_frames - first)))
-                part = next(levels, magnitude[:, :0])  # a track that has ended is silent
+                part = next(levels, magnitude[:, :0])  # a track that ended is silent
                 magnitude[:, : part.shape[1]] = part[:, : magnitude.shape[1]]
                 decibels = 20 * np.log10(np.maximum(magnitude / loudest, 1e-10))
                 steps = np.round(np.clip(1 + decibels / RANGE_DB, 0, 1) * (_N_LEVELS - 1))
-                # The curve lets noise recede behind partials; its end leaves notes the strongest.
+                # The exponent makes noise fade; vmax keeps the notes more prominent.
                 ink = (steps / (_N_LEVELS - 1)) ** 1.5
                 path = track.folder / track.tiles / f"{tile:03d}.png"
                 with atomic_path(path) as temporary:
                     imsave(temporary, ink, cmap="gray_r", vmin=0, vmax=1.15, origin="lower")
 
 
-def _check_notes(label: str, notes: Notes | None, classes: Sequence[str]) -> None:
+def _require_classes(label: str, notes: Notes | None, classes: Sequence[str]) -> None:
     unknown = (
         [] if notes is None else sorted(set(notes.class_index.tolist()) - {*range(len(classes))})
     )
     if unknown:
         raise ValueError(
-            f"The {label} has notes of the sources {unknown}, but there are {len(classes)} stems "
+            f"The {label} has notes of the classes {unknown}, but there are {len(classes)} stems "
             f"with notes: {classes}."
         )
 
 
-def _note_rows(notes: Notes | None, source: int) -> list[list[float]]:
+def _note_rows(notes: Notes | None, class_index: int) -> list[list[float]]:
     """Onset, offset (s) and pitch of the notes of one stem."""
     if notes is None:
         return []
-    kept = notes.select(notes.class_index == source)
+    kept = notes.select(notes.class_index == class_index)
     times = np.stack([kept.onset, kept.offset], axis=1).round(3).tolist()
     return [[*span, pitch] for span, pitch in zip(times, kept.pitch.tolist())]
 
 
 def _table_html(rows: Sequence[tuple[str, Mapping[str, float | str]]], names: Sequence[str]) -> str:
-    """The numbers as a table with a column for each stem that has any."""
+    """The numbers as an HTML table, with a column for each stem that has any."""
     for row in rows:
         if not (isinstance(row, (tuple, list)) and len(row) == 2 and isinstance(row[1], Mapping)):
             raise ValueError(f"A row of numbers is {row!r}, expected (label, {{stem: value}}).")

@@ -119,10 +119,11 @@ def plot_separation(
                 f"roll has {roll.shape[-1]} frames, the mixture has {mixture.shape[-1]}."
             )
     colors = class_colors(names)
-    kinds = {"Mask": masks, "Estimate": estimates, "Stem": stems}
-    kinds = {kind: value for kind, value in kinds.items() if value is not None}
+    optional = {"Mask": masks, "Estimate": estimates, "Stem": stems}
+    kinds = {kind: value for kind, value in optional.items() if value is not None}
     loudest = max(float(mixture.max()), 1e-12)
-    scale = _Scale(*mixture.shape, sample_rate, hop_length, start, frequencies)
+    n_bins, n_frames = mixture.shape
+    scale = _Scale(n_bins, n_frames, sample_rate, hop_length, start, frequencies)
 
     figure = new_figure(1.6 + 3.9 * max(n_src, 2), 0.9 + 2.3 * (1 + len(kinds)))
     if title:
@@ -213,7 +214,7 @@ class _Scale:
         # A frame reaches half a hop to both sides of its center.
         left, right = self.times[first], self.times[end]
         lines = np.stack([left, frequency, right, frequency], axis=1).reshape(-1, 2, 2)
-        notes = LineCollection(lines, colors=color, linewidths=1.6, capstyle="butt")
+        notes = LineCollection(list(lines), colors=color, linewidths=1.6, capstyle="butt")
         # A white outline keeps every color visible on a spectrogram.
         notes.set_path_effects([Stroke(linewidth=2.8, foreground="white"), Normal()])
         axis.add_collection(notes, autolim=False)

@@ -1,30 +1,36 @@
-"""``asteroid-scoresup check``: does the audio say what the notes say?"""
+"""``asteroid-scoresup check``: compares the notes of songs with their audio."""
 
 from __future__ import annotations
+
+import argparse
 
 from .prepare import add_reading_arguments
 
 
-def add_arguments(parser):
-    """Adds the arguments of this command to an :class:`argparse.ArgumentParser`."""
-    parser.add_argument("folder", help="a prepared folder, or songs as `prepare` reads them")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command to its parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
+    parser.add_argument("folder", help="a prepared folder, or songs that `prepare` can read")
     add_reading_arguments(parser)
     parser.add_argument(
         "--correct",
         action="store_true",
-        help="correct constant errors of which the check is sure (prepared folders only)",
+        help="correct constant errors that the check is sure about (prepared folders only)",
     )
-    parser.add_argument("--out", metavar="JSON", help="write the findings of all tracks here")
+    parser.add_argument("--out", metavar="JSON", help="file for the findings of all tracks")
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Runs the command.
 
     Args:
         args (argparse.Namespace): The parsed arguments.
 
     Returns:
-        int: Exit status: 0, also where the check warns.
+        int: Exit status, 0 even if the check warns.
     """
     from ..data.labels import check_folder
     from ..data.report import summary

@@ -1,4 +1,4 @@
-"""``python -m asteroid_scoresup.scripts.cli``: the command, without its console script."""
+"""``python -m asteroid_scoresup.scripts.cli``: the command without its console script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 try:
     from asteroid_scoresup_cli import VERBS, main
-except ModuleNotFoundError:  # an editable installation that was made before the module was there
+except ModuleNotFoundError:  # an editable installation from before the module existed
     sys.path.append(str(Path(__file__).parents[2]))
     from asteroid_scoresup_cli import VERBS, main
 

@@ -1,38 +1,58 @@
-"""``asteroid-scoresup infer``: Asteroid's own ``asteroid-infer``, with our models known to it.
+"""``asteroid-scoresup infer``: Asteroid's own ``asteroid-infer``, with the models of this package.
 
-Asteroid reads mono files at the model's rate or, with ``--resample``, the first channel of any, and
-rescales the sum of the estimates to the mixture; ``asteroid-scoresup separate`` does neither.
+Asteroid reads mono files at the sample rate of the model, or with ``--resample`` the first channel
+of any file, and rescales the sum of the estimates to the mixture. ``asteroid-scoresup separate``
+does neither.
 """
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
-def add_arguments(parser):
-    """Adds the verb's arguments to its parser: those of asteroid-infer, in any order."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command to its parser: those of asteroid-infer, in any order.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     add = parser.add_argument
     add("model", metavar="MODEL", help="model file of this package or of Asteroid")
-    add("--files", nargs="+", required=True, help="audio files, folders or patterns")
-    add("-f", "--force-overwrite", action="store_true", help="overwrite files that exist")
-    add("-r", "--resample", action="store_true", help="resample files of another rate")
-    add("-w", "--ola-window", type=int, metavar="SAMPLES", help="window of overlap-add")
-    add("--ola-hop", type=int, metavar="SAMPLES", help="its hop (default: half the window)")
-    add("--ola-window-type", default="hann", metavar="NAME", help="its window (%(default)s)")
+    add("--files", nargs="+", required=True, help="audio files, folders or glob patterns")
+    add("-f", "--force-overwrite", action="store_true", help="overwrite existing files")
+    add("-r", "--resample", action="store_true", help="resample files with another sample rate")
+    add("-w", "--ola-window", type=int, metavar="SAMPLES", help="length of the overlap-add window")
+    add(
+        "--ola-hop",
+        type=int,
+        metavar="SAMPLES",
+        help="its hop (default: half its length)",
+    )
+    add(
+        "--ola-window-type",
+        default="hann",
+        metavar="NAME",
+        help="its type (default: %(default)s)",
+    )
     add("--ola-no-reorder", action="store_true", help="keep the order of the outputs")
-    add("-o", "--output-dir", metavar="DIR", help="where to write (default: beside each file)")
-    add("-d", "--device", help="for example cuda:0 (default: cuda where there is one, or cpu)")
+    add("-o", "--output-dir", metavar="DIR", help="folder to write to (default: that of each file)")
+    add("-d", "--device", help="for example cuda:0 (default: cuda if available, else cpu)")
 
 
-def run(args):
-    """Hands the model and the arguments to Asteroid.
+def run(args: argparse.Namespace) -> int:
+    """Runs Asteroid's command with the model.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
 
     Returns:
-        int: 0.
+        int: Exit status, 0.
 
     Raises:
-        ValueError: if Asteroid cannot do it, or the file is no model that may be loaded.
+        ValueError: if Asteroid fails, or the model file is not valid.
         FileNotFoundError: if there is no such model file.
     """
     import torch
@@ -44,8 +64,8 @@ def run(args):
         raise FileNotFoundError(f"There is no model file {args.model}.")
     package = _read(args.model)
     with tempfile.TemporaryDirectory() as folder:
-        # Asteroid reads pickles with torch before 2.6, and later none that name torch's version:
-        # it is given what was read safely, written anew.
+        # Asteroid unpickles files unsafely with torch before 2.6, and with later versions refuses
+        # those that contain the version of torch. It gets a copy of what was read safely.
         copy = str(Path(folder) / "model.pth")
         torch.save(package, copy)
         try:
@@ -55,8 +75,8 @@ def run(args):
     return 0
 
 
-def _read(path):
-    """The parts of a package that Asteroid needs, read without running code and checked."""
+def _read(path: str) -> dict[str, Any]:
+    """Reads the parts of a model file that Asteroid needs, safely, and checks them."""
     from ..models.loading import load_package, require_package
     from ..models.source_model import SourceModel, known_model
 
@@ -65,13 +85,15 @@ def _read(path):
     name = package["model_name"]
     kind = known_model(name)
     if kind is None:
-        raise ValueError(f"{path} holds a {name}, which is no model of Asteroid or this package.")
+        raise ValueError(
+            f"{path} holds a {name}, which is not a model of Asteroid or this package."
+        )
     if issubclass(kind, SourceModel):
         SourceModel.from_package(package, path)
     return {key: package[key] for key in ("model_name", "model_args", "state_dict")}
 
 
-def _options(args):
+def _options(args: argparse.Namespace) -> list[str]:
     options = ["--files", *args.files, "--ola-window-type", args.ola_window_type]
     for flag in ("force_overwrite", "resample", "ola_no_reorder"):
         if getattr(args, flag):

@@ -1,54 +1,66 @@
-"""``asteroid-scoresup prepare``: songs in, a prepared folder out."""
+"""``asteroid-scoresup prepare``: turns songs into a prepared folder."""
 
 from __future__ import annotations
 
-# data.classes.DEFAULT_CLASSES and data.songs.MIXTURES, whose import would make --help wait.
+import argparse
+
+# Copies of data.classes.DEFAULT_CLASSES and data.songs.MIXTURES: importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
 
 
-def add_reading_arguments(parser):
-    """Adds the flags that say how songs are read."""
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that specify how songs are read.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     parser.add_argument(
         "--classes",
         default=DEFAULT_CLASSES,
         help="classes as 'name=programs or Slakh inst_class,…;…' (default: %(default)s)",
     )
-    parser.add_argument("--sample_rate", type=int, default=16000, help="in Hz (%(default)s)")
+    parser.add_argument(
+        "--sample_rate", type=int, default=16000, help="in Hz (default: %(default)s)"
+    )
     parser.add_argument(
         "--mixture",
         choices=MIXTURES,
         default="submix",
-        help="submix: the sum of the classes; song: everything (default: %(default)s)",
+        help="submix: the sum of the classes; song: all instruments (default: %(default)s)",
     )
     parser.add_argument(
         "--splits",
         metavar="JSON",
-        help="file of splits, e.g. redux.json of slakh-utils (default: the folders)",
+        help="file of splits, e.g. redux.json of slakh-utils (default: use the folders)",
     )
     parser.add_argument(
         "--label_shift",
         default="auto",
-        help="semitones by which labels are wrong: 'none', 'bass=-12,…', or 'auto': basses of "
-        "real Slakh down an octave (default: %(default)s)",
+        help="semitones to add to the pitch of labels: 'none', 'bass=-12,…', or 'auto', which "
+        "lowers basses of real Slakh by an octave (default: %(default)s)",
     )
     parser.add_argument(
-        "--include_omitted", action="store_true", help="use Slakh's split 'omitted' too"
+        "--include_omitted", action="store_true", help="include Slakh's split 'omitted'"
     )
-    parser.add_argument("--jobs", type=int, help="processes (default: all cores)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--jobs", type=int, help="number of processes (default: all cores)")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
-def add_arguments(parser):
-    """Adds the arguments of this command to an :class:`argparse.ArgumentParser`."""
-    parser.add_argument("input", help="folder of Slakh, of its form, or of own audio and MIDI")
-    parser.add_argument("out", help="the prepared folder")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command to its parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
+    parser.add_argument("input", help="folder in Slakh's format, or of audio and MIDI pairs")
+    parser.add_argument("out", help="prepared folder to write")
     add_reading_arguments(parser)
-    parser.add_argument("--no_check", action="store_true", help="do not check labels by the audio")
+    parser.add_argument("--no_check", action="store_true", help="skip comparing labels with audio")
     parser.add_argument(
         "--correct",
         action="store_true",
-        help="correct constant errors (offset, interval) of which the check is sure",
+        help="correct constant errors (offset, interval) that the check is sure about",
     )
     parser.add_argument(
         "--validation_share",
@@ -65,7 +77,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Runs the command.
 
     Args:

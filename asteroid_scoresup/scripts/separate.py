@@ -1,75 +1,91 @@
-"""``asteroid-scoresup separate``: songs in; stems, score and a page to listen to out."""
+"""``asteroid-scoresup separate``: separates songs into stems, with MIDI and a listening page."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from typing import TYPE_CHECKING, Any
 
-# inference.separator.PRECISIONS and inference.songs.FORMATS, whose import would make --help wait.
+if TYPE_CHECKING:
+    from ..inference.songs import OutputOptions
+
+# Copies of inference.separator.PRECISIONS and inference.songs.FORMATS: importing takes seconds.
 PRECISIONS = ("float32", "bfloat16")
 FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
 
-def add_arguments(parser):
-    """Adds the verb's arguments to its parser."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command to its parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     add_song_arguments(parser)
     add = parser.add_argument
-    add("--midi", action="store_true", help="write the score as MIDI, too (score.mid)")
-    add("--residual", action="store_true", help="write what is in no stem, too")
-    add("--report", action="store_true", help="write a page to listen to, too (page/index.html)")
+    add("--midi", action="store_true", help="also write the transcription as MIDI (score.mid)")
+    add("--residual", action="store_true", help="also write the residual: the song minus all stems")
+    add("--report", action="store_true", help="also write a listening page (page/index.html)")
     add(
         "--format",
         choices=list(FORMATS),
         default="wav32f",
-        help="of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
+        help="format of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
     )
 
 
-def add_song_arguments(parser):
-    """Adds the arguments that all verbs share that take songs."""
+def add_song_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that `separate` and `transcribe` share.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     add = parser.add_argument
-    add("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3…), or folders of them")
-    add("--model", help="best_model.pth of the recipe (default: the model in the package)")
-    add("--transcriptor", help="transcriptor, where it is not packed with the model")
-    add("--out_dir", default="separated", help="results go to OUT_DIR/<song>/ (default: separated)")
+    add("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3…) or folders of them")
+    add("--model", help="model file, e.g. the recipe's best_model.pth (default: bundled model)")
+    add("--transcriptor", help="transcriptor file, if the model file does not include one")
+    add("--out_dir", default="separated", help="write to OUT_DIR/<song>/ (default: separated)")
     add("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
     add(
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="bfloat16: faster where the processor or GPU computes it (default: float32)",
+        help="bfloat16 is faster on CPUs and GPUs that support it (default: float32)",
     )
-    add("--overwrite", action="store_true", help="write files anew that exist")
-    add("--quiet", action="store_true", help="no progress bar, nothing but warnings and errors")
+    add("--overwrite", action="store_true", help="overwrite existing files")
+    add("--quiet", action="store_true", help="print only warnings and errors")
 
 
-def run(args):
-    """Separates each song; a song that fails is reported and the others go on.
+def run(args: argparse.Namespace) -> int:
+    """Runs the command. If a song fails, it is reported and the next one follows.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
 
     Returns:
-        int: 0, or 1 if any song failed.
+        int: Exit status: 0, or 1 if a song failed.
     """
     from ..inference.songs import OutputOptions
 
-    request = OutputOptions(
+    options = OutputOptions(
         residual=args.residual,
         midi=args.midi,
         page=args.report,
         file_format=args.format,
         overwrite=args.overwrite,
     )
-    return process_all(args, request, "separate")
+    return process_all(args, options, "separate")
 
 
-def process_all(args, request, verb):
-    """What :func:`run` does, for any request.
+def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> int:
+    """Separates or transcribes all songs.
 
     Args:
-        args (argparse.Namespace): What :func:`add_song_arguments` declared.
-        request (OutputOptions): What is wanted of every song.
-        verb (str): Name of the verb, for messages.
+        args (argparse.Namespace): The arguments of :func:`add_song_arguments`.
+        options (OutputOptions): Files to write for each song.
+        verb (str): Name of the command, for messages.
 
     Returns:
-        int: 0, or 1 if any song failed.
+        int: Exit status: 0, or 1 if a song failed.
     """
     from ..inference.separator import Separator
     from ..inference.songs import process_songs
@@ -77,33 +93,34 @@ def process_all(args, request, verb):
     separator = Separator.from_pretrained(
         args.model, args.transcriptor, args.device, precision=args.precision
     )
-    if request.midi and separator.transcriptor is None:
+    if options.midi and separator.transcriptor is None:
         raise ValueError(
-            f"{args.model} holds no transcriptor: name one with --transcriptor (the recipe's "
-            "transcriptor/best_model.pth)."
+            f"{args.model} includes no transcriptor: name one with --transcriptor (for example "
+            "transcriptor/best_model.pth of the recipe)."
         )
     failed, bar = 0, _Bar(args.quiet)
-    for path, made in process_songs(separator, args.songs, args.out_dir, request, bar):
+    for path, result in process_songs(separator, args.songs, args.out_dir, options, bar):
         bar.close()
-        if isinstance(made, ValueError):
+        if isinstance(result, ValueError):
             failed += 1
-            print(f"asteroid-scoresup {verb}: {made}", file=sys.stderr)
+            print(f"asteroid-scoresup {verb}: {result}", file=sys.stderr)
             continue
-        for warning in made.warnings:
+        for warning in result.warnings:
             print(f"asteroid-scoresup {verb}: warning: {path}: {warning}.", file=sys.stderr)
         if not args.quiet:
-            kept = f" ({len(made.kept)} kept; --overwrite replaces them)" if made.kept else ""
-            print(f"{made.folder}: {len(made.written)} written{kept}")
+            kept = f" ({len(result.kept)} kept; --overwrite replaces them)" if result.kept else ""
+            print(f"{result.folder}: {len(result.written)} written{kept}")
     return 1 if failed else 0
 
 
 class _Bar:
-    """A progress bar for each song, in seconds of audio, from its first report on."""
+    """A progress bar for each song, in seconds of audio, shown from its first report."""
 
-    def __init__(self, quiet):
-        self.quiet, self.bar = quiet, None
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar: Any = None
 
-    def __call__(self, name, done, total):
+    def __call__(self, name: str, done: float, total: float) -> None:
         from tqdm import tqdm
 
         if self.bar is None:
@@ -111,7 +128,7 @@ class _Bar:
             self.bar = tqdm(desc=name, total=total, disable=self.quiet, bar_format=form)
         self.bar.update(done - self.bar.n)
 
-    def close(self):
+    def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None

@@ -1,22 +1,31 @@
-"""``asteroid-scoresup transcribe``: songs in, MIDI out."""
+"""``asteroid-scoresup transcribe``: transcribes songs to MIDI."""
 
 from __future__ import annotations
+
+import argparse
 
 from .separate import add_song_arguments, process_all
 
 
-def add_arguments(parser):
-    """Adds the verb's arguments to its parser."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command to its parser.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser.
+    """
     add_song_arguments(parser)
 
 
-def run(args):
-    """Transcribes each song; a song that fails is reported and the others go on.
+def run(args: argparse.Namespace) -> int:
+    """Runs the command. If a song fails, it is reported and the next one follows.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
 
     Returns:
-        int: 0, or 1 if any song failed.
+        int: Exit status: 0, or 1 if a song failed.
     """
     from ..inference.songs import OutputOptions
 
-    request = OutputOptions(stems=False, midi=True, overwrite=args.overwrite)
-    return process_all(args, request, "transcribe")
+    options = OutputOptions(stems=False, midi=True, overwrite=args.overwrite)
+    return process_all(args, options, "transcribe")

@@ -1,4 +1,4 @@
-"""Songs in Slakh's format without Slakh: composed, or rendered from MIDI files."""
+"""Synthetic training data: songs in Slakh's format, composed or rendered from MIDI files."""
 
 from .synthesize import synthesize
 

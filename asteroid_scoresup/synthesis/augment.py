@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pretty_midi
 
-from ..utils.leftovers import scratch_folder
+from ..utils.partial_files import scratch_folder
 from .composer.palette import PROGRAM_RANGES
 from .render import render_instrument
 from .soundfont import write_soundfont

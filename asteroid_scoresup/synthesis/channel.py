@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..data.dataset import equalize
+from ..dsp import equalize
 
 
 def random_channel(
@@ -18,7 +18,7 @@ def random_channel(
     r"""Sends a stem through a random channel: drive, tremolo, equalizer (our choice).
 
     Args:
-        stem (array): Shape :math:`(time,)`.
+        stem (array): Signal, shape :math:`(time,)`.
         sample_rate (int): Sample rate, in Hz.
         spread_db (float): Standard deviation of the equalizer's bands, in dB; with 0 the stem is
             returned unchanged.

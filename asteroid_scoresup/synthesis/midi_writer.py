@@ -1,29 +1,38 @@
-"""Writing the instruments of a song as a MIDI file that reads back as what was played.
+"""Writes the instruments of a song to a MIDI file from which the same notes can be read back.
 
-pretty_midi sorts the control changes of one tick by their numbers, which tears the sequences apart
-that set a bend range or a tuning, and lets instruments beyond the fifteenth share channels.
+pretty_midi sorts simultaneous control changes by number, which breaks the sequences that set a bend
+range or a tuning, and makes instruments beyond the fifteenth share channels.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import mido
+import pretty_midi
 
 from ..utils.files import explained
 from .render import messages
 
-#: Instruments beyond the channels of one port go to the next.
+#: Channels of melodic instruments; when all of a port are in use, the next port follows.
 _MELODIC_CHANNELS = [channel for channel in range(16) if channel != 9]
 
 
-def write_midi(path, song, parts):
-    """Writes some instruments of a song, with its tempo and meter, one track each.
+def write_midi(
+    path: str | os.PathLike[str],
+    song: pretty_midi.PrettyMIDI,
+    parts: Iterable[pretty_midi.Instrument],
+) -> None:
+    """Writes instruments of a song, one per track, with the song's tempo and meter.
 
     Args:
-        path (os.PathLike): File to write.
-        song (pretty_midi.PrettyMIDI): Tells tempo, meter and resolution.
-        parts (list of pretty_midi.Instrument): What plays.
+        path (str or Path): File to write.
+        song (pretty_midi.PrettyMIDI): Song from which tempo, meter and resolution are taken.
+        parts (list of pretty_midi.Instrument): Instruments to write.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     tempo = mido.bpm2tempo(float(song.get_tempo_changes()[1][0]))
     file = mido.MidiFile(type=1, ticks_per_beat=song.resolution)
@@ -51,7 +60,7 @@ def write_midi(path, song, parts):
             channel, n_melodic = _MELODIC_CHANNELS[place], n_melodic + 1
         track = mido.MidiTrack()
         if part.name:
-            # Names are Latin 1 in the format.
+            # MIDI stores names in Latin-1.
             name = part.name.encode("latin1", "replace").decode("latin1")
             track.append(mido.MetaMessage("track_name", name=name))
         if port:

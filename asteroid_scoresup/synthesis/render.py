@@ -1,15 +1,15 @@
-"""Notes to audio with a SoundFont, dry, mono and at honest levels.
+"""Renders notes with a SoundFont: dry, mono, not normalized.
 
-Two renderers play the same notes: the ``fluidsynth`` command line program, and the Python package
-``tinysoundfont``, which needs nothing from the system. Both follow the same conventions:
+There are two renderers: the command line program ``fluidsynth``, and the Python package
+``tinysoundfont``, which needs no system library. Both follow the same conventions:
 
-- Rendering runs at 44.1 kHz and the result is resampled: SoundFont players interpolate their
-  samples so simply that they alias audibly when run at 16 kHz.
-- No reverb, no chorus, no dither, and **no normalization**: the same note has the same level
-  whatever else is rendered, so that the levels between stems mean something. (The convenience
-  method ``pretty_midi.PrettyMIDI.fluidsynth`` scales every call to a peak of 1.0.)
-- Pitch bends and control changes (sustain pedal, volume, expression, bend range...) are played.
-  Bank selects and pan are not: programs are those of General MIDI, and stems are mono.
+- Rendering runs at 44.1 kHz and the result is resampled: SoundFont players use simple
+  interpolation, which aliases audibly at 16 kHz.
+- No reverb, no chorus, no dither, and **no normalization**: a note has the same level whatever else
+  is rendered, so that the relative levels of stems are meaningful. (The convenience method
+  ``pretty_midi.PrettyMIDI.fluidsynth`` scales every call to a peak of 1.0.)
+- Pitch bends and control changes (sustain pedal, volume, expression, bend range…) are applied. Bank
+  selects and pan are not: programs are those of General MIDI, and stems are mono.
 - The mono signal is the mean of the left and right channels.
 - A note starts 0 to 8 ms after its onset in the score (FluidSynth works in blocks).
 """
@@ -22,6 +22,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mido
 import numpy as np
@@ -33,34 +34,38 @@ import torchaudio
 
 from ..midi.pedals import Pedals
 from ..utils.files import explained
-from ..utils.leftovers import scratch_folder
+from ..utils.partial_files import scratch_folder
 from . import tinysoundfont_player
 from .soundfont_reader import soundfont_presets
 
+#: Names of the renderers; ``auto`` is the first that is installed.
 RENDERERS = ("auto", "fluidsynth", "tinysoundfont")
+#: Sample rate of rendering, in Hz, before resampling.
 RENDER_RATE = 44100
-"""Rate at which SoundFonts are played, in Hz, before resampling."""
 
-# Both give about the same level, at which a full six-note chord at velocity 127 stays below 1.0.
-# Nothing clips in any case: both renderers write floats.
+# With these gains both renderers have about the same level, and a six-note chord at velocity 127
+# stays below 1.0. Louder music does not clip either, since both write floats.
 _FLUIDSYNTH_GAIN = 0.2
 _TINYSOUNDFONT_GAIN_DB = -10.0
 
-# Bank selects (0, 32) would leave General MIDI; pan (10, 42) would change the level of a mono
-# mix; 91 and 93 ask for the reverb and chorus that are off.
+# Bank selects (0, 32) would leave General MIDI; pan (10, 42) would change the level of the mono
+# signal; 91 and 93 set the levels of reverb and chorus, which are off.
 _IGNORED_CONTROLS = frozenset({0, 10, 32, 42, 91, 93})
 
-_TICKS_PER_SECOND = 10000  # of the MIDI files handed to FluidSynth: 0.1 ms
+_TICKS_PER_SECOND = 10000  # of the MIDI files for FluidSynth: ticks of 0.1 ms
 _TEMPO = 500000  # microseconds per beat, MIDI's default
-_PATIENCE = 60.0  # seconds before a renderer is given up, besides four times the song's length
-_LARGEST_RATIO = 2000  # upper term of a resampling ratio in lowest terms, for torchaudio
+_PATIENCE = 60.0  # timeout of a renderer in seconds, plus four times the length of the song
+_LARGEST_RATIO = 2000  # numerator of a resampling ratio in lowest terms, for torchaudio
 
 
 def default_soundfont() -> Path:
     """Path of ``TimGM6mb.sf2``, the small General MIDI SoundFont inside ``pretty_midi``.
 
+    Returns:
+        Path: The SoundFont.
+
     Raises:
-        FileNotFoundError: If the installed ``pretty_midi`` comes without it.
+        FileNotFoundError: if the installed ``pretty_midi`` does not include it.
     """
     path = Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
     if not path.is_file():
@@ -72,14 +77,17 @@ def default_soundfont() -> Path:
 
 
 def resolve_renderer(renderer: str = "auto") -> str:
-    """Name of the renderer that will play: ``"fluidsynth"`` or ``"tinysoundfont"``.
+    """Finds an installed renderer.
 
     Args:
-        renderer: ``"fluidsynth"``, ``"tinysoundfont"``, or ``"auto"`` for the first installed.
+        renderer (str): One of :data:`RENDERERS`.
+
+    Returns:
+        str: ``"fluidsynth"`` or ``"tinysoundfont"``.
 
     Raises:
-        ValueError: If the name is unknown.
-        FileNotFoundError: If the renderer is not installed.
+        ValueError: if the name is unknown.
+        FileNotFoundError: if the renderer is not installed.
     """
     if renderer not in RENDERERS:
         raise ValueError(f"unknown renderer {renderer!r}: expected one of {', '.join(RENDERERS)}.")
@@ -97,7 +105,7 @@ def resolve_renderer(renderer: str = "auto") -> str:
         which = "no renderer is" if renderer == "auto" else "the package tinysoundfont is not"
         raise FileNotFoundError(
             f"{which} installed: use 'pip install --no-deps tinysoundfont' (its dependency pyaudio "
-            "is only for live sound), or install the program fluidsynth (Debian: apt install "
+            "is only for live playback), or install the program fluidsynth (Debian: apt install "
             "fluidsynth)."
         ) from error
     return "tinysoundfont"
@@ -107,31 +115,34 @@ def render_instrument(
     instrument: pretty_midi.Instrument,
     seconds: float,
     sample_rate: int = RENDER_RATE,
-    soundfont: os.PathLike | None = None,
+    soundfont: str | os.PathLike[str] | None = None,
     renderer: str = "auto",
 ) -> np.ndarray:
-    """Play one instrument, alone, from time 0.
+    r"""Renders one instrument, from time 0.
 
     Args:
-        instrument: Notes, pitch bends and control changes with times in seconds, a General MIDI
-            ``program`` and ``is_drum``. What starts at or after ``seconds`` is left out.
-        seconds: Length of the result. Shorter than the notes: cut; longer: their decay, silence.
-        sample_rate: Rate of the result in Hz.
-        soundfont: An ``.sf2`` or ``.sf3`` file; by default the one inside ``pretty_midi``.
-        renderer: One of :data:`RENDERERS`.
+        instrument (pretty_midi.Instrument): Notes, pitch bends and control changes, with times in
+            seconds. Those at or after `seconds` are left out.
+        seconds (float): Length of the result. Notes are cut at the end.
+        sample_rate (int): Sample rate of the result, in Hz.
+        soundfont (str or Path, optional): An ``.sf2`` or ``.sf3`` file. Default: the one inside
+            ``pretty_midi``.
+        renderer (str): One of :data:`RENDERERS`.
 
     Returns:
-        Mono float32 array of shape ``(round(seconds * sample_rate),)``, the same bits every time.
+        :class:`numpy.ndarray`: float32, shape :math:`(time,)`. Equal arguments give equal bits.
 
     Raises:
-        FileNotFoundError: If the SoundFont or the renderer is missing.
-        ValueError: If the SoundFont has no such program, or a value makes no sense.
-        OSError: If the renderer fails or does not end.
+        FileNotFoundError: if the SoundFont or the renderer is missing.
+        ValueError: if the SoundFont does not have the program, or `seconds` or `sample_rate` is not
+            positive.
+        OSError: if the renderer fails or times out.
 
-    >>> bass = pretty_midi.Instrument(33)
-    >>> bass.notes = [pretty_midi.Note(velocity=100, pitch=40, start=0.1, end=0.4)]
-    >>> render_instrument(bass, seconds=0.5, sample_rate=8000).shape
-    (4000,)
+    Examples
+        >>> bass = pretty_midi.Instrument(33)
+        >>> bass.notes = [pretty_midi.Note(velocity=100, pitch=40, start=0.1, end=0.4)]
+        >>> render_instrument(bass, seconds=0.5, sample_rate=8000).shape
+        (4000,)
     """
     if not 0 < seconds < math.inf:
         raise ValueError(f"cannot render {seconds} seconds: expected a positive number.")
@@ -140,7 +151,7 @@ def render_instrument(
     path = Path(soundfont) if soundfont is not None else default_soundfont()
     bank = 128 if instrument.is_drum else 0
     presets = soundfont_presets(path)
-    # A SoundFont with any drum kit plays it for every drum program, as synthesizers do.
+    # As in synthesizers, any drum kit of a SoundFont plays all drum programs.
     known = any(b == 128 for b, _ in presets) if bank else (0, instrument.program) in presets
     if not known:
         what = "drum kit" if bank else f"program {instrument.program}"
@@ -155,13 +166,13 @@ def render_instrument(
     return result
 
 
-def _resample(mono, sample_rate):
-    """From :data:`RENDER_RATE` to another; the same bits as ever at the usual rates."""
+def _resample(mono: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Resamples from :data:`RENDER_RATE`; with torchaudio at usual rates, as early versions did."""
     if sample_rate == RENDER_RATE:
         return mono
     if sample_rate // math.gcd(sample_rate, RENDER_RATE) <= _LARGEST_RATIO:
         return torchaudio.functional.resample(mono, RENDER_RATE, sample_rate)
-    # torchaudio's filter grows with the product of both terms of the ratio: gigabytes at 44,101 Hz.
+    # The size of torchaudio's filter is the product of both terms: gigabytes for 44,101 Hz.
     return torch.from_numpy(soxr.resample(mono.numpy(), RENDER_RATE, sample_rate, quality="VHQ"))
 
 
@@ -170,21 +181,22 @@ def render_notes(
     program: int,
     seconds: float,
     sample_rate: int = RENDER_RATE,
-    soundfont: os.PathLike | None = None,
+    soundfont: str | os.PathLike[str] | None = None,
     renderer: str = "auto",
 ) -> np.ndarray:
-    """Play notes with one General MIDI program; see :func:`render_instrument`.
+    r"""Renders notes with one General MIDI program; see :func:`render_instrument`.
 
     Args:
-        notes: Notes with times in seconds.
-        program: General MIDI program, 0 to 127.
-        seconds: Length of the result.
-        sample_rate: Rate of the result in Hz.
-        soundfont: An ``.sf2`` or ``.sf3`` file; by default the one inside ``pretty_midi``.
-        renderer: One of :data:`RENDERERS`.
+        notes (sequence of pretty_midi.Note): Notes, with times in seconds.
+        program (int): General MIDI program, 0 to 127.
+        seconds (float): Length of the result.
+        sample_rate (int): Sample rate of the result, in Hz.
+        soundfont (str or Path, optional): An ``.sf2`` or ``.sf3`` file. Default: the one inside
+            ``pretty_midi``.
+        renderer (str): One of :data:`RENDERERS`.
 
     Returns:
-        Mono float32 array of shape ``(round(seconds * sample_rate),)``.
+        :class:`numpy.ndarray`: float32, shape :math:`(time,)`.
     """
     instrument = pretty_midi.Instrument(program)
     instrument.notes = list(notes)
@@ -194,11 +206,17 @@ def render_notes(
 def messages(
     instrument: pretty_midi.Instrument, seconds: float = math.inf
 ) -> list[tuple[float, mido.Message]]:
-    """MIDI messages in the order in which they must be played, with times in seconds.
+    """Lists the MIDI messages of an instrument in playing order.
 
-    At equal times notes end first, so that a repeated note is struck again, and controls come
-    before the notes they shape. Controls keep their order in the file: a bend range is a
-    *sequence* of controls. Those at or after `seconds` are left out.
+    Of simultaneous messages, the ends of notes come first, so that repeated notes are struck again,
+    and note onsets last. Control changes keep their order: a bend range is set by a *sequence*.
+
+    Args:
+        instrument (pretty_midi.Instrument): The instrument.
+        seconds (float): Messages at or after this time are left out.
+
+    Returns:
+        list of tuple: (time in seconds, message).
     """
     channel = 9 if instrument.is_drum else 0
     program = mido.Message("program_change", channel=channel, program=instrument.program)
@@ -232,7 +250,7 @@ def _play_fluidsynth(
         tick = round(time * _TICKS_PER_SECOND)
         track.append(message.copy(time=tick - now))
         now = tick
-    # FluidSynth goes on while a voice sounds: a pedal held at the end would never let it stop.
+    # FluidSynth runs while a voice sounds: with a pedal held at the end it would never stop.
     channel = 9 if instrument.is_drum else 0
     for control in (64, 120, 123):
         tick = max(now, round(seconds * _TICKS_PER_SECOND))
@@ -265,17 +283,17 @@ def _play_fluidsynth(
                 f"{soundfont}."
             ) from error
         if done.returncode != 0 or not os.path.isfile(audio):
-            said = done.stdout.decode(errors="replace").strip().splitlines()
+            output = done.stdout.decode(errors="replace").strip().splitlines()
             raise OSError(
                 f"fluidsynth failed with {soundfont} (exit status {done.returncode}): "
-                f"{said[-1] if said else 'no message'}."
+                f"{output[-1] if output else 'no message'}."
             )
         try:
             stereo, _ = soundfile.read(audio, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise OSError(
-                f"what fluidsynth wrote to {audio} cannot be read ({error}): is there no room for "
-                "temporary files?"
+                f"the output of fluidsynth, {audio}, cannot be read ({error}): is the disk of "
+                "temporary files full?"
             ) from None
     return stereo
 
@@ -286,8 +304,8 @@ def _play_tinysoundfont(
     """Stereo audio ``(samples, 2)`` at :data:`RENDER_RATE` from the tinysoundfont package."""
     channel = 9 if instrument.is_drum else 0
     samples = round(seconds * RENDER_RATE)
-    events = []
-    pedals = Pedals()  # tinysoundfont knows none
+    events: list[tuple[Any, ...]] = []
+    pedals = Pedals()  # tinysoundfont does not support pedals
     for time, message in messages(instrument, seconds):
         sample = min(samples, round(time * RENDER_RATE))
         if message.type == "note_on":
@@ -301,7 +319,7 @@ def _play_tinysoundfont(
         elif message.type == "control_change":
             for pitch in pedals.control(message.control, message.value):
                 events.append((sample, "noteoff", pitch))
-            # All notes off (123 and above) would not wait for the pedals; notes end on their own.
+            # "All notes off" (123 and above) would ignore the pedals; notes end anyway.
             if message.control not in (64, 66) and message.control < 123:
                 events.append((sample, "control_change", message.control, message.value))
         elif message.type == "pitchwheel":

@@ -1,18 +1,15 @@
-"""One song, composed or read from MIDI, written as a track in Slakh's form.
+"""Writes one song, composed or read from a MIDI file, as a track in Slakh's format.
 
 ::
 
     Track00001/metadata.yaml      Slakh's fields, and `generator: asteroid_scoresup`
                mix.flac           the sum of the stems
-               all_src.mid        all instruments, at the pitch that sounds
+               all_src.mid        all instruments, at their sounding pitch
                MIDI/S00.mid …     one instrument each
                stems/S00.flac …
 
-Levels follow Slakh: every stem is normalized to -13 LUFS (ITU-R BS.1770), then the whole song gets
-one gain that puts the peak at -1 dBFS. In between, each stem gets a random gain of its own, so that
-balances vary from song to song; Slakh has no such gain, but its loudnesses differ as much.
-
-A track depends on its job only, and appears under its name when it is complete.
+Levels follow Slakh, see :mod:`.mixing`. A track depends only on its job, and gets its name when it
+is complete.
 """
 
 from __future__ import annotations
@@ -23,30 +20,26 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pretty_midi
-import torch
 import yaml
-from torchaudio.functional import loudness
 
 from ..data.slakh import GENERATOR
 from ..midi.reader import read_midi
 from ..utils.files import explained, write_audio
-from ..utils.leftovers import unfinished
+from ..utils.partial_files import unfinished
 from .augment import render_varied
 from .channel import random_channel
 from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
 from .midi_writer import write_midi
+from .mixing import PEAK, STEM_LOUDNESS, measure_loudness, mix_stems
 from .render import render_instrument, soundfont_presets
 from .tinysoundfont_player import RendererDied
 
-#: Loudness of a stem before its random gain, in LUFS, and peak of the song in dBFS: Slakh's.
-STEM_LOUDNESS = -13.0
-PEAK = -1.0
-
-#: First track number of every split. Numbers are unique in a data set, as in Slakh, and a split
-#: can grow without renaming the tracks of another.
+#: First and last track number of every split. Numbers are unique in a data set, as in Slakh, and a
+#: split can grow without renaming the tracks of another.
 FIRST_NUMBER = {"train": 1, "validation": 70001, "test": 80001, "test_unseen": 90001}
 LAST_NUMBER = {"train": 70000, "validation": 80000, "test": 90000, "test_unseen": 99999}
 
@@ -70,15 +63,34 @@ INST_CLASSES = (
     "Sound effects",
 )
 
-#: A MIDI file may claim to last for days; nobody wants it rendered.
-_LONGEST = 3600.0
-_HELD = 8.0  # seconds that a pedal holds the last notes
+_LONGEST = 3600.0  # seconds; a damaged MIDI file can seem to last for days
+_HELD = 8.0  # longest time that a pedal sustains the last notes, in seconds
 _TAIL = 1.0  # seconds after the last note of a MIDI file, for its decay
 
 
 @dataclass(frozen=True)
 class TrackJob:
-    """Everything that one track depends on; plain values, since it travels to a process."""
+    """All that a track depends on, as plain values that can be sent to another process.
+
+    Args:
+        folder (str): Folder of the track.
+        split (str): A key of :data:`FIRST_NUMBER`.
+        number (int): Track number.
+        seed (int): Random seed of the data set.
+        seconds (float): Length of a composed song.
+        sample_rate (int): Sample rate of the audio files, in Hz.
+        soundfonts (tuple of str): SoundFonts, of which the song uses a random one.
+        renderer (str): ``fluidsynth`` or ``tinysoundfont``.
+        level_spread (float): Standard deviation of the random gain of a stem, in dB.
+        color_db (float): See :func:`~asteroid_scoresup.synthesis.channel.random_channel`.
+        synthetic (float): Probability of a synthetic instrument.
+        varispeed (float): Largest speed change, in semitones.
+        drums (bool): Whether a composed song has drums.
+        others (int): Largest number of instruments outside the classes.
+        midi (str, optional): MIDI file to render. If None, a song is composed.
+        midi_name (str): Its name relative to the folder of MIDI files.
+        max_seconds (float, optional): Length to which a MIDI file is cut.
+    """
 
     folder: str
     split: str
@@ -86,95 +98,43 @@ class TrackJob:
     seed: int
     seconds: float
     sample_rate: int
-    soundfonts: tuple
+    soundfonts: tuple[str, ...]
     renderer: str
     level_spread: float
     color_db: float
-    invented: float
+    synthetic: float
     varispeed: float
     drums: bool
     others: int
-    midi: str | None  # file to render; None: compose
-    midi_name: str  # the same, relative to its folder
+    midi: str | None
+    midi_name: str
     max_seconds: float | None
 
 
-def measure_loudness(audio, sample_rate):
-    """Integrated loudness of a mono signal.
+def read_song(
+    path: str | os.PathLike[str], max_seconds: float | None = None
+) -> tuple[pretty_midi.PrettyMIDI, float]:
+    """Reads a MIDI file for rendering: cuts it, and ends notes before the next of their pitch.
 
     Args:
-        audio (numpy.ndarray): Shape `(samples,)`.
-        sample_rate (int): In Hz.
+        path (str or Path): A MIDI file.
+        max_seconds (float, optional): Largest length. Later notes are left out.
 
     Returns:
-        float: Loudness in LUFS. Of a signal shorter than the measure's block of 400 ms, or softer
-        than its gate of -70 LUFS, the level in dB instead; ``-inf`` for silence.
-
-    Examples
-        >>> time = np.arange(44100) / 44100
-        >>> round(measure_loudness(np.sin(2 * np.pi * 997 * time), 44100))
-        -3
-    """
-    energy = float(np.mean(np.square(audio, dtype=np.float64))) if len(audio) else 0.0
-    if energy == 0.0:
-        return -math.inf
-    if len(audio) >= 0.4 * sample_rate + 1:
-        waveform = torch.from_numpy(np.asarray(audio, dtype=np.float32))[None]
-        value = float(loudness(waveform, sample_rate))
-        if math.isfinite(value):
-            return value
-    return 10 * math.log10(energy)
-
-
-def mix_stems(stems, sample_rate, level_spread, rng):
-    """Brings stems to the levels of a song, as Slakh does, and sums them.
-
-    Args:
-        stems (list of numpy.ndarray): Mono signals of one length, changed in place.
-        sample_rate (int): In Hz.
-        level_spread (float): Standard deviation of the random gain of a stem, in dB. Gains stay
-            within two and a half of it.
-        rng (numpy.random.Generator): Source of the gains.
-
-    Returns:
-        tuple: Mixture of shape `(samples,)`, and the gain that all stems share.
-    """
-    for stem in stems:
-        gain = float(np.clip(rng.normal(), -2.5, 2.5)) * level_spread
-        level = measure_loudness(stem, sample_rate)
-        if math.isfinite(level):
-            stem *= 10 ** ((STEM_LOUDNESS - level + gain) / 20)
-    mixture = np.sum(stems, axis=0, dtype=np.float64)
-    # Where instruments cancel each other a stem may peak above the mixture, and must not clip.
-    peak = max(float(np.abs(signal).max()) for signal in (mixture, *stems))
-    overall = 10 ** (PEAK / 20) / peak if peak > 0 else 1.0
-    for stem in stems:
-        stem *= overall
-    return (mixture * overall).astype(np.float32), overall
-
-
-def read_song(path, max_seconds=None):
-    """Reads a MIDI file so that it can be rendered: cut to length, equal pitches not overlapping.
-
-    Args:
-        path (os.PathLike): A MIDI file.
-        max_seconds (float, optional): Where to cut. What begins later is left out.
-
-    Returns:
-        tuple: The song (instruments without notes are left out) and its length in seconds, with a
-        second for the last note's decay.
+        tuple: The song, without instruments that have no notes, and its length in seconds,
+        including a second for the decay of the last note.
 
     Raises:
-        ValueError: If the file cannot be read, has no notes, or claims to last over an hour.
+        ValueError: if the file cannot be read, has no notes, or seems to last over an hour.
     """
     try:
         reading = read_midi(path, drums=True)
     except ValueError as error:
-        # Reports name the file themselves, relative to the folder of MIDI files.
+        # Reports add the name of the file, relative to the folder of MIDI files.
         raise ValueError(str(error).removeprefix(f"{path} ")) from None
     if not reading.instruments:
         raise ValueError("has no notes")
-    # A pedal may hold the last chord, but not for ever.
+    # A pedal may sustain the last chord, but not forever.
     ends = [np.minimum(i.notes.release, i.notes.offset + _HELD).max() for i in reading.instruments]
     seconds = float(max(ends)) + _TAIL
     if max_seconds is not None:
@@ -196,14 +156,18 @@ def read_song(path, max_seconds=None):
     return song, seconds
 
 
-def make_track(job):
-    """Makes one track from start to end.
+def make_track(job: TrackJob) -> str | None:
+    """Makes one track: notes, stems, mixture and files.
 
     Args:
-        job (TrackJob): What to make.
+        job (TrackJob): The track to make.
 
     Returns:
-        str or None: Why its MIDI file could not be used, or None.
+        str, optional: The reason if its MIDI file could not be used.
+
+    Raises:
+        ValueError: if a SoundFont crashes the renderer.
+        OSError: if rendering fails, or a file cannot be written.
     """
     split_number = list(FIRST_NUMBER).index(job.split)
     rng = np.random.default_rng([job.seed, split_number, job.number])
@@ -212,10 +176,12 @@ def make_track(job):
     if job.midi is None:
         palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
         song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
-        # A generator of its own, so that the same songs come out with and without variety.
-        own = np.random.default_rng([job.seed, split_number, job.number, 1])
+        # A separate generator: the notes do not depend on the augmentation.
+        augment_rng = None
+        if job.split == "train":
+            augment_rng = np.random.default_rng([job.seed, split_number, job.number, 1])
         try:
-            stems = _render(song, seconds, soundfont, job, own if job.split == "train" else None)
+            stems = _render(song, seconds, soundfont, job, augment_rng)
         except RendererDied as error:
             raise ValueError(f"{job.split}/{Path(job.folder).name}: {error}") from None
     else:
@@ -223,20 +189,30 @@ def make_track(job):
             song, seconds = read_song(job.midi, job.max_seconds)
             _check_programs(song, soundfont)
             stems = _render(song, seconds, soundfont, job)
-        except (ValueError, TimeoutError) as error:  # one bad file must not end a long run
+        except (ValueError, TimeoutError) as error:  # one bad file does not end a long run
             return str(error)
-    mixture, overall = mix_stems(stems, job.sample_rate, job.level_spread, rng)
+    mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
     target = Path(job.folder)
     partial = unfinished(target)
     try:
-        _write_track(partial, target, job, song, stems, mixture, overall, soundfont)
+        _write_track(partial, target, job, song, stems, mixture, overall_gain, soundfont)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return None
 
 
-def _write_track(partial, target, job, song, stems, mixture, overall, soundfont):
+def _write_track(
+    partial: Path,
+    target: Path,
+    job: TrackJob,
+    song: pretty_midi.PrettyMIDI,
+    stems: list[np.ndarray],
+    mixture: np.ndarray,
+    overall_gain: float,
+    soundfont: Path,
+) -> None:
+    """Writes the files of a track into the folder `partial`, which will be renamed to `target`."""
     with explained(target):
         (partial / "MIDI").mkdir(parents=True)
         (partial / "stems").mkdir()
@@ -257,7 +233,7 @@ def _write_track(partial, target, job, song, stems, mixture, overall, soundfont)
         "midi_dir": f"{target.name}/MIDI",
         "normalization_factor": STEM_LOUDNESS,
         "normalized": True,
-        "overall_gain": round(overall, 6),
+        "overall_gain": round(overall_gain, 6),
         "stems": entries,
         "target_peak": PEAK,
     }
@@ -266,21 +242,27 @@ def _write_track(partial, target, job, song, stems, mixture, overall, soundfont)
         yaml.safe_dump(metadata, file, allow_unicode=True)
 
 
-def _render(song, seconds, soundfont, job, variety=None):
-    """Plays the instruments of a song; `variety` is the source of chance of training stems."""
+def _render(
+    song: pretty_midi.PrettyMIDI,
+    seconds: float,
+    soundfont: Path,
+    job: TrackJob,
+    augment_rng: np.random.Generator | None = None,
+) -> list[np.ndarray]:
+    """Renders the instruments of a song, augmented if a random generator is given."""
     song.instruments = [part for part in song.instruments if part.notes]
     how = (seconds, job.sample_rate, soundfont, job.renderer)
-    if variety is None:
+    if augment_rng is None:
         return [render_instrument(part, *how) for part in song.instruments]
     stems = []
     for part in song.instruments:
-        stem = render_varied(part, *how, variety, job.invented, job.varispeed)
-        stems.append(random_channel(stem, job.sample_rate, job.color_db, variety))
+        stem = render_varied(part, *how, augment_rng, job.synthetic, job.varispeed)
+        stems.append(random_channel(stem, job.sample_rate, job.color_db, augment_rng))
     return stems
 
 
-def _check_programs(song, soundfont):
-    """Finds out before rendering that a SoundFont lacks an instrument."""
+def _check_programs(song: pretty_midi.PrettyMIDI, soundfont: Path) -> None:
+    """Raises a ValueError if a SoundFont lacks an instrument of a song."""
     presets = soundfont_presets(soundfont)
     for part in song.instruments:
         if part.is_drum and not any(bank == 128 for bank, _ in presets):
@@ -289,8 +271,8 @@ def _check_programs(song, soundfont):
             raise ValueError(f"uses program {part.program}, which {soundfont.name} lacks")
 
 
-def _describe(part, soundfont, level):
-    """Slakh's facts of one stem."""
+def _describe(part: pretty_midi.Instrument, soundfont: Path, level: float) -> dict[str, Any]:
+    """Slakh's metadata of one stem."""
     if part.is_drum:
         family, name, program = "Drums", "Drums", 128
     else:

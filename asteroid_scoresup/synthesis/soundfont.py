@@ -1,12 +1,14 @@
-"""Writes SoundFonts (``.sf2``): recorded or computed tones, made playable by any synthesizer.
+"""Writes SoundFonts (``.sf2``), which any SoundFont synthesizer can play.
 
-Only what an instrument of plain tones needs of the format (SoundFont Technical Specification 2.01,
-E-mu 1996): presets of one instrument each, one zone a tone, mono 16-bit samples, a release time.
+Covers only a part of the format (SoundFont Technical Specification 2.01, E-mu 1996): presets of one
+instrument each, one zone per sample, mono 16-bit samples without loops, a release time.
 """
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,9 @@ import numpy as np
 
 from ..utils.files import atomic_path
 
-# Generators of the specification (section 8.1.2) that zones use.
+# Generators used in zones (section 8.1.2 of the specification).
 _RELEASE, _INSTRUMENT, _KEYS, _SAMPLE, _ROOT = 38, 41, 43, 53, 58
-_GUARD = 46  # zeros that must follow every sample
+_GUARD = 46  # number of zeros required after every sample
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class Tone:
     """One sampled tone.
 
     Args:
-        pitch (int): MIDI note number at which it was sampled.
-        samples (array): float in [-1, 1], shape :math:`(time,)`; it starts at the onset.
-        sample_rate (int): Its rate, in Hz.
+        pitch (int): MIDI note number of the recording.
+        samples (array): float in [-1, 1], shape :math:`(time,)`, from the onset.
+        sample_rate (int): Sample rate, in Hz.
     """
 
     pitch: int
@@ -40,31 +42,32 @@ class Preset:
 
     Args:
         program (int): General MIDI program, 0 to 127.
-        name (str): At most 19 ASCII letters of it are kept.
-        tones (sequence of Tone): Each plays the keys that are nearest to its pitch.
-        release (float): How long a tone sounds on after its note's end, in seconds (to -100 dB).
+        name (str): Name; the first 19 characters are kept, in ASCII.
+        tones (sequence of Tone): Sampled tones; each plays the keys nearest to its pitch.
+        release (float): Release time after the end of a note, in seconds (to -100 dB).
     """
 
     program: int
     name: str
-    tones: tuple
+    tones: Sequence[Tone]
     release: float = 0.2
 
 
-def write_soundfont(path, name, presets):
+def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[Preset]) -> None:
     """Writes a SoundFont, atomically.
 
     Args:
         path (str or Path): File to write.
         name (str): Name of the bank.
-        presets (sequence of Preset): Its instruments, all in bank 0.
+        presets (sequence of Preset): Instruments, all in bank 0.
 
     Raises:
-        ValueError: if there is no preset, one has no tone, or two have one program.
+        ValueError: if there is no preset, a preset has no tone, or two have the same program.
+        OSError: if the file cannot be written.
 
     Examples
         >>> import tempfile
-        >>> from asteroid_scoresup.synthesis.render import soundfont_presets
+        >>> from asteroid_scoresup.synthesis.soundfont_reader import soundfont_presets
         >>> tone = Tone(69, np.sin(2 * np.pi * 440 * np.arange(8000) / 8000), 8000)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_soundfont(f"{folder}/a.sf2", "one tone", [Preset(24, "sine", (tone,))])
@@ -76,20 +79,24 @@ def write_soundfont(path, name, presets):
     if not presets or any(not preset.tones for preset in presets):
         raise ValueError(f"{path}: a SoundFont needs a preset, and every preset a tone.")
     if len(set(programs)) < len(programs):
-        raise ValueError(f"{path}: two presets have one program in {programs}.")
-    audio, headers, instruments, zones, generators = [], [], [], [], []
+        raise ValueError(f"{path}: two presets have the same program, in {programs}.")
+    audio: list[np.ndarray] = []
+    headers: list[bytes] = []
+    instruments: list[bytes] = []
+    zones: list[int] = []  # index of the first generator of each zone
+    generators: list[bytes] = []
     for preset in presets:
         instruments.append(struct.pack("<20sH", _text(preset.name), len(zones)))
         tones = sorted(preset.tones, key=lambda tone: tone.pitch)
-        # Between two tones each plays the half that is nearer to it.
+        # Each tone plays the keys up to the middle between it and the next.
         splits = [(a.pitch + b.pitch) // 2 for a, b in zip(tones, tones[1:])]
         for tone, low, high in zip(tones, [0, *(s + 1 for s in splits)], [*splits, 127]):
             zones.append(len(generators))
             generators += [
-                struct.pack("<HBB", _KEYS, low, high),  # by the format it comes first
+                struct.pack("<HBB", _KEYS, low, high),  # must be first
                 struct.pack("<Hh", _RELEASE, round(1200 * np.log2(max(preset.release, 0.001)))),
                 struct.pack("<HH", _ROOT, tone.pitch),
-                struct.pack("<HH", _SAMPLE, len(headers)),  # and this last
+                struct.pack("<HH", _SAMPLE, len(headers)),  # must be last
             ]
             start = sum(map(len, audio))
             samples = np.clip(np.round(np.asarray(tone.samples) * 32767), -32768, 32767)
@@ -102,9 +109,9 @@ def write_soundfont(path, name, presets):
         struct.pack("<20sHHHIII", _text(preset.name), preset.program, 0, i, 0, 0, 0)
         for i, preset in enumerate(presets)
     ]
-    end = struct.pack("<20sHHHIII", b"EOP", 0, 0, count, 0, 0, 0)
-    chunks = {
-        b"phdr": [*bank, end],
+    terminal = struct.pack("<20sHHHIII", b"EOP", 0, 0, count, 0, 0, 0)
+    tables: dict[bytes, list[bytes]] = {
+        b"phdr": [*bank, terminal],
         b"pbag": [struct.pack("<HH", i, 0) for i in range(count + 1)],
         b"pmod": [bytes(10)],
         b"pgen": [*(struct.pack("<HH", _INSTRUMENT, i) for i in range(count)), bytes(4)],
@@ -119,16 +126,16 @@ def write_soundfont(path, name, presets):
     lists = [
         (b"INFO", info),
         (b"sdta", _chunk(b"smpl", np.concatenate(audio).tobytes())),
-        (b"pdta", b"".join(_chunk(kind, b"".join(parts)) for kind, parts in chunks.items())),
+        (b"pdta", b"".join(_chunk(kind, b"".join(records)) for kind, records in tables.items())),
     ]
     content = b"sfbk" + b"".join(_chunk(b"LIST", kind + data) for kind, data in lists)
     with atomic_path(path) as temporary:
         Path(temporary).write_bytes(_chunk(b"RIFF", content))
 
 
-def _chunk(kind, data):
+def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack("<4sI", kind, len(data)) + data + bytes(len(data) % 2)
 
 
-def _text(name):
+def _text(name: str) -> bytes:
     return name.encode("ascii", "replace")[:19]

@@ -1,8 +1,8 @@
-"""Which presets a SoundFont has, and whether its tables lead anywhere they should not.
+"""Lists the presets of a SoundFont, and checks its tables for indices out of range.
 
 A SoundFont (SoundFont Technical Specification 2.01, E-mu 1996) is a RIFF file of three lists:
-facts, samples, and nine tables of records that point into each other by index. Synthesizers trust
-these indices; here they are held against the sizes of the tables before anything is played.
+information, samples, and nine tables whose records refer to each other by index. Synthesizers trust
+these indices and may crash; here they are compared with the sizes of the tables first.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import os
 import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-# Bytes of a record of each table (sections 7.2 to 7.10).
+# Size of the records of each table, in bytes (sections 7.2 to 7.10).
 _RECORD = {
     "phdr": 38,
     "pbag": 4,
@@ -26,23 +28,27 @@ _RECORD = {
     "igen": 4,
     "shdr": 46,
 }
-_INSTRUMENT, _SAMPLE = 41, 53  # generators that point at an instrument or a sample (8.1.2)
-_ROM, _COMPRESSED = 0x8000, 0x10  # types of samples whose addresses are no places in `smpl`
+_INSTRUMENT, _SAMPLE = 41, 53  # generators that refer to an instrument or a sample (8.1.2)
+_ROM, _COMPRESSED = 0x8000, 0x10  # sample types whose addresses are not positions in `smpl`
 
 
-def soundfont_presets(soundfont: os.PathLike) -> frozenset[tuple[int, int]]:
-    """The ``(bank, program)`` pairs that a SoundFont contains; bank 128 holds the drum kits.
+def soundfont_presets(soundfont: str | os.PathLike[str]) -> frozenset[tuple[int, int]]:
+    """Lists the presets of a SoundFont; those of bank 128 are drum kits.
 
     Args:
-        soundfont: Path of an ``.sf2`` or ``.sf3`` file.
+        soundfont (str or Path): An ``.sf2`` or ``.sf3`` file.
+
+    Returns:
+        frozenset of tuple: (bank, program) of each preset.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not a SoundFont, or a damaged one.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a SoundFont, or is damaged.
 
-    >>> from asteroid_scoresup.synthesis.render import default_soundfont
-    >>> (0, 33) in soundfont_presets(default_soundfont())
-    True
+    Examples
+        >>> from asteroid_scoresup.synthesis.render import default_soundfont
+        >>> (0, 33) in soundfont_presets(default_soundfont())
+        True
     """
     path = Path(soundfont)
     if not path.is_file():
@@ -71,7 +77,7 @@ def _read_presets(path: str, mtime_ns: int, size: int) -> frozenset[tuple[int, i
 
 
 class _Damage(Exception):
-    """What is wrong with a SoundFont."""
+    """A fault of a SoundFont, as the rest of a sentence."""
 
 
 _TYPES = {
@@ -85,9 +91,10 @@ _TYPES = {
 }
 
 
-def _read_tables(file, size):
+def _read_tables(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], int]:
     """The nine tables as arrays, and the number of samples."""
-    tables, n_samples = {}, 0
+    tables: dict[str, np.ndarray] = {}
+    n_samples = 0
     for kind, first, stop in _chunks(file, 12, size):
         if kind != "LIST":
             continue
@@ -110,24 +117,24 @@ def _read_tables(file, size):
     return tables, n_samples
 
 
-def _chunks(file, first, stop):
-    """Name, start and end of the chunks of a stretch of a RIFF file."""
+def _chunks(file: BinaryIO, first: int, stop: int) -> Iterator[tuple[str, int, int]]:
+    """Name, start and end of the RIFF chunks between two positions of a file."""
     while first + 8 <= stop:
         file.seek(first)
         kind, size = struct.unpack("<4sI", file.read(8))
         start, end = first + 8, first + 8 + size
         if end > stop:
-            raise _Damage(f"its part {kind.decode('latin1')!r} is longer than the file")
+            raise _Damage(f"its chunk {kind.decode('latin1')!r} is longer than the file")
         yield kind.decode("latin1"), start, end
         first = end
-        # RIFF fills odd chunks up with a zero; some .sf3 files do not.
+        # RIFF pads chunks of odd size with a zero; some .sf3 files do not.
         if size % 2 and first < stop:
             file.seek(first)
             first += file.read(1) == b"\0"
 
 
-def _check_indices(tables, n_samples):
-    """Holds every index against the table into which it points."""
+def _check_indices(tables: Mapping[str, np.ndarray], n_samples: int) -> None:
+    """Compares every index with the size of the table that it refers to."""
     sizes = {name: len(table) for name, table in tables.items()}
     for table, bags, generators in (("phdr", "pbag", "pgen"), ("inst", "ibag", "igen")):
         _check_order(table, tables[table]["bag"], bags, sizes[bags])
@@ -137,14 +144,14 @@ def _check_indices(tables, n_samples):
         used = tables[generators][:-1]
         used = used["amount"][used["kind"] == kind]
         if (used >= max(sizes[table] - 1, 0)).any():
-            raise _Damage(f"its table {generators} points beyond the end of {table}")
+            raise _Damage(f"its table {generators} refers to records beyond the end of {table}")
     headers = tables["shdr"][:-1]
     own = (headers["kind"][:, 1] & (_ROM | _COMPRESSED)) == 0
     start, end = headers["place"][own, 0], headers["place"][own, 1]
     if ((end < start) | (end > n_samples)).any():
-        raise _Damage(f"a sample lies outside of the {n_samples} that the file has")
+        raise _Damage(f"a sample is outside the {n_samples} sample points of the file")
 
 
-def _check_order(table, indices, into, size):
+def _check_order(table: str, indices: np.ndarray, into: str, size: int) -> None:
     if (np.diff(indices.astype(np.int64)) < 0).any() or (indices >= size).any():
-        raise _Damage(f"the indices of its table {table} do not fit to {into}")
+        raise _Damage(f"the indices of its table {table} do not match {into}")

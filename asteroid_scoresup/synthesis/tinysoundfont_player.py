@@ -1,6 +1,7 @@
-"""Plays SoundFonts with tinysoundfont, in a process that may die; see the worker beside it.
+"""Plays SoundFonts with tinysoundfont in a worker process, since a damaged one can crash it.
 
-One worker for each process that renders, started when it is first needed; it ends with that one.
+Every process that renders has one worker, ``tinysoundfont_worker.py``, which starts when it is
+first needed and ends with its parent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -19,17 +23,23 @@ _WORKER = Path(__file__).with_name("tinysoundfont_worker.py")
 
 
 class RendererDied(ValueError):
-    """A renderer ended while it played: the SoundFont is damaged."""
+    """A renderer crashed while it played: the SoundFont is damaged."""
 
 
 class Player:
-    """The worker process of this one; use :func:`play`."""
+    """The worker of this process; use :func:`play`."""
 
-    def __init__(self):
-        self.lock, self.process, self.owner = threading.Lock(), None, None
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.owner: int | None = None  # process that started the worker
 
-    def start(self):
-        """Starts the worker, unless it is there; a fork of this process gets one of its own."""
+    def start(self) -> subprocess.Popen[bytes]:
+        """Starts the worker unless it is running; after a fork the child gets its own worker.
+
+        Returns:
+            subprocess.Popen: The worker.
+        """
         if self.process is not None and self.owner == os.getpid() and self.process.poll() is None:
             return self.process
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -44,51 +54,56 @@ class Player:
         self.owner = os.getpid()
         return self.process
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends the worker."""
         if self.process is not None and self.owner == os.getpid():
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
+            for pipe in _pipes(self.process):
+                pipe.close()
         self.process = None
 
-    def ask(self, request, timeout):
-        """Sends a request and reads the answer.
+    def ask(self, request: Mapping[str, Any], timeout: float) -> np.ndarray:
+        r"""Sends a request and reads the answer.
+
+        Args:
+            request (dict): See ``tinysoundfont_worker.py``.
+            timeout (float): Time limit, in seconds.
 
         Returns:
-            array: float32, shape :math:`(samples, 2)`.
+            :class:`numpy.ndarray`: float32, shape :math:`(time, 2)`.
 
         Raises:
-            RendererDied: if the process ended.
-            TimeoutError: if it took longer than `timeout` seconds.
+            RendererDied: if the worker ended.
+            TimeoutError: if it took longer than `timeout`.
             ValueError: if the SoundFont cannot be loaded.
         """
         process, late = self.start(), threading.Event()
+        stdin, stdout = _pipes(process)
 
-        def give_up():
+        def give_up() -> None:
             late.set()
             process.kill()
 
         timer = threading.Timer(timeout, give_up)
         timer.start()
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            head = process.stdout.readline()
+            stdin.write(json.dumps(request).encode() + b"\n")
+            stdin.flush()
+            head = stdout.readline()
             if head.endswith(b"\n"):
-                complaint = json.loads(head)
-                if complaint is not None:
-                    raise ValueError(complaint)
+                fault = json.loads(head)
+                if fault is not None:
+                    raise ValueError(fault)
                 stereo = np.zeros((request["samples"], 2), dtype=np.float32)
-                view = memoryview(stereo).cast("B")
-                if process.stdout.readinto(view) == len(view):
+                view = stereo.data.cast("B")
+                if stdout.readinto(view) == len(view):
                     return stereo
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it ended; told below
+            pass  # it ended; reported below
         except BaseException as error:
             if not isinstance(error, ValueError):
-                self.stop()  # half of an answer may be on its way
+                self.stop()  # a part of the answer may still be in the pipe
             raise
         finally:
             timer.cancel()
@@ -99,23 +114,28 @@ class Player:
         raise RendererDied(f"ended with exit status {code}" if code >= 0 else f"signal {-code}")
 
 
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], BufferedReader]:
+    """Standard input and output of the worker."""
+    return cast(IO[bytes], process.stdin), cast(BufferedReader, process.stdout)
+
+
 _player = Player()
 atexit.register(_player.stop)
 
 
-def play(request, timeout):
-    """Plays one part; see ``tinysoundfont_worker.py`` for the request.
+def play(request: Mapping[str, Any], timeout: float) -> np.ndarray:
+    r"""Renders one part.
 
     Args:
-        request (dict): What to play.
-        timeout (float): Seconds after which the worker is given up.
+        request (dict): SoundFont and notes, see ``tinysoundfont_worker.py``.
+        timeout (float): Time limit, in seconds.
 
     Returns:
-        array: float32, shape :math:`(samples, 2)`.
+        :class:`numpy.ndarray`: float32, shape :math:`(time, 2)`.
 
     Raises:
-        ValueError: if the SoundFont cannot be loaded, or ends the worker.
-        TimeoutError: if the worker does not end.
+        ValueError: if the SoundFont cannot be loaded, or crashes the worker.
+        TimeoutError: if rendering takes longer than `timeout`.
     """
     font = request["soundfont"]
     with _player.lock:

@@ -1,12 +1,14 @@
-"""A process that plays SoundFonts with tinysoundfont and may die of a damaged one.
+"""A process that plays SoundFonts with tinysoundfont, and that a damaged one may crash.
 
-The library trusts its input: a damaged SoundFont can end the process with a segmentation fault, or
-keep it busy for ever. :mod:`.tinysoundfont_player` starts this file by its path, asks for one part
-after another through the standard input (a line of JSON each) and reads, from the standard output,
-a line of JSON (null, or what is wrong) and then the stereo float32 samples.
+The library does not check its input: a damaged SoundFont can cause a segmentation fault or an
+endless loop. :mod:`.tinysoundfont_player` runs this file as a script, writes one request after
+another to its standard input (a line of JSON each), and reads from its standard output a line of
+JSON (null, or an error message) and then the samples, stereo float32.
 
-No import of this package: one would take seconds.
+This package is not imported here, since that would take seconds.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -14,23 +16,29 @@ import runpy
 import sys
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of this file must not shadow other modules
+    sys.path.pop(0)  # the folder of this file would shadow other modules
+
+from collections.abc import Mapping  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, BinaryIO  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+_WATCHDOG = Path(__file__).resolve().parents[1] / "utils" / "watchdog.py"
 
-def play(request, out):
-    """Plays one part.
+
+def play(request: Mapping[str, Any], out: BinaryIO) -> None:
+    """Renders one part.
 
     Args:
         request (dict): ``soundfont`` (path), ``gain`` (dB), ``rate`` (Hz), ``channel``,
-            ``program``, ``drums`` (bool), ``samples`` (length) and ``events``: lists of a sample,
-            a method of :class:`tinysoundfont.Synth`, and its arguments after the channel.
-        out (file): Where the answer goes.
+            ``program``, ``drums`` (bool), ``samples`` (length) and ``events``: lists of a time in
+            samples, a method of :class:`tinysoundfont.Synth`, and its arguments after the channel.
+        out (file): File to which the answer is written.
     """
     import tinysoundfont
 
-    # A synthesizer of its own for every part: nothing sounds on from the one before.
+    # A new synthesizer for every part, so that no notes of the previous one ring on.
     synth = tinysoundfont.Synth(gain=request["gain"], samplerate=request["rate"])
     channel = request["channel"]
     try:
@@ -44,17 +52,17 @@ def play(request, out):
     for sample, method, *values in [*request["events"], [request["samples"], None]]:
         if sample > now:
             stereo = np.zeros((sample - now, 2), dtype=np.float32)
-            synth.generate_simple(sample - now, memoryview(stereo).cast("B"))
-            out.write(memoryview(stereo).cast("B"))
+            synth.generate_simple(sample - now, stereo.data.cast("B"))
+            out.write(stereo.data.cast("B"))
             now = sample
         if method is not None:
             getattr(synth, method)(channel, *values)
 
 
-def serve():
+def serve() -> None:
     """Answers requests until the standard input ends."""
-    runpy.run_path(os.path.join(os.path.dirname(__file__), "watchdog.py"), {"PARENT": os.getppid()})
-    # What a library prints must not get between the samples.
+    runpy.run_path(str(_WATCHDOG), {"PARENT": os.getppid()})
+    # Prints of the library go to standard error, so that they do not mix with the samples.
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         for line in sys.stdin.buffer:

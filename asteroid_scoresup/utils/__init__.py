@@ -1,1 +1,1 @@
-"""Helpers for files, processes and streams that know nothing of music."""
+"""Helpers for files, processes and streams; they know nothing about music."""

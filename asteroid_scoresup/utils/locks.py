@@ -1,9 +1,9 @@
-"""One command at a time in a folder.
+"""Locks that admit one command at a time to a folder.
 
-Two commands that write into one folder would each take the other's unfinished files for leftovers.
-The lock is the operating system's (``flock``, or its counterpart on Windows): it ends with the
-process that holds it, however that process ends, so a killed run leaves no lock behind that
-somebody would have to remove. The empty file ``.lock`` stays in the folder.
+Two commands that write to one folder would delete each other's unfinished files. The lock is that
+of the operating system (``flock``, or its counterpart on Windows): it ends with the process that
+holds it, even if that is killed, so that no stale lock has to be removed. The empty file ``.lock``
+stays in the folder.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from .leftovers import sweep
+from .partial_files import sweep
 
+Result = TypeVar("Result")
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".lock.holder"
 
 
 @contextlib.contextmanager
-def folder_lock(folder, what):
-    """Keeps other commands out of a folder while the block runs, and removes what is unfinished.
+def folder_lock(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Locks a folder while the block runs, and deletes unfinished files in it.
 
     Args:
-        folder (str or Path): The folder; it is made if it is missing.
-        what (str): What the block does, for the others' message, for example ``"prepare"``.
+        folder (str or Path): The folder. It is created if it does not exist.
+        what (str): Name of the command, for the error message of others, e.g. ``"prepare"``.
 
     Raises:
         OSError: if another process holds the lock, or the folder cannot be written.
@@ -46,7 +49,7 @@ def folder_lock(folder, what):
             "ended, or choose another folder."
         ) from None
     try:
-        # Only for the message above: without it (a full disk) the lock holds all the same.
+        # Only needed for the message above: on a full disk the lock works without it.
         with contextlib.suppress(OSError):
             holder.write_text(f"{what}, process {os.getpid()}\n", encoding="utf-8")
         sweep(folder)
@@ -57,11 +60,18 @@ def folder_lock(folder, what):
         lock.release()
 
 
-def locks_prepared_folder(function):
-    """A decorator: locks the folder that is the first argument, if it is a prepared one."""
+def locks_prepared_folder(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorates a function so that it locks its first argument, if that is a prepared folder.
+
+    Args:
+        function (callable): Function whose first argument is a folder.
+
+    Returns:
+        callable: The decorated function.
+    """
 
     @functools.wraps(function)
-    def inner(folder, *args, **kwargs):
+    def inner(folder: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Result:
         if not (Path(folder) / "manifest.json").is_file():
             return function(folder, *args, **kwargs)
         with folder_lock(folder, function.__name__):
@@ -70,7 +80,7 @@ def locks_prepared_folder(function):
     return inner
 
 
-def _read_holder(path):
+def _read_holder(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")[:200].strip() or "unknown"
     except (OSError, UnicodeDecodeError):

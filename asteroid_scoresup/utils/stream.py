@@ -1,12 +1,14 @@
-"""Recordings in blocks: any length, any rate, constant memory.
+"""Recordings as streams of blocks and chunks, in constant memory at any length and sample rate.
 
-A network whose outputs depend on a bounded stretch of its input (``norm_type="cLN"``, see
-:class:`~asteroid_scoresup.models.spectrogram_model.SpectrogramModel`) gives in pieces what it gives
-on the whole, if every piece comes with enough context, and the context's results are thrown away.
+A *block* is what is read from a file in one go. A *chunk* is what a network processes in one go: it
+has context on both sides. A network with a bounded receptive field (``norm_type="cLN"``, see
+:class:`~asteroid_scoresup.models.spectrogram_model.SpectrogramModel`) has the same outputs for the
+chunks as for the whole recording, if the context is long enough and its outputs are discarded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,26 +18,29 @@ import soxr
 from .audio import BLOCK, HIGHEST_RATE, LOWEST_RATE, AudioFile
 from .files import RESAMPLER
 
-#: With more rows than this, and than columns, an array is taken to lie on its side.
+#: An array with more rows than this, and than columns, is assumed to be transposed.
 _MOST_CHANNELS = 64
 
 
 class Recording:
-    r"""A recording that can be read in blocks, as often as wanted.
+    r"""A recording that can be read in blocks, any number of times.
 
     Args:
         audio (str, Path or array): A file, see :class:`~asteroid_scoresup.utils.audio.AudioFile`,
-            or samples of shape :math:`(time)` or :math:`(channels, time)`: floats, whose full
-            scale is ±1, or integers (uint8 with 128 as zero, int8, int16, int32), whose full
-            scale is that of their type.
-        sample_rate (int, optional): Rate of an array, in Hz.
+            or samples of shape :math:`(time)` or :math:`(channels, time)`: floats with a full
+            scale of ±1, or integers (uint8 with 128 as zero, int8, int16, int32) with the full
+            scale of their type.
+        sample_rate (int, optional): Sample rate of an array, in Hz.
 
     Attributes:
-        remarks (list of str): What is odd about a file and did not prevent its use.
+        sample_rate (int): Sample rate, in Hz.
+        n_channels (int): Number of channels.
+        n_samples (int): Number of samples per channel.
+        remarks (list of str): Irregularities of a file that did not prevent its use.
 
     Raises:
-        ValueError: if a file cannot be read as audio, there are no samples, or an array comes
-            without a rate or is of another type.
+        ValueError: if a file cannot be read as audio, there are no samples, or an array has another
+            type or no sample rate.
 
     Examples
         >>> recording = Recording(np.zeros((2, 1000), dtype="float32"), 8000)
@@ -43,8 +48,10 @@ class Recording:
         (2, 1000, 8000)
     """
 
-    def __init__(self, audio, sample_rate=None):
-        self.path, self.samples, self.remarks = None, None, []
+    def __init__(self, audio: str | Path | np.ndarray, sample_rate: float | None = None) -> None:
+        self.path: Path | None = None
+        self.samples: np.ndarray | None = None
+        self.remarks: list[str] = []
         if isinstance(audio, (str, Path)):
             self.path, self.name = Path(audio), str(audio)
             if self.path.is_dir():
@@ -80,21 +87,25 @@ class Recording:
             raise ValueError(f"{self.name} is empty: it holds no samples.")
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """float: Length in seconds."""
         return self.n_samples / self.sample_rate
 
-    def blocks(self, size=BLOCK):
-        r"""Reads from the beginning.
+    def blocks(self, size: int = BLOCK) -> Iterator[np.ndarray]:
+        r"""Reads the recording from the beginning.
+
+        Args:
+            size (int): Number of samples of a block; the last may have fewer.
 
         Yields:
-            array: float32, shape :math:`(time, channels)`, `size` samples or, at the end, fewer.
+            :class:`numpy.ndarray`: float32, shape :math:`(time, channels)`.
 
         Raises:
-            ValueError: if the file breaks off, or holds NaN or infinite samples.
+            ValueError: if the file is truncated, or has NaN or infinite samples.
         """
         done = 0
-        for block in self._file.blocks(size) if self.path else self._array_blocks(size):
+        blocks = self._file.blocks(size) if self.samples is None else self._array_blocks(size)
+        for block in blocks:
             if not np.isfinite(block).all():
                 where = done + int(np.argmin(np.isfinite(block).all(1)))
                 raise ValueError(
@@ -109,20 +120,21 @@ class Recording:
                 f"{self.n_samples}."
             )
 
-    def _array_blocks(self, size):
+    def _array_blocks(self, size: int) -> Iterator[np.ndarray]:
+        assert self.samples is not None
         for start in range(0, self.n_samples, size):
             yield self.samples[:, start : start + size].T
 
 
-def _as_floats(samples):
-    """float32 with full scale ±1, from any type that has a full scale."""
+def _as_floats(samples: np.ndarray) -> np.ndarray:
+    """Converts samples of any type with a full scale to float32 with a full scale of ±1."""
     if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # infinity is told as such, with its place
+        with np.errstate(over="ignore"):  # infinite samples are reported later, with their time
             return samples.astype(np.float32, copy=False)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     if samples.dtype.kind == "i" and samples.dtype.itemsize <= 4:
-        # In double precision: float32 would round 32 bits before they are scaled.
+        # In double precision, since float32 cannot represent 32-bit integers.
         full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
         return (samples / full_scale).astype(np.float32)
     raise ValueError(
@@ -131,16 +143,19 @@ def _as_floats(samples):
     )
 
 
-def resampled(blocks, rate, new_rate, n_channels):
-    r"""Resamples a stream of blocks; the pieces join without seams.
+def resampled(
+    blocks: Iterable[np.ndarray], rate: float, new_rate: float, n_channels: int
+) -> Iterator[np.ndarray]:
+    r"""Resamples a stream of blocks, without seams between them.
 
     Args:
         blocks (iterable of array): float32, shape :math:`(time, channels)`.
-        rate, new_rate (float): Rates in Hz.
+        rate (float): Sample rate of the blocks, in Hz.
+        new_rate (float): New sample rate, in Hz.
         n_channels (int): Number of channels.
 
     Yields:
-        array: float32, shape :math:`(time', channels)`, of any length.
+        :class:`numpy.ndarray`: float32, shape :math:`(time', channels)`, of any length.
 
     Examples
         >>> blocks = [np.zeros((700, 1), dtype="float32"), np.zeros((300, 1), dtype="float32")]
@@ -157,13 +172,13 @@ def resampled(blocks, rate, new_rate, n_channels):
 
 
 class Chunk(NamedTuple):
-    r"""A piece of a stream with context on both sides.
+    r"""A part of a stream, with context on both sides.
 
     Args:
-        samples (array): float32, shape :math:`(channels, time)`.
-        start (int): Where its core begins in `samples`: the length of the context before it.
-        length (int): Samples of the core.
-        last (bool): Whether the stream ends with this core.
+        samples (array): float32, shape :math:`(channels, time)`, including the context.
+        start (int): Number of samples of context before the chunk.
+        length (int): Number of samples without context.
+        last (bool): Whether this is the last chunk of the stream.
     """
 
     samples: np.ndarray
@@ -172,42 +187,43 @@ class Chunk(NamedTuple):
     last: bool
 
 
-def chunks(blocks, core, context):
-    """Cuts a stream into cores that follow each other, each with what lies around it.
+def chunks(blocks: Iterable[np.ndarray], length: int, context: int) -> Iterator[Chunk]:
+    r"""Splits a stream into consecutive chunks with context.
 
     Args:
-        blocks (iterable of array): Shape :math:`(time, channels)`.
-        core (int): Samples of a core; the last may have fewer.
-        context (int): Samples before and after the core, fewer at the stream's ends.
+        blocks (iterable of array): Blocks of the stream, shape :math:`(time, channels)`.
+        length (int): Number of samples of a chunk, without context; the last may have fewer.
+        context (int): Number of samples of context on each side; fewer at the ends of the stream.
 
     Yields:
-        Chunk
+        Chunk: Each chunk in turn.
 
     Examples
         >>> stream = [np.arange(10.0)[:, None]]
-        >>> for chunk in chunks(stream, core=4, context=2):
+        >>> for chunk in chunks(stream, length=4, context=2):
         ...     print(chunk.samples[0], chunk.start, chunk.length, chunk.last)
         [0. 1. 2. 3. 4. 5.] 0 4 False
         [2. 3. 4. 5. 6. 7. 8. 9.] 2 4 False
         [6. 7. 8. 9.] 2 2 True
     """
-    waiting, n_waiting, before = [], 0, 0
+    waiting: list[np.ndarray] = []
+    n_waiting, before = 0, 0
     for block in blocks:
         waiting.append(block)
         n_waiting += len(block)
-        # One sample more than is needed: then this core is not the last.
-        while n_waiting > before + core + context:
+        # With at least one more sample than needed, this chunk is not the last.
+        while n_waiting > before + length + context:
             samples = np.concatenate(waiting)
-            yield Chunk(samples[: before + core + context].T, before, core, False)
-            kept = samples[max(before + core - context, 0) :]
-            before = min(context, before + core)
+            yield Chunk(samples[: before + length + context].T, before, length, False)
+            kept = samples[max(before + length - context, 0) :]
+            before = min(context, before + length)
             waiting, n_waiting = [kept], len(kept)
     samples = np.concatenate(waiting)
     while len(samples) > before:
-        length = min(core, len(samples) - before)
-        last = before + length == len(samples)
-        yield Chunk(samples[: before + length + context].T, before, length, last)
-        samples = samples[max(before + length - context, 0) :]
-        before = min(context, before + length)
+        n_left = min(length, len(samples) - before)
+        last = before + n_left == len(samples)
+        yield Chunk(samples[: before + n_left + context].T, before, n_left, last)
+        samples = samples[max(before + n_left - context, 0) :]
+        before = min(context, before + n_left)
         if last:
             return

@@ -1,10 +1,10 @@
-"""Ends this process when the one that started it has ended, however that ended.
+"""Ends this process as soon as its parent has ended, even if the parent was killed.
 
-Run by its path (:func:`runpy.run_path`) at the start of a worker, with ``PARENT`` set to the number
-of the process that started it: importing it as a module would import the package first, and a
-worker must not outlive its parent even for the seconds which that takes. Standard library only.
+A worker runs this file by path (:func:`runpy.run_path`) when it starts, with ``PARENT`` set to the
+process ID of its parent. Importing it as a module would first import the package, which takes
+seconds in which the parent could end. It uses the standard library only.
 
-Not on Windows, where a process is not told that its parent has gone.
+It does nothing on Windows, where the parent ID of a process does not change when the parent ends.
 """
 
 import os
@@ -14,7 +14,7 @@ import time
 _SECONDS = 0.25
 
 
-def _watch(parent):
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS)
     os._exit(1)

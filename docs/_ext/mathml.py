@@ -1,4 +1,4 @@
-"""Formulas as MathML, made by docutils: the pages need neither the network nor a LaTeX."""
+"""Formulas as MathML, converted by docutils: pages need neither the network nor LaTeX."""
 
 import html
 import re
@@ -9,7 +9,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
-# What docutils calls otherwise, and a letter to which it would set indices wrongly.
+# Names that docutils spells differently, and a letter whose indices it would misplace.
 _NAMES = {r"\dots": r"\ldots", "…": r"\ldots ", r"\hat S": "Ŝ"}
 _KNOWN = re.compile("|".join(re.escape(name) + r"(?![A-Za-z])" for name in _NAMES))
 
@@ -34,6 +34,6 @@ def _block(self, node):
 
 
 def setup(app):
-    """Makes ``html_math_renderer = "mathml"`` known to Sphinx."""
+    """Registers the renderer of ``html_math_renderer = "mathml"``."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Directives that let the package speak for itself: tables of public names, help of commands."""
+"""Directives that generate tables of public names and the help of commands from the package."""
 
 import argparse
 import importlib
@@ -18,7 +18,7 @@ class Public(Autosummary):
     required_arguments = 1
 
     def run(self):
-        """Lists what can be called; constants stand with their modules."""
+        """Lists functions and classes; constants are documented with their modules."""
         package = importlib.import_module(self.arguments[0])
         names = [name for name in package.__all__ if callable(getattr(package, name))]
         self.options["nosignatures"] = None
@@ -27,12 +27,12 @@ class Public(Autosummary):
 
 
 class CommandHelp(Directive):
-    """``.. command-help:: verb``: what ``asteroid-scoresup verb --help`` prints."""
+    """``.. command-help:: verb``: the output of ``asteroid-scoresup verb --help``."""
 
     required_arguments = 1
 
     def run(self):
-        """Builds the verb's parser and asks it for its help."""
+        """Builds the parser of the command and formats its help."""
         verb = self.arguments[0]
         parser = argparse.ArgumentParser(prog=f"asteroid-scoresup {verb}")
         importlib.import_module(f"asteroid_scoresup.scripts.{verb}").add_arguments(parser)

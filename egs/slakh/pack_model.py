@@ -1,7 +1,7 @@
-"""Makes the bundled model of an evaluated experiment: half precision, with a model card.
+"""Packs an evaluated experiment into a model file in half precision, with a model card.
 
     python pack_model.py --exp_dir exp/slakh_bundled --out ../../asteroid_scoresup/pretrained/band \
-        --command "bash run.sh --preset bundled ..." --data "they are played by ..." \
+        --command "bash run.sh --preset bundled ..." --data "they are rendered with ..." \
         --limits local/bundled_limits.md
 
 writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment,
@@ -24,18 +24,18 @@ from asteroid_scoresup.utils.files import atomic_path
 CARD = """# {name}: the bundled model
 
 Separates songs into {classes} and transcribes them
-(`asteroid-scoresup separate song.wav --midi`). A separator and a transcriptor of at most
-{parameters:.1f} million weights each, in half precision; they hear mono at {sample_rate:.0f} Hz.
+(`asteroid-scoresup separate song.wav --midi`). A separator and a transcriptor with at most
+{parameters:.1f} million weights each, in half precision, for mono audio at {sample_rate:.0f} Hz.
 
-**No stem was used in training it**: mixtures and their scores only. Stems of the test songs serve
-the numbers below, and nothing else.
+**No stem was used in training**, only mixtures and their scores. Stems of the test songs were used
+only for the evaluation below.
 
 ## Data
 
-{n_train} training songs ({hours:.1f} h) and {n_validation} validation songs, composed and played by
-the recipe. {data}.
+{n_train} training songs ({hours:.1f} h) and {n_validation} validation songs, composed and rendered
+by the recipe. {data}.
 
-## How it was made
+## Training
 
     {command}
 
@@ -43,9 +43,9 @@ at commit {commit}; settings: `{settings}`.
 
 ## Numbers
 
-Of stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs with the
-instruments of the training songs, `test_unseen` new songs with instruments that no training song
-had. The row of this model is `{row}`; oracles are told the score or the stems.
+Written by stage 5 of the recipe (`egs/slakh/eval.py`), on whole test songs. `test` has new songs
+with the instruments of the training songs, `test_unseen` new songs with other instruments. The row
+of this model is `{row}`; oracles receive the score or the stems.
 
 {tables}
 ## Limits
@@ -60,7 +60,9 @@ parser.add_argument("--exp_dir", required=True, help="an experiment after stage 
 parser.add_argument("--out", required=True, help="file to write, without suffix")
 parser.add_argument("--command", required=True, help="the command that made the experiment")
 parser.add_argument("--commit", help="the commit that made it (default: this one)")
-parser.add_argument("--data", required=True, help="what plays in the songs: one sentence, no stop")
+parser.add_argument(
+    "--data", required=True, help="sentences on the songs and how they are rendered"
+)
 parser.add_argument("--limits", required=True, help="file with the card's last section")
 
 

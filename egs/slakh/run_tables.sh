@@ -52,7 +52,7 @@ if [ "$dry_run" = false ]; then
     # Seed 1: songs of no other preset, with timbres that can be learned in a few minutes; more
     # variety only pays in longer training (docs/experiments.md).
     bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
-      --synthesize_opts "--seed 1 --invented 0 --varispeed 0" --stop_stage 1
+      --synthesize_opts "--seed 1 --synthetic 0 --varispeed 0" --stop_stage 1
   fi
 fi
 

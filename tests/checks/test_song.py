@@ -7,7 +7,7 @@ from slakh_folder import LOWEST, RATE, melody, play
 from asteroid_scoresup.checks import time as check_time
 from asteroid_scoresup.checks.corrections import correct_notes, correction_of, summarize_checks
 from asteroid_scoresup.checks.song import check_song
-from asteroid_scoresup.checks.spectra import LISTEN_SECONDS, find_windows
+from asteroid_scoresup.checks.spectra import ANALYZED_SECONDS, find_excerpts
 from asteroid_scoresup.data.songs import Settings, find_sources, read_song
 from asteroid_scoresup.score import Notes
 
@@ -86,7 +86,7 @@ def test_a_drift_is_no_offset():
     found = check_song(slow, NAMES, RATE, mixture)
     assert found["offset_seconds"] is None
     assert found["warnings"] == [
-        "the notes do not follow the audio by any constant offset up to 1 s"
+        "the notes do not match the audio at any constant offset up to 1 s"
     ]
 
 
@@ -136,11 +136,11 @@ def test_nonsense_in_no_finding_out(audio, count):
 def test_windows_lie_in_the_song_and_apart(onsets):
     onsets = np.array(onsets)
     notes = Notes(onsets, onsets + 0.1, onsets * 0 + 60, onsets * 0, onsets * 0 + 90)
-    windows = find_windows(notes, 300.0)
-    assert sum(stop - start for start, stop in windows) == pytest.approx(LISTEN_SECONDS)
+    windows = find_excerpts(notes, 300.0)
+    assert sum(stop - start for start, stop in windows) == pytest.approx(ANALYZED_SECONDS)
     edges = np.array(windows).ravel()
     assert edges[0] >= 0 and edges[-1] <= 300 + 1e-9 and np.all(np.diff(edges) >= -1e-9)
-    assert find_windows(notes, 10.0) == [(0.0, 10.0)]
+    assert find_excerpts(notes, 10.0) == [(0.0, 10.0)]
 
 
 def finding(semitones=0, offset=0.0, silent=0.0):

@@ -260,7 +260,7 @@ def dataset(tmp_path_factory):
 
 
 SMALL = dict(n_train=2, n_validation=0, n_test=0, n_test_unseen=0, seconds=1.0, sample_rate=8000)
-SMALL = {**SMALL, "jobs": 1, "quiet": True, "invented": 0.0, "varispeed": 0.0}
+SMALL = {**SMALL, "jobs": 1, "quiet": True, "synthetic": 0.0, "varispeed": 0.0}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": 3}'])
@@ -344,7 +344,9 @@ def test_a_song_that_was_not_written_whole_gets_no_name(tmp_path, monkeypatch, h
         "cut": cutting(close, lambda size: size // 2),
     }
     monkeypatch.setattr(files._Writer, "close", closes[how])
-    with pytest.raises(OSError, match=r"flac (cannot be written: no space|was not written whole)"):
+    with pytest.raises(
+        OSError, match=r"flac (cannot be written: no space|was not written completely)"
+    ):
         synthesize(tmp_path / "d", **SMALL)
     assert not list((tmp_path / "d").rglob("Track*"))
     assert {p.name for p in (tmp_path / "d").rglob(".*")} <= {".lock"}
@@ -359,10 +361,10 @@ def test_a_limit_on_file_sizes_leaves_nothing_half_written(finished, tmp_path, l
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(OSError, match="cannot be written: |was not written whole"):
+        with pytest.raises(OSError, match="cannot be written: |was not written completely"):
             prepare(finished / "in", tmp_path / "out", **QUIET)
         long = {**SMALL, "seconds": 8.0, "sample_rate": 44100, "renderer": "tinysoundfont"}
-        with pytest.raises(OSError, match="cannot be written: |was not written whole"):
+        with pytest.raises(OSError, match="cannot be written: |was not written completely"):
             synthesize(tmp_path / "d", **long)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -466,7 +468,7 @@ def test_a_soundfont_that_kills_the_renderer_is_named(soundfont, monkeypatch, tm
 def test_the_song_of_a_crash_is_named_too(soundfont, monkeypatch, tmp_path):
     pytest.importorskip("tinysoundfont")
     patched_worker(monkeypatch, tmp_path, "sys.exit(3)\n")
-    options = {**SMALL, "renderer": "tinysoundfont", "invented": 0.0, "varispeed": 0.0}
+    options = {**SMALL, "renderer": "tinysoundfont", "synthetic": 0.0, "varispeed": 0.0}
     with pytest.raises(ValueError, match="train/Track00001: the SoundFont .* made tinysoundfont"):
         synthesize(tmp_path / "d", **options)
 

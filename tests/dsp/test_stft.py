@@ -10,7 +10,7 @@ from asteroid_filterbanks.transforms import mag
 from tiny import HOP, N_FFT, RATE, stft
 
 from asteroid_scoresup.dsp import NOMINAL_RMS, STFT
-from asteroid_scoresup.dsp.stft import CACHED_FRAMES
+from asteroid_scoresup.kernels.frames import CACHED_FRAMES
 from asteroid_scoresup.score import frame_times
 
 

@@ -1,4 +1,4 @@
-"""From probabilities to notes: settings per class, their choice, velocities, MIDI."""
+"""From note probabilities to notes: decoding per class and its choice, velocities, MIDI."""
 
 import numpy as np
 import pretty_midi
@@ -18,11 +18,11 @@ def score():
     onset = np.concatenate([np.arange(0, 4, 0.5), np.arange(0, 4, 1.0)])
     length = np.concatenate([np.full(8, 0.3), np.full(4, 0.8)])
     pitch = np.concatenate([np.full(8, 40), 60 + np.arange(4)])
-    source = np.concatenate([np.zeros(8), np.ones(4)])
-    return Notes(onset, onset + length, pitch, source, np.full(12, 90))
+    class_index = np.concatenate([np.zeros(8), np.ones(4)])
+    return Notes(onset, onset + length, pitch, class_index, np.full(12, 90))
 
 
-def test_each_class_is_read_by_its_own_threshold():
+def test_each_class_has_its_own_threshold():
     roll = piano_roll(score(), 2, 450, HOP, RATE).numpy()
     roll[0] *= 0.35
     roll[1] *= 0.15
@@ -31,8 +31,8 @@ def test_each_class_is_read_by_its_own_threshold():
     assert len(Decoding((0.4, 0.1), (0.0,) * 2, (0.0,) * 2).notes(roll, HOP, RATE)) == 4
 
 
-def test_the_choice_finds_what_the_rolls_need():
-    """Class 0: faint but true. Class 1: true notes are strong, false ones middling and short."""
+def test_the_decoding_is_chosen_per_class():
+    """Class 0: low probabilities. Class 1: high ones, and short false notes of medium ones."""
     roll = piano_roll(score(), 2, 450, HOP, RATE).numpy()
     roll[0] *= 0.22
     roll[1] *= 0.9
@@ -51,7 +51,7 @@ def test_a_class_that_never_plays_keeps_the_default():
     assert decoding.threshold[1] == Decoding.default(2).threshold[1]
 
 
-def test_plain_values_go_there_and_back():
+def test_plain_values_are_restored():
     decoding = Decoding((0.1, 0.2), (0.05, 0.1), (0.0, 0.04))
     assert Decoding.from_plain(decoding.plain(), 2) == decoding
     assert Decoding.from_plain(None, 3) == Decoding.default(3)
@@ -62,7 +62,7 @@ def test_plain_values_go_there_and_back():
 
 
 def test_louder_notes_get_higher_velocities():
-    """Amplitudes as a SoundFont plays velocities 40, 80 and 120: (v / 127) ** 2."""
+    """A SoundFont plays velocities 40, 80 and 120 with amplitudes (v / 127) ** 2."""
     time = np.arange(RATE) / RATE
     velocities, wave = [40, 80, 120], []
     for velocity in velocities:
@@ -78,7 +78,7 @@ def test_louder_notes_get_higher_velocities():
     np.testing.assert_allclose(found, velocities, atol=3)
 
 
-def test_the_strongest_pitch_is_the_one_that_sounds():
+def test_the_pitch_that_sounds_has_the_highest_level():
     time = np.arange(RATE) / RATE
     tone = sum(0.6**k * np.sin(2 * np.pi * 220 * (k + 1) * time) for k in range(6))
     stft = STFT(2048, 512, RATE)
@@ -88,7 +88,7 @@ def test_the_strongest_pitch_is_the_one_that_sounds():
     assert levels[0, :, 10].argmax() == 57 - 21
 
 
-def test_midi_has_a_track_for_every_class_and_its_notes():
+def test_midi_has_a_track_with_the_notes_of_each_class():
     midi = to_midi(score(), ["bass", "organ"], {"organ": 19})
     assert [(part.name, part.program) for part in midi.instruments] == [("bass", 33), ("organ", 19)]
     assert [len(part.notes) for part in midi.instruments] == [8, 4]

@@ -1,4 +1,4 @@
-"""Whole-track scoring: oracles bound what a separator can do, and silence does not fool it."""
+"""Whole-track scoring: oracles, separators, transcriptors, tracks without stems."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def song(tmp_path):
     return track
 
 
-class Perfect(torch.nn.Module):
-    """A separator that knows the answer."""
+class PerfectSeparator(torch.nn.Module):
+    """A separator whose output is the true stems."""
 
     def __init__(self, song):
         super().__init__()
@@ -46,10 +46,10 @@ def by_row(records, score):
     return {row: float(np.mean(values)) for row, values in rows.items()}
 
 
-def test_rows_come_out_in_the_order_that_theory_demands(song):
-    shares = ScoreInformedMasks(song.manifest, NET["n_fft"], NET["hop_length"], n_partials=6)
-    perfect = {"perfect": Perfect(song)}
-    records, estimates = score_separation(song, perfect, stft(), templates(), shares)
+def test_rows_are_in_the_order_of_theory(song):
+    informed = ScoreInformedMasks(song.manifest, NET["n_fft"], NET["hop_length"], n_partials=6)
+    perfect = {"perfect": PerfectSeparator(song)}
+    records, estimates = score_separation(song, perfect, stft(), templates(), informed)
     means = by_row(records, "si_sdr")
     assert means["perfect"] == pytest.approx(30, abs=1e-3)  # the limit of the metric
     assert means[INPUT_MIXTURE] < 2
@@ -62,7 +62,7 @@ def test_rows_come_out_in_the_order_that_theory_demands(song):
         assert estimates[row].shape == (3, len(song.mixture))
 
 
-def test_the_ratio_mask_is_that_of_the_formula(song):
+def test_the_ratio_mask_follows_the_formula(song):
     _, estimates = score_separation(song, {}, stft(), templates())
     window = torch.hann_window(NET["n_fft"])
     options = dict(n_fft=NET["n_fft"], hop_length=NET["hop_length"], window=window)
@@ -74,7 +74,7 @@ def test_the_ratio_mask_is_that_of_the_formula(song):
     torch.testing.assert_close(estimates[RATIO_ORACLE], expected, rtol=1e-3, atol=5e-4)
 
 
-def test_a_separator_is_scored_as_its_forward_gives_it(song):
+def test_the_estimates_of_a_separator_are_those_of_its_forward(song):
     separator = TCNSeparator(song.names, **NET).eval()
     records, estimates = score_separation(song, {"net": separator}, stft(), templates())
     with torch.no_grad():
@@ -84,8 +84,8 @@ def test_a_separator_is_scored_as_its_forward_gives_it(song):
     assert all(record["track"] == song.track.id for record in records)
 
 
-class Reader(ScoreTranscriptor):
-    """A transcriptor that answers with the true roll, on single stems for one class too many."""
+class PerfectTranscriptor(ScoreTranscriptor):
+    """A transcriptor whose output is the true roll, of all classes even for single stems."""
 
     def __init__(self, song, roll):
         super().__init__(song.names, **NET)
@@ -97,11 +97,11 @@ class Reader(ScoreTranscriptor):
         return logits if wav.ndim == 1 else logits.expand(len(wav), *logits.shape)
 
 
-def test_a_transcriptor_that_knows_the_score_is_right_on_every_signal(song):
-    reader = Reader(song, piano_roll(song.notes, *song.roll_size(stft())))
-    reader.level = song.level  # stems are heard at the mixture's level
+def test_a_perfect_transcriptor_has_perfect_scores_on_every_signal(song):
+    transcriptor = PerfectTranscriptor(song, piano_roll(song.notes, *song.roll_size(stft())))
+    transcriptor.level = song.level  # stems are normalized by the level of the mixture
     separated = torch.stack(list(song.stems.values()))
-    records = score_transcription(song, "reader", reader, separated)
+    records = score_transcription(song, "perfect", transcriptor, separated)
     for record in records:
         for signal in ("mixture", "isolated", "separated"):
             assert record[f"note_accuracy_{signal}"] == 1

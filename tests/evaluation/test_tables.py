@@ -62,7 +62,7 @@ def line(summary, **wanted):
     return summary.iloc[0]
 
 
-def test_tidy_and_back():
+def test_tidy_and_all_metrics_are_inverse():
     frame = tidy(records())
     assert list(frame.columns) == list(COLUMNS)
     assert set(frame[frame.row == "supervised"].metric) == set(METRICS[:4])
@@ -75,7 +75,7 @@ def test_tidy_and_back():
     pd.testing.assert_frame_equal(summarize(tidy(wide)), summarize(frame))
 
 
-def test_summary_by_hand(summary):
+def test_summary_of_a_small_example(summary):
     bass = line(summary, row="isolated c", metric="si_sdr", instrument="bass")
     assert (bass.value, bass["median"], bass.n_counted, bass.n_silent) == (8, 8, 2, 0)
     guitar = line(summary, row="isolated c", metric="si_sdr", instrument="guitar")
@@ -158,7 +158,7 @@ def test_no_gap_without_a_supervised_row_that_is_better():
     assert "gap closed (%)" not in separation_table(summary, supervised=INPUT_MIXTURE).values
 
 
-def test_rows_over_different_tracks_are_called_out():
+def test_rows_over_different_tracks_are_reported():
     made = [r for r in records() if r["row"] == "isolated c" or r["track"] == "a"]
     caption = separation_table(summarize(tidy(made))).caption
     assert caption.startswith("1 to 2 whole tracks: not the same ones in every row")
@@ -252,7 +252,7 @@ def test_test_sets_are_never_pooled(tmp_path):
 
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
-def test_order_of_the_lines_does_not_matter(random):
+def test_tables_do_not_depend_on_the_order_of_lines(random):
     frame = tidy(records() + records(seed=1, shift=0.7))
     shuffled = frame.iloc[random.sample(range(len(frame)), len(frame))]
     expected, found = (
@@ -266,7 +266,7 @@ def test_order_of_the_lines_does_not_matter(random):
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(-30, 30) | st.just(NAN), min_size=1, max_size=12))
-def test_means_are_numpys(values):
+def test_means_equal_those_of_numpy(values):
     made = [
         {"row": "r", "test_set": "t", "track": i, "instrument": "bass", "si_sdr": value}
         for i, value in enumerate(values)
@@ -283,7 +283,7 @@ def test_means_are_numpys(values):
         assert line(summarize(tidy(made)), instrument="mean").value == 1
 
 
-def test_bad_tables_are_named():
+def test_invalid_tables_are_refused():
     frame = tidy(records())
     with pytest.raises(ValueError, match=r"lacks the columns \['seed'\]"):
         summarize(frame.drop(columns="seed"))

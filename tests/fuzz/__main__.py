@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = map(str, (TESTS.parent, TESTS, TESTS / "helpers"))
 
 from fuzz.runner import main  # noqa: E402
 

@@ -127,7 +127,7 @@ _VALUES = ["nan", "inf", "-1", "0", "1e999", "10000000000", "x", "", "1" * 40, "
 _OPTIONS = {
     "synthesize": [
         *("--n_train", "--seconds", "--seed", "--sample_rate", "--level_spread", "--color_db"),
-        *("--invented", "--varispeed", "--others", "--jobs", "--max_seconds", "--soundfont"),
+        *("--synthetic", "--varispeed", "--others", "--jobs", "--max_seconds", "--soundfont"),
     ],
     "prepare": [
         *("--classes", "--sample_rate", "--splits", "--label_shift", "--jobs", "--seed"),

@@ -14,14 +14,14 @@ from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
 from asteroid_scoresup.utils.stream import Recording
 
 
-class Halves(TCNSeparator):
-    """Gives a fixed share of every bin to each class."""
+class ConstantMasks(TCNSeparator):
+    """Predicts the same mask in every bin."""
 
-    shares = (0.5, 0.3, 0.1)
+    values = (0.5, 0.3, 0.1)
 
     def masks(self, magnitude):
-        shares = torch.tensor(self.shares)[None, :, None, None]
-        return shares.expand(len(magnitude), -1, *magnitude.shape[1:])
+        masks = torch.tensor(self.values)[None, :, None, None]
+        return masks.expand(len(magnitude), -1, *magnitude.shape[1:])
 
 
 def noise(*shape, seed=0):
@@ -34,25 +34,25 @@ def snr_db(signal, other):
 
 def test_levels_are_the_mixtures_and_nothing_is_rescaled():
     song = noise(4000)
-    stems = Separator(Halves(NAMES, **NET)).separate(song, NET["sample_rate"])
-    for name, share in zip(NAMES, Halves.shares):
-        np.testing.assert_allclose(stems[name], share * song, atol=1e-4)
+    stems = Separator(ConstantMasks(NAMES, **NET)).separate(song, NET["sample_rate"])
+    for name, mask in zip(NAMES, ConstantMasks.values):
+        np.testing.assert_allclose(stems[name], mask * song, atol=1e-4)
 
 
 def test_stereo_stays_stereo_and_channels_do_not_mix():
     song = np.stack([noise(4000), 0 * noise(4000)])
-    stems = Separator(Halves(NAMES, **NET)).separate(song, NET["sample_rate"])
+    stems = Separator(ConstantMasks(NAMES, **NET)).separate(song, NET["sample_rate"])
     np.testing.assert_allclose(stems["bass"][0], 0.5 * song[0], atol=1e-4)
     assert np.abs(stems["bass"][1]).max() < 1e-6
 
 
 def trained_like(seed=0):
-    """A network that depends on what it hears, and not on chance alone."""
+    """A network whose output depends on its input."""
     torch.manual_seed(seed)
     return TCNSeparator(NAMES, **{**NET, "n_blocks": 3})
 
 
-def test_equal_channels_give_what_one_gives():
+def test_equal_channels_give_the_result_of_one():
     separator, song = Separator(trained_like(), transcriptor()), noise(4000)
     alone = separator.separate(song, RATE)
     for other in (song, -song):
@@ -61,11 +61,11 @@ def test_equal_channels_give_what_one_gives():
             np.testing.assert_array_equal(stereo[name][0], alone[name])
             np.testing.assert_array_equal(stereo[name][1], alone[name] * np.sign(other @ song))
     found, expected = (
-        next(separator.pieces(Recording(x, RATE), stems=False, notes=True))
+        next(separator.chunks(Recording(x, RATE), stems=False, notes=True))
         for x in (np.stack([song, -song]), song)
     )
-    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
-    np.testing.assert_array_equal(found.levels, expected.levels)
+    np.testing.assert_array_equal(found.note_probs, expected.note_probs)
+    np.testing.assert_array_equal(found.note_levels, expected.note_levels)
 
 
 def test_an_instrument_in_opposite_phase_is_separated_as_well_as_in_phase():
@@ -80,7 +80,7 @@ def test_an_instrument_in_opposite_phase_is_separated_as_well_as_in_phase():
         assert snr_db(in_phase[name][0], opposed[name][0]) > 40
 
 
-def test_a_silent_channel_changes_nothing():
+def test_a_silent_channel_does_not_change_the_other():
     separator, song = Separator(trained_like()), noise(4000)
     alone = separator.separate(song, RATE)
     stereo = separator.separate(np.stack([song, 0 * song]), RATE)
@@ -94,7 +94,7 @@ def test_silence_before_a_song_does_not_change_it(seconds):
     silence = np.zeros(int(seconds * RATE), dtype=np.float32)
     alone = separator.separate(song, RATE)
     late = separator.separate(np.concatenate([silence, song]), RATE)
-    for name in NAMES:  # the first samples have other surroundings
+    for name in NAMES:  # the first samples have another context
         assert snr_db(alone[name][RATE:], late[name][len(silence) + RATE :]) > 60
 
 
@@ -119,7 +119,7 @@ def test_integers_have_the_full_scale_of_their_type(kind, shape):
     assert len(notes.instruments) == len(true_notes.instruments) == 3
 
 
-def test_integers_read_as_soundfile_writes_them(tmp_path):
+def test_integers_are_scaled_as_soundfile_scales_them(tmp_path):
     song = 0.2 * noise(1000)
     for subtype, kind in (("PCM_16", "int16"), ("PCM_32", "int32")):
         sf.write(tmp_path / "song.wav", song, RATE, subtype=subtype)
@@ -145,10 +145,10 @@ def test_floats_of_other_sizes_are_read_too():
 
 
 @pytest.mark.parametrize("rate", [4000, 8000, 11025, 4001])
-def test_other_rates_come_back_at_their_rate_and_length(rate):
+def test_stems_have_the_sample_rate_and_length_of_the_song(rate):
     time = np.arange(rate * 2) / rate
     song = np.sin(2 * np.pi * 300 * time).astype(np.float32)
-    stem = Separator(Halves(NAMES, **NET)).separate(song, rate)["bass"]
+    stem = Separator(ConstantMasks(NAMES, **NET)).separate(song, rate)["bass"]
     assert stem.shape == song.shape
     inner = slice(rate // 4, -rate // 4)  # the resampler rings at the ends
     np.testing.assert_allclose(stem[inner], 0.5 * song[inner], atol=5e-3)
@@ -156,20 +156,20 @@ def test_other_rates_come_back_at_their_rate_and_length(rate):
 
 @pytest.mark.parametrize("n_samples", [1, 300, 12 * RATE, 12 * RATE + 33])
 @pytest.mark.parametrize("core_seconds", [0.1, 1.7, 5])
-def test_in_pieces_it_is_the_same_as_on_the_whole(n_samples, core_seconds):
-    """60 dB are promised; the network's norm is per frame, so it is rounding that is left."""
+def test_chunks_give_the_result_of_the_whole_recording(n_samples, core_seconds):
+    """The network's norm is per frame, so only rounding errors remain."""
     torch.manual_seed(0)
     net = {**NET, "n_blocks": 4, "n_repeats": 2}
-    # Louder and louder: pieces that were normalized by their own level would differ.
+    # A crescendo: chunks that were normalized by their own level would differ.
     song = noise(2, n_samples) * np.linspace(0.01, 0.5, n_samples, dtype=np.float32)
     model, critic = TCNSeparator(NAMES, **net), ScoreTranscriptor(NAMES, **net)
     whole = Separator(model, critic, core_seconds=1000)
-    pieces = Separator(model, critic, core_seconds=core_seconds)
-    expected, found = whole.separate(song, RATE), pieces.separate(song, RATE)
+    chunked = Separator(model, critic, core_seconds=core_seconds)
+    expected, found = whole.separate(song, RATE), chunked.separate(song, RATE)
     for name in NAMES:
         assert snr_db(expected[name], found[name]) > 100, name
     if n_samples > RATE:
-        with torch.no_grad():  # and the whole is what the model itself says
+        with torch.no_grad():  # and the whole is the output of the model itself
             spectrum = model.stft(torch.from_numpy(song))
             magnitude = model.stft.magnitude(spectrum).square().mean(0, keepdim=True).sqrt()
             masks = model.masks(magnitude * NOMINAL_RMS / float(np.sqrt(np.mean(song**2))))
@@ -178,14 +178,14 @@ def test_in_pieces_it_is_the_same_as_on_the_whole(n_samples, core_seconds):
             assert snr_db(own[:, i], expected[name]) > 90
 
 
-def test_a_network_that_hears_the_whole_recording_gets_it_in_one_piece():
+def test_a_network_with_a_global_norm_receives_the_recording_in_one_chunk():
     model = TCNSeparator(NAMES, **{**NET, "norm_type": "gLN"})
     separator = Separator(model, core_seconds=0.5)
-    (piece,) = separator.pieces(_recording(noise(3 * RATE)))
-    assert len(piece.stems) == 3 * RATE
+    (chunk,) = separator.chunks(Recording(noise(3 * RATE), RATE))
+    assert len(chunk.stems) == 3 * RATE
 
 
-def test_notes_in_pieces_are_the_same_as_on_the_whole():
+def test_notes_of_chunks_are_those_of_the_whole_recording():
     song = noise(12 * RATE)
     net = {**NET, "n_blocks": 4}
     torch.manual_seed(0)
@@ -193,25 +193,17 @@ def test_notes_in_pieces_are_the_same_as_on_the_whole():
     rolls = []
     for core in (1000, 0.9):
         separator = Separator(model, critic, core_seconds=core)
-        recording = _recording(song)
-        pieces = list(separator.pieces(recording, stems=False, notes=True))
-        assert all(piece.stems is None for piece in pieces)
-        rolls.append([np.concatenate(part, axis=-1) for part in list(zip(*pieces))[1:]])
+        chunks = list(separator.chunks(Recording(song, RATE), stems=False, notes=True))
+        assert all(chunk.stems is None for chunk in chunks)
+        rolls.append([np.concatenate(part, axis=-1) for part in list(zip(*chunks))[1:]])
     for one, other in zip(*rolls):
-        # Probabilities in steps of 1 / 255, levels in half precision.
-        np.testing.assert_allclose(one.astype(float), other.astype(float), atol=1)
-        assert np.abs(one.astype(float) - other.astype(float)).mean() < 2e-3
+        np.testing.assert_allclose(one.astype(float), other.astype(float), atol=1 / 255)
+        assert np.abs(one.astype(float) - other.astype(float)).mean() < 1e-5
     n_frames = len(song) // NET["hop_length"] + 1
     assert rolls[0][0].shape == (3, 88, n_frames)
 
 
-def _recording(song):
-    from asteroid_scoresup.utils.stream import Recording
-
-    return Recording(song, RATE)
-
-
-def test_transcribing_gives_one_midi_track_a_class():
+def test_the_transcription_has_one_midi_track_per_class():
     decoding = Decoding((0.01,) * 3, (0.0,) * 3, (0.0,) * 3)
     separator = Separator(TCNSeparator(NAMES, **NET), transcriptor(), decoding, {"guitar": 24})
     midi = separator.transcribe(noise(RATE), RATE)
@@ -224,7 +216,7 @@ def test_transcribing_gives_one_midi_track_a_class():
     assert any(part.notes for part in midi.instruments)
 
 
-def test_without_a_transcriptor_it_says_what_is_missing():
+def test_transcription_without_a_transcriptor_is_refused():
     with pytest.raises(ValueError, match="holds no transcriptor"):
         Separator(TCNSeparator(NAMES, **NET)).transcribe(noise(RATE), RATE)
 
@@ -235,13 +227,13 @@ def test_models_of_different_stfts_are_refused():
         Separator(TCNSeparator(NAMES, **NET), other)
 
 
-def test_progress_is_told_in_seconds():
-    told = []
+def test_progress_is_reported_in_seconds():
+    reported = []
     Separator(TCNSeparator(NAMES, **NET), core_seconds=1).separate(
-        noise(3 * RATE), RATE, progress=lambda done, total: told.append((done, total))
+        noise(3 * RATE), RATE, progress=lambda done, total: reported.append((done, total))
     )
-    assert [round(done, 2) for done, _ in told] == [0.99, 1.98, 2.98, 3.0]
-    assert {total for _, total in told} == {3.0}
+    assert [round(done, 2) for done, _ in reported] == [0.99, 1.98, 2.98, 3.0]
+    assert {total for _, total in reported} == {3.0}
 
 
 def test_silence_gives_silence():
@@ -252,13 +244,13 @@ def test_silence_gives_silence():
 @pytest.mark.parametrize(
     "song, message", [(np.zeros(0), "is empty"), (np.full(100, np.nan), "NaN or infinite")]
 )
-def test_what_cannot_be_separated_is_said(song, message):
+def test_invalid_recordings_are_refused(song, message):
     with pytest.raises(ValueError, match=message):
         Separator(TCNSeparator(NAMES, **NET)).separate(song, 4000)
 
 
 @pytest.mark.parametrize("device", ["tpu3", "mps", "meta", "hpu"])
-def test_a_device_that_is_not_there_is_said(device):
+def test_an_unavailable_device_is_refused(device):
     if device == "mps" and torch.backends.mps.is_available():
         device = "cuda"
     with pytest.raises(
@@ -268,12 +260,12 @@ def test_a_device_that_is_not_there_is_said(device):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "residual", "chœur", ""])
-def test_class_names_that_no_file_can_have_are_refused(name):
+def test_class_names_that_are_invalid_file_names_are_refused(name):
     with pytest.raises(ValueError, match="The model has a class"):
         Separator(TCNSeparator(["bass", name], **NET))
 
 
-def test_the_least_recordings_have_a_score_too():
+def test_the_shortest_recordings_are_separated_and_transcribed():
     separator = Separator(TCNSeparator(NAMES, **NET), transcriptor())
     for n_samples, rate in ((1, 192000), (1, RATE), (200, RATE)):
         midi = separator.transcribe(noise(n_samples), rate)
@@ -281,7 +273,7 @@ def test_the_least_recordings_have_a_score_too():
         assert separator.separate(noise(n_samples), rate)["bass"].shape == (n_samples,)
 
 
-def test_a_packed_file_brings_its_transcriptor_and_decoding(tmp_path):
+def test_a_packed_file_provides_its_transcriptor_and_decoding(tmp_path):
     decoding = Decoding((0.2, 0.3, 0.4), (0.05,) * 3, (0.0,) * 3)
     model, critic = TCNSeparator(NAMES, **NET), transcriptor()
     torch.save(pack(model, critic, decoding.plain(), {"bass": 32}), tmp_path / "model.pth")
@@ -292,7 +284,7 @@ def test_a_packed_file_brings_its_transcriptor_and_decoding(tmp_path):
             torch.testing.assert_close(one.state_dict()[key], value)
 
 
-def test_another_transcriptor_brings_its_own_decoding(tmp_path):
+def test_another_transcriptor_provides_its_own_decoding(tmp_path):
     model, critic, other = TCNSeparator(NAMES, **NET), transcriptor(), transcriptor(seed=5)
     mine, theirs = Decoding((0.9,) * 3, (0.5,) * 3, (0.0,) * 3), Decoding.default(3)
     torch.save(pack(model, critic, mine.plain()), tmp_path / "model.pth")
@@ -305,7 +297,7 @@ def test_another_transcriptor_brings_its_own_decoding(tmp_path):
             torch.testing.assert_close(loaded.transcriptor.state_dict()[key], value)
 
 
-def test_a_missing_boxed_model_is_told_with_its_remedy(tmp_path, monkeypatch):
+def test_a_missing_bundled_model_is_reported_with_advice(tmp_path, monkeypatch):
     from asteroid_scoresup.inference import separator as module
 
     monkeypatch.setattr(module, "BUNDLED_MODEL", tmp_path / "band.pth")
@@ -313,7 +305,7 @@ def test_a_missing_boxed_model_is_told_with_its_remedy(tmp_path, monkeypatch):
         Separator.from_pretrained()
 
 
-def test_half_precision_differs_by_what_nobody_hears():
+def test_half_precision_changes_the_result_inaudibly():
     model = TCNSeparator(NAMES, **NET)
     song = noise(3 * RATE)
     whole = Separator(model).separate(song, RATE)
@@ -321,17 +313,17 @@ def test_half_precision_differs_by_what_nobody_hears():
     for name, stem in whole.items():
         error = np.square(half[name] - stem).mean() / np.square(stem).mean()
         assert 0 < error < 1e-5
-    # Who asks for nothing keeps the autocast that is around.
+    # By default, a surrounding autocast applies.
     with torch.autocast("cpu", torch.bfloat16):
-        around = Separator(model).separate(song, RATE)
-    assert all(np.array_equal(around[name], half[name]) for name in half)
-    read, half_read = (
-        next(separator.pieces(Recording(song, RATE), stems=False, notes=True)).probabilities
+        within = Separator(model).separate(song, RATE)
+    assert all(np.array_equal(within[name], half[name]) for name in half)
+    probs, half_probs = (
+        next(separator.chunks(Recording(song, RATE), stems=False, notes=True)).note_probs
         for separator in (
             Separator(model, transcriptor()),
             Separator(model, transcriptor(), precision="bfloat16"),
         )
     )
-    assert 0 < np.abs(read.astype(int) - half_read).max() <= 4  # of 255
+    assert 0 < np.abs(probs - half_probs).max() <= 4 / 255
     with pytest.raises(ValueError, match="float32 or bfloat16, found 'half'"):
         Separator(model, precision="half")

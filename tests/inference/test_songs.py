@@ -1,9 +1,10 @@
-"""Song files in, folders out: formats, levels, names, what is kept and what goes wrong."""
+"""Song files in, folders out: formats, levels, names, existing files, failures."""
 
 import json
 import resource
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pretty_midi
@@ -13,9 +14,9 @@ import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
 from asteroid_scoresup.evaluation import Decoding
-from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs
-from asteroid_scoresup.inference.naming import find_songs
-from asteroid_scoresup.inference.provenance import RECORD
+from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs, stem_writer
+from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_song
+from asteroid_scoresup.inference.song_files import find_songs
 from asteroid_scoresup.inference.songs import FORMATS, process_songs
 from asteroid_scoresup.models import TCNSeparator
 
@@ -36,63 +37,63 @@ def song(tmp_path):
 
 
 def test_stems_and_residual_add_up_sample_for_sample(separator, song, tmp_path):
-    made = process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
-    assert [path.name for path in made.written] == [f"{n}.wav" for n in (*NAMES, "residual")]
-    heard, rate = sf.read(song, dtype="float32")
-    parts = [sf.read(path, dtype="float32") for path in made.written]
+    result = process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
+    assert [path.name for path in result.written] == [f"{n}.wav" for n in (*NAMES, "residual")]
+    mixture, rate = sf.read(song, dtype="float32")
+    parts = [sf.read(path, dtype="float32") for path in result.written]
     assert {rate for _, rate in parts} == {11025}
     total = sum(audio for audio, _ in parts)
-    np.testing.assert_allclose(total, heard, atol=2 * np.finfo(np.float32).eps)
-    in_memory = separator.separate(heard.T, rate)
-    for path in made.written[:-1]:
+    np.testing.assert_allclose(total, mixture, atol=2 * np.finfo(np.float32).eps)
+    in_memory = separator.separate(mixture.T, rate)
+    for path in result.written[:-1]:
         np.testing.assert_array_equal(sf.read(path, dtype="float32")[0].T, in_memory[path.stem])
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_is_what_it_says(separator, song, tmp_path, name):
-    made = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
+def test_each_format_has_its_container_and_sample_type(separator, song, tmp_path, name):
+    result = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
     suffix, container, subtype = FORMATS[name]
-    for path in made.written:
+    for path in result.written:
         info = sf.info(path)
         assert (path.suffix, info.format, info.subtype) == (suffix, container, subtype)
         assert (info.frames, info.channels, info.samplerate) == (30000, 2, 11025)
 
 
 def test_midi_only_writes_no_stems(separator, song, tmp_path):
-    request = OutputOptions(stems=False, midi=True)
-    made = process_song(separator, song, tmp_path / "out", request)
+    options = OutputOptions(stems=False, midi=True)
+    result = process_song(separator, song, tmp_path / "out", options)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"score.mid", RECORD}
-    midi = pretty_midi.PrettyMIDI(str(made.written[0]))
+    midi = pretty_midi.PrettyMIDI(str(result.written[0]))
     assert [part.name for part in midi.instruments] == list(NAMES)
     notes = [note for part in midi.instruments for note in part.notes]
     assert notes and max(note.end for note in notes) < 30000 / 11025 + 0.1
     assert len({note.velocity for note in notes}) > 1
 
 
-def test_the_page_has_the_stems_and_their_notes(separator, song, tmp_path):
-    request = OutputOptions(page=True, residual=True)
-    made = process_song(separator, song, tmp_path / "out", request)
-    assert made.written[-1] == tmp_path / "out" / "page" / "index.html"
-    page = made.written[-1].read_text()
+def test_the_page_holds_the_stems_and_their_notes(separator, song, tmp_path):
+    options = OutputOptions(page=True, residual=True)
+    result = process_song(separator, song, tmp_path / "out", options)
+    assert result.written[-1] == tmp_path / "out" / "page" / "index.html"
+    page = result.written[-1].read_text()
     assert "song.flac" in page and all(name in page for name in (*NAMES, "residual"))
-    assert len(list((made.written[-1].parent / "audio").glob("*.flac"))) == 5
+    assert len(list((result.written[-1].parent / "audio").glob("*.flac"))) == 5
 
 
-def test_what_exists_is_kept_unless_it_is_to_be_overwritten(separator, song, tmp_path):
+def test_existing_files_are_kept_unless_overwriting_is_requested(separator, song, tmp_path):
     folder = tmp_path / "out"
     process_song(separator, song, folder, OutputOptions())
     (folder / "bass.wav").write_text("mine")
     (folder / "piano.wav").unlink()
-    made = process_song(separator, song, folder, OutputOptions(midi=True))
-    assert [path.name for path in made.written] == ["piano.wav", "score.mid"]
-    assert [path.name for path in made.kept] == ["bass.wav", "guitar.wav"]
+    result = process_song(separator, song, folder, OutputOptions(midi=True))
+    assert [path.name for path in result.written] == ["piano.wav", "score.mid"]
+    assert [path.name for path in result.kept] == ["bass.wav", "guitar.wav"]
     assert (folder / "bass.wav").read_text() == "mine"
     assert process_song(separator, song, folder, OutputOptions()).written == []
     process_song(separator, song, folder, OutputOptions(overwrite=True))
     assert sf.info(folder / "bass.wav").frames == 30000
 
 
-def test_a_failure_leaves_nothing_half_written(separator, song, tmp_path, monkeypatch):
+def test_a_failed_run_leaves_no_incomplete_file(separator, song, tmp_path, monkeypatch):
     written, write = [], sf.SoundFile.write
 
     def fails_late(self, data):
@@ -110,13 +111,13 @@ def test_a_failure_leaves_nothing_half_written(separator, song, tmp_path, monkey
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_folder_that_cannot_be_made_is_named(separator, song, tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(separator, song, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=r"song.flac: .*file/out cannot be written"):
         process_song(separator, song, tmp_path / "file" / "out", OutputOptions())
 
 
-def test_a_song_that_turns_bad_on_the_way_is_named(separator, tmp_path):
+def test_a_song_with_infinite_samples_at_its_end_is_named(separator, tmp_path):
     audio = np.zeros(3 * RATE, dtype=np.float32)
     audio[-1] = np.inf
     sf.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
@@ -125,7 +126,7 @@ def test_a_song_that_turns_bad_on_the_way_is_named(separator, tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_songs_of_one_name_get_names_of_their_own(tmp_path):
+def test_songs_with_equal_names_get_unique_folders(tmp_path):
     for name in ("a/song.wav", "a/song.mp3", "b/song.wav", "other.flac", "a/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -138,7 +139,7 @@ def test_songs_of_one_name_get_names_of_their_own(tmp_path):
         "b/song.wav": "b_song.wav",
         "other.flac": "other",
     }
-    # Results of an earlier run in the same folder are no songs.
+    # Results of an earlier run in the same folder are not songs.
     found = find_songs([tmp_path], out_dir=tmp_path / "a")
     assert {path.relative_to(tmp_path).as_posix() for path, _ in found} == {
         "b/song.wav",
@@ -146,7 +147,7 @@ def test_songs_of_one_name_get_names_of_their_own(tmp_path):
     }
 
 
-def test_songs_that_fail_do_not_stop_the_others(separator, song, tmp_path):
+def test_a_song_that_fails_does_not_stop_the_others(separator, song, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.wav").write_text("no audio")
     paths = [tmp_path / "empty", tmp_path / "bad.wav", song]
@@ -165,26 +166,26 @@ def test_a_song_is_never_overwritten_by_its_own_stem(separator, tmp_path):
     assert not sf.read(path)[0].any()
 
 
-def test_a_residual_fits_the_stems_that_were_kept(separator, song, tmp_path):
+def test_a_residual_fits_the_existing_stems(separator, song, tmp_path):
     process_song(separator, song, tmp_path / "out", OutputOptions(file_format="wav16"))
     process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
-    heard, _ = sf.read(song, dtype="float32")
+    mixture, _ = sf.read(song, dtype="float32")
     parts = [sf.read(path, dtype="float32")[0] for path in (tmp_path / "out").glob("*.wav")]
-    np.testing.assert_allclose(sum(parts), heard, atol=3e-7)
+    np.testing.assert_allclose(sum(parts), mixture, atol=3e-7)
     sf.write(tmp_path / "out" / "bass.wav", np.zeros(100), 11025)
     (tmp_path / "out" / "residual.wav").unlink()
-    with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
+    with pytest.raises(ValueError, match="bass.wav exists and is not a stem of"):
         process_song(separator, song, tmp_path / "out", OutputOptions(residual=True))
 
 
-def test_large_files_get_sizes_of_64_bits(separator, song, tmp_path, monkeypatch):
-    monkeypatch.setattr(songs, "_LARGEST_WAV", 100_000)
-    made = process_song(separator, song, tmp_path / "out", OutputOptions())
-    assert {sf.info(path).format for path in made.written} == {"RF64"}
-    assert sf.read(made.written[0])[0].shape == (30000, 2)
+def test_large_files_have_64_bit_sizes(separator, song, tmp_path, monkeypatch):
+    monkeypatch.setattr(stem_writer, "_LARGEST_WAV", 100_000)
+    result = process_song(separator, song, tmp_path / "out", OutputOptions())
+    assert {sf.info(path).format for path in result.written} == {"RF64"}
+    assert sf.read(result.written[0])[0].shape == (30000, 2)
 
 
-def test_more_channels_than_flac_holds_are_refused_at_once(separator, tmp_path):
+def test_more_channels_than_flac_holds_are_refused_before_the_work(separator, tmp_path):
     sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
     with pytest.raises(ValueError, match="nine.wav has 9 channels"):
         process_song(
@@ -192,7 +193,7 @@ def test_more_channels_than_flac_holds_are_refused_at_once(separator, tmp_path):
         )
 
 
-def test_a_page_of_more_channels_than_flac_holds_is_refused_at_once(separator, tmp_path):
+def test_a_page_of_more_channels_than_flac_holds_is_refused_before_the_work(separator, tmp_path):
     sf.write(tmp_path / "nine.wav", np.zeros((400, 9)), RATE)
     with pytest.raises(ValueError, match="nine.wav has 9 channels.*leave out --report"):
         process_song(separator, tmp_path / "nine.wav", tmp_path / "o", OutputOptions(page=True))
@@ -210,13 +211,13 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-def test_songs_of_one_name_do_not_mix(separator, tmp_path):
-    """Same name, same length, one folder of results: the second song gets nothing of the first."""
+def test_songs_with_equal_names_do_not_mix(separator, tmp_path):
+    """Same name, length and folder: the second song gets no result of the first."""
     a, b = (noise_file(tmp_path / name / "01.wav", i) for i, name in enumerate("AB"))
     out = tmp_path / "out" / "01"
     process_song(separator, a, out, OutputOptions())
     before = contents(out)
-    for request in (
+    for options in (
         OutputOptions(),
         OutputOptions(residual=True),
         OutputOptions(midi=True),
@@ -224,19 +225,19 @@ def test_songs_of_one_name_do_not_mix(separator, tmp_path):
         OutputOptions(file_format="flac"),
     ):
         with pytest.raises(ValueError, match=r"B/01.wav: .*01 holds the results of another song"):
-            process_song(separator, b, out, request)
+            process_song(separator, b, out, options)
         assert contents(out) == before
     process_song(separator, a, out, OutputOptions(residual=True, midi=True))
-    made = process_song(separator, b, out, OutputOptions(overwrite=True))
-    assert len(made.written) == 3
-    # What was left of the first song is gone, too.
+    result = process_song(separator, b, out, OutputOptions(overwrite=True))
+    assert len(result.written) == 3
+    # The other results of the first song were removed.
     assert sorted(contents(out)) == ["bass.wav", "guitar.wav", "piano.wav", RECORD]
     process_song(separator, b, out, OutputOptions(residual=True))
     parts = [sf.read(path, dtype="float32")[0] for path in out.glob("*.wav")]
     np.testing.assert_allclose(sum(parts), sf.read(b, dtype="float32")[0], atol=3e-7)
 
 
-def test_a_song_that_moved_or_got_another_name_keeps_its_results(separator, tmp_path):
+def test_a_song_that_was_moved_or_renamed_keeps_its_results(separator, tmp_path):
     song = noise_file(tmp_path / "a.wav", 0)
     process_song(separator, song, tmp_path / "out", OutputOptions())
     moved = tmp_path / "b.wav"
@@ -248,39 +249,39 @@ def test_results_of_another_model_are_not_kept(separator, song, tmp_path):
     process_song(separator, song, tmp_path / "out", OutputOptions(midi=True))
     torch.manual_seed(1)
     other = Separator(TCNSeparator(NAMES, **NET), separator.transcriptor, separator.decoding)
-    with pytest.raises(ValueError, match="bass.wav is there and was made with another model"):
+    with pytest.raises(ValueError, match="bass.wav exists and was made with another model"):
         process_song(other, song, tmp_path / "out", OutputOptions())
     coarse = Separator(separator.model, separator.transcriptor, precision="bfloat16")
     with pytest.raises(ValueError, match="was made with another precision"):
         process_song(coarse, song, tmp_path / "out", OutputOptions(residual=True))
-    listener = Separator(separator.model, transcriptor(seed=3), separator.decoding)
-    assert process_song(listener, song, tmp_path / "out", OutputOptions()).written == []
-    with pytest.raises(ValueError, match="score.mid is there and was made with another transc"):
-        process_song(listener, song, tmp_path / "out", OutputOptions(midi=True))
+    other_transcriptor = Separator(separator.model, transcriptor(seed=3), separator.decoding)
+    assert process_song(other_transcriptor, song, tmp_path / "out", OutputOptions()).written == []
+    with pytest.raises(ValueError, match="score.mid exists and was made with another transc"):
+        process_song(other_transcriptor, song, tmp_path / "out", OutputOptions(midi=True))
 
 
-def test_folders_of_older_versions_are_known_by_their_stems(separator, tmp_path):
+def test_a_folder_of_an_older_version_is_identified_by_its_stems(separator, tmp_path):
     song = noise_file(tmp_path / "a.wav", 0)
     process_song(separator, song, tmp_path / "out", OutputOptions(midi=True))
     (tmp_path / "out" / RECORD).unlink()
     assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).kept) == 3
-    with pytest.raises(ValueError, match="score.mid is there, and no separation.json says"):
+    with pytest.raises(ValueError, match="score.mid exists, and there is no separation.json"):
         process_song(separator, song, tmp_path / "out", OutputOptions(stems=False, midi=True))
     longer = noise_file(tmp_path / "b.wav", 0, 12001)
-    with pytest.raises(ValueError, match="bass.wav was there before and is no stem of"):
+    with pytest.raises(ValueError, match="bass.wav exists and is not a stem of"):
         process_song(separator, longer, tmp_path / "out", OutputOptions())
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"version": 1, "song": {}, "files": 3}', '{"version": 1, "song": 1}']
 )
-def test_a_damaged_record_is_no_record(separator, song, tmp_path, text):
+def test_a_damaged_record_is_ignored(separator, song, tmp_path, text):
     process_song(separator, song, tmp_path / "out", OutputOptions())
     (tmp_path / "out" / RECORD).write_text(text)
     assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).kept) == 3
 
 
-def test_a_record_names_no_files_outside_its_folder(separator, song, tmp_path):
+def test_files_outside_the_folder_are_never_removed(separator, song, tmp_path):
     (tmp_path / "mine.wav").write_text("mine")
     (tmp_path / "out").mkdir()
     names = ["../mine.wav", str(tmp_path / "mine.wav"), "..", "sub/../../mine.wav"]
@@ -294,25 +295,25 @@ def test_a_record_names_no_files_outside_its_folder(separator, song, tmp_path):
     assert (tmp_path / "mine.wav").read_text() == "mine"
 
 
-def test_what_a_killed_run_left_is_written_again(separator, song, tmp_path, monkeypatch):
+def test_files_of_an_interrupted_run_are_written_again(separator, song, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
-    def killed(*_):
+    def killed(*_, **__):
         raise Killed
 
     folder = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(songs, "_write_stems", killed)
-        patch.setattr(songs.Record, "_write", lambda self: None)
+        patch.setattr(songs, "open_stem_writer", killed)
+        patch.setattr(ResultsRecord, "_write", lambda self: None)
         with pytest.raises(Killed):
             process_song(separator, song, folder, OutputOptions())
-    # Killed after the stems got their names, before the record knew it.
-    record = songs.Record.read(folder)
+    # As if killed after the stems were renamed and before the record was updated.
+    record = ResultsRecord.read(folder)
     folder.mkdir(exist_ok=True)
     for name in NAMES:
         (folder / f"{name}.wav").write_text("of an unknown song")
-    with pytest.raises(Killed), record.writing(songs.describe_song(song), ["bass.wav"]) as done:
+    with pytest.raises(Killed), record.writing(describe_song(song), ["bass.wav"]) as done:
         done({})
         shutil.copy(folder / RECORD, tmp_path / "kept.json")
         raise Killed
@@ -324,7 +325,7 @@ def test_what_a_killed_run_left_is_written_again(separator, song, tmp_path, monk
 
 
 @pytest.mark.parametrize("name", ["flac", "wav32f"])
-def test_a_full_disk_leaves_no_stem_that_does_not_decode(separator, song, tmp_path, name):
+def test_a_full_disk_leaves_no_truncated_stem(separator, song, tmp_path, name):
     whole = process_song(separator, song, tmp_path / "whole", OutputOptions(file_format=name))
     sizes = [path.stat().st_size for path in whole.written]
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -338,8 +339,8 @@ def test_a_full_disk_leaves_no_stem_that_does_not_decode(separator, song, tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    made = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
-    assert len(made.written) == 3
+    result = process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
+    assert len(result.written) == 3
 
 
 def test_names_stay_in_the_folder_of_results(separator, tmp_path, monkeypatch):
@@ -350,7 +351,7 @@ def test_names_stay_in_the_folder_of_results(separator, tmp_path, monkeypatch):
     out = tmp_path / "results" / "inner"
     results = dict(process_songs(separator, arguments, out, OutputOptions()))
     assert len(results) == 6 and not any(isinstance(m, Exception) for m in results.values())
-    folders = {made.folder.resolve() for made in results.values()}
+    folders = {result.folder.resolve() for result in results.values()}
     assert len(folders) == 6 and {folder.parent for folder in folders} == {out.resolve()}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["results", "songs"]
 
@@ -363,11 +364,11 @@ def test_names_that_are_too_long_fail_alone_or_are_shortened(separator, tmp_path
     arguments = [impossible, *long, song]
     results = dict(process_songs(separator, arguments, tmp_path / "out", OutputOptions(midi=True)))
     assert "too long" in str(results.pop(impossible)) and len(results) == 4
-    assert all(len(made.written) == 4 for made in results.values())
-    assert len({made.folder for made in results.values()}) == 4
+    assert all(len(result.written) == 4 for result in results.values())
+    assert len({result.folder for result in results.values()}) == 4
 
 
-def test_whatever_one_song_meets_the_others_go_on(separator, song, tmp_path, monkeypatch):
+def test_unexpected_errors_do_not_stop_the_other_songs(separator, song, tmp_path, monkeypatch):
     sf.write(tmp_path / "odd.wav", np.zeros(1000), 500)
     other = noise_file(tmp_path / "other.wav", 0)
     process = songs.process_song
@@ -393,46 +394,66 @@ def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
         for refused in (OutputOptions(page=True), OutputOptions(file_format="flac")):
             with pytest.raises(ValueError, match="at 192001 Hz. FLAC.* only multiples of 10 Hz"):
                 process_song(separator, tmp_path / "song.wav", tmp_path / "out", refused)
-    request = OutputOptions(residual=True, midi=True, page=rate < 1 << 16)
-    made = process_song(separator, tmp_path / "song.wav", tmp_path / "out", request)
-    assert {sf.info(path).frames for path in made.written[:4]} == {rate}
+    options = OutputOptions(residual=True, midi=True, page=rate < 1 << 16)
+    result = process_song(separator, tmp_path / "song.wav", tmp_path / "out", options)
+    assert {sf.info(path).frames for path in result.written[:4]} == {rate}
 
 
-def test_samples_above_full_scale_are_told(separator, tmp_path):
+def test_clipping_is_reported(separator, tmp_path):
     loud = noise_file(tmp_path / "loud.wav", 0, scale=3)
     for name in ("wav16", "flac"):
-        made = process_song(separator, loud, tmp_path / name, OutputOptions(file_format=name))
-        (warning,) = made.warnings
+        result = process_song(separator, loud, tmp_path / name, OutputOptions(file_format=name))
+        (warning,) = result.warnings
         stems = separator.separate(loud)
-        for path in made.written:
+        for path in result.written:
             n_clipped = int((np.abs(stems[path.stem]) > 1).sum())
             assert n_clipped and f"{n_clipped} in {path.name}" in warning
             assert np.abs(sf.read(path)[0]).max() <= 1
         peak = max(np.abs(stem).max() for stem in stems.values())
         assert f"the peak is {peak:.3g}, " in warning and "--format wav32f" in warning
     assert process_song(separator, loud, tmp_path / "o", OutputOptions()).warnings == []
-    soft = noise_file(tmp_path / "soft.wav", 0)
-    soft_request = OutputOptions(file_format="wav16")
-    assert process_song(separator, soft, tmp_path / "s", soft_request).warnings == []
+    quiet = noise_file(tmp_path / "quiet.wav", 0)
+    quiet_options = OutputOptions(file_format="wav16")
+    assert process_song(separator, quiet, tmp_path / "s", quiet_options).warnings == []
 
 
 @pytest.mark.parametrize(
-    "request_", [OutputOptions(), OutputOptions(stems=False, midi=True), OutputOptions(page=True)]
+    "options_", [OutputOptions(), OutputOptions(stems=False, midi=True), OutputOptions(page=True)]
 )
-def test_results_that_are_no_numbers_are_not_written(separator, song, tmp_path, request_):
+def test_nan_and_infinite_results_are_not_written(separator, song, tmp_path, options_):
     loud = noise_file(tmp_path / "loud.wav", 0, scale=1e20)
     with pytest.raises(ValueError, match=r"loud.wav: the model gives NaN.*scale it down"):
-        process_song(separator, loud, tmp_path / "out", request_)
+        process_song(separator, loud, tmp_path / "out", options_)
     for models in ([separator.model], [separator.model, separator.transcriptor]):
         for parameter in models[-1].parameters():
             parameter.data.fill_(torch.nan)
         with pytest.raises(ValueError, match=r"song.flac: the model gives NaN.*model file"):
-            process_song(separator, song, tmp_path / "out", request_)
+            process_song(separator, song, tmp_path / "out", options_)
     assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
 
 
-def test_requests_that_make_no_sense_are_refused():
+def test_contradictory_options_are_refused():
     with pytest.raises(ValueError, match="format is 'mp4', expected one of"):
         OutputOptions(file_format="mp4")
-    with pytest.raises(ValueError, match="Nothing is wanted"):
+    with pytest.raises(ValueError, match="No output is requested"):
         OutputOptions(stems=False)
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "PIL"])
+def test_a_page_without_matplotlib_is_refused_before_the_work(
+    separator, song, tmp_path, monkeypatch, missing
+):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("matplotlib", "PIL")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("asteroid_scoresup.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    options = OutputOptions(page=True)
+    for process in (
+        lambda: process_song(separator, song, tmp_path / "out", options),
+        lambda: list(process_songs(separator, [song], tmp_path / "out", options)),
+    ):
+        with pytest.raises(ImportError, match="needs matplotlib and Pillow: pip install"):
+            process()
+    assert not (tmp_path / "out").exists()
+    assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).written) == 3

@@ -1,4 +1,4 @@
-"""`separate --model` with the ConvTasNet or Open-Unmix that run_baselines.sh trains."""
+"""`separate --model` with ConvTasNet and Open-Unmix, which run_baselines.sh trains."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def noise(seconds, channels=1):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_one_piece_is_what_the_model_gives(name):
+def test_one_chunk_is_the_output_of_the_model(name):
     model, song = model_of(name), noise(3, channels=2)
     separator = Separator(model)
     stems = separator.separate(song, RATE)
@@ -41,13 +41,13 @@ def test_one_piece_is_what_the_model_gives(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_pieces_have_the_length_and_nearly_the_sound_of_the_whole(name):
+def test_chunks_have_the_length_and_nearly_the_samples_of_the_whole(name):
     model, song = model_of(name), noise(9.37)[0]
     whole = Separator(model).separate(song, RATE)
-    pieces = Separator(model, core_seconds=2.0).separate(song, RATE)
+    chunked = Separator(model, core_seconds=2.0).separate(song, RATE)
     for source in NAMES:
-        assert pieces[source].shape == song.shape
-        error = np.mean((pieces[source] - whole[source]) ** 2) / np.mean(whole[source] ** 2)
+        assert chunked[source].shape == song.shape
+        error = np.mean((chunked[source] - whole[source]) ** 2) / np.mean(whole[source] ** 2)
         assert error < 0.05
 
 

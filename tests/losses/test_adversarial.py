@@ -1,4 +1,4 @@
-"""Remixes and interference: who gets what from which clip."""
+"""The adversarial losses: remixes and interference."""
 
 import numpy as np
 import pytest
@@ -38,12 +38,12 @@ def test_no_two_sources_of_a_remix_share_a_clip(batch, n_src):
     for order in orders:
         for clips in order.tolist():
             assert len(set(clips)) == n_src
-        # ... and every source of every clip is heard exactly once.
+        # ... and every source of every clip is used exactly once.
         assert all(sorted(column) == list(range(batch)) for column in order.T.tolist())
     assert any(not torch.equal(orders[0], order) for order in orders)
 
 
-def test_order_follows_its_generator():
+def test_the_order_depends_on_the_generator_only():
     draw = [remix_order(6, 3, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(draw[0], draw[1]) and not torch.equal(draw[0], draw[2])
 
@@ -64,7 +64,7 @@ def test_remix_sums_sources_and_gathers_their_scores():
             np.testing.assert_array_equal(scores[b, i], roll[clip, i])
 
 
-def test_remixed_spectra_are_the_spectra_of_remixed_sounds():
+def test_remixed_spectra_are_those_of_remixed_waveforms():
     wavs = torch.randn(B, S, 1000, generator=torch.Generator().manual_seed(0))
     order = remix_order(B, S, torch.Generator().manual_seed(1))
     spectra = stft()(wavs.flatten(0, 1)).unflatten(0, (B, S))
@@ -73,13 +73,13 @@ def test_remixed_spectra_are_the_spectra_of_remixed_sounds():
     torch.testing.assert_close(mixture, stft()(sums), rtol=1e-4, atol=1e-4)
 
 
-def test_remix_losses_want_opposite_things():
+def test_separator_and_transcriptor_have_opposite_aims():
     logits, roll = numbers(1, B, S, P, T), rolls(1, B, S, P, T)
     separator = remix_separator_loss(torch.tensor(logits), torch.tensor(roll))
     assert float(separator) == pytest.approx(entropy(logits, roll), rel=1e-9)
     silence = remix_transcriptor_loss(torch.tensor(logits))
     assert float(silence) == pytest.approx(entropy(logits, np.zeros_like(roll)), rel=1e-9)
-    # Where a note is written the separator pushes its logit up, the transcriptor down.
+    # For notes of the score, the separator raises the logit and the transcriptor lowers it.
     tensor = torch.tensor(logits, requires_grad=True)
     notes = torch.tensor(roll) > 0
     (up,) = torch.autograd.grad(remix_separator_loss(tensor, torch.tensor(roll)), tensor)

@@ -1,4 +1,4 @@
-"""Mismatches that shapes do not show are told in a sentence."""
+"""Mismatches that shapes do not reveal are refused with a clear message."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def critic(tmp_path, names=NAMES, **sizes):
     return tmp_path / "critic.pth"
 
 
-def test_what_belongs_together_is_taken(manifest, tmp_path):
+def test_matching_parts_are_accepted(manifest, tmp_path):
     data = dataset(manifest)
     loss = ScoreSupervisedLoss.from_transcriptor(critic(tmp_path), WEIGHTS, dataset=data)
     assert loss.residual is False and loss.templates.n_fft == N_FFT
@@ -63,22 +63,22 @@ def test_what_belongs_together_is_taken(manifest, tmp_path):
         (NAMES, {"hop_length": 128}, "hop_length is 64 in the one, 128 in the other"),
     ],
 )
-def test_a_transcriptor_of_other_data_is_refused(names, sizes, message, manifest, tmp_path):
+def test_a_transcriptor_for_other_data_is_refused(names, sizes, message, manifest, tmp_path):
     path = critic(tmp_path, names, **sizes)
     with pytest.raises(ValueError, match=message):
         ScoreSupervisedLoss.from_transcriptor(path, WEIGHTS, dataset=dataset(manifest))
 
 
-def test_a_dataset_that_lacks_what_a_term_needs_is_refused(manifest, tmp_path):
+def test_a_dataset_without_the_needs_of_a_term_is_refused(manifest, tmp_path):
     path, informed = critic(tmp_path), {"informed": 1.0}
     with pytest.raises(ValueError, match="soft_masks=ScoreInformedMasks"):
         ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=dataset(manifest))
     with pytest.raises(ValueError, match="targets='score' or targets='both'"):
         stems = dataset(manifest, targets="stems")
         ScoreSupervisedLoss.from_transcriptor(path, WEIGHTS, dataset=stems)
-    shares = ScoreInformedMasks(manifest, N_FFT, HOP, sounding={"fade": 2.0})
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP, sounding={"fade": 2.0})
     with pytest.raises(ValueError, match="fade is 1.0 in the one, 2.0 in the other"):
-        data = dataset(manifest, soft_masks=shares)
+        data = dataset(manifest, soft_masks=masks)
         ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=data)
     data = dataset(manifest, soft_masks=ScoreInformedMasks(manifest, N_FFT, HOP))
     ScoreSupervisedLoss.from_transcriptor(path, informed, dataset=data)
@@ -121,7 +121,7 @@ def test_a_missing_target_is_named(missing, manifest):
         loss(estimates, estimates)
 
 
-def test_terms_of_stems_alone_need_no_score(manifest):
+def test_terms_that_read_stems_only_need_no_score(manifest):
     mixture, targets = next(iter(loaders(manifest, targets="both")[0]))
     for name in ("magnitude_approximation", "si_sdr", "multi_domain"):
         few = {key: targets[key] for key in ("mixture", "sources")}
@@ -140,7 +140,7 @@ def test_other_losses_name_a_missing_roll(manifest):
 
 
 @pytest.mark.parametrize("shape", [(4096,), (3, 4096), (3, 3, 1, 4096)])
-def test_estimates_of_a_wrong_number_of_dimensions(shape, manifest):
+def test_estimates_of_a_wrong_number_of_dimensions_are_refused(shape, manifest):
     _, targets = next(iter(loaders(manifest)[0]))
     loss = ScoreSupervisedLoss(WEIGHTS, stft(), transcriptor(), templates())
     with pytest.raises(ValueError, match=r"Expected waveforms of shape \(batch, n_src, time\)"):

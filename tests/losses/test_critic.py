@@ -1,4 +1,4 @@
-"""What may be heard in an estimate, and the critic that is told so."""
+"""Which notes are audible in an estimate, and the critic that learns to predict them."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def scene(batch=2, frames=6):
     return torch.rand(batch, 3, 129, frames), mixture, roll
 
 
-def test_what_passes_matches_numpy():
+def test_the_passed_fraction_matches_numpy():
     masks, mixture, _ = scene()
     found = passed_fraction(masks, mixture, templates()).numpy()
     weights, x, m = (a.numpy() for a in (templates().weights, mixture, masks))
@@ -28,30 +28,30 @@ def test_what_passes_matches_numpy():
         assert found[b, i, p, t] == pytest.approx(expected, rel=1e-5)
 
 
-def test_everything_is_heard_in_the_mixture_and_nothing_in_silence():
+def test_all_notes_are_audible_in_the_mixture_and_none_in_silence():
     masks, mixture, roll = scene()
-    labels, known = audible_rolls(torch.ones_like(masks), mixture, roll, templates())
-    assert known.all() and torch.equal(labels, roll.unsqueeze(1).expand_as(labels))
-    labels, known = audible_rolls(torch.zeros_like(masks), mixture, roll, templates())
-    assert known.all() and not labels.any()
+    labels, certain = audible_rolls(torch.ones_like(masks), mixture, roll, templates())
+    assert certain.all() and torch.equal(labels, roll.unsqueeze(1).expand_as(labels))
+    labels, certain = audible_rolls(torch.zeros_like(masks), mixture, roll, templates())
+    assert certain.all() and not labels.any()
 
 
-def test_right_masks_make_the_isolated_rolls():
+def test_harmonic_masks_give_the_isolated_rolls():
     _, mixture, roll = scene()
     masks = templates().mask(roll).float()
-    labels, known = audible_rolls(masks, mixture, roll, templates())
+    labels, certain = audible_rolls(masks, mixture, roll, templates())
     isolated = isolated_rolls(roll)
-    # A class's own notes pass whole; of the others only the partials that meet them.
+    # All partials of its own notes pass; of other notes those that coincide with them.
     own = isolated > 0
     assert (labels[own] == 1).all()
-    assert (labels == isolated)[known].float().mean() > 0.99
+    assert (labels == isolated)[certain].float().mean() > 0.99
 
 
-def test_of_notes_in_between_nothing_is_said_and_the_loss_leaves_them_out():
+def test_uncertain_notes_are_left_out_of_the_loss():
     masks, mixture, roll = scene()
     masks = torch.full_like(masks, (REMOVED + AUDIBLE) / 2)
-    labels, known = audible_rolls(masks, mixture, roll, templates())
-    assert torch.equal(known, (roll.unsqueeze(1) == 0).expand_as(known)) and not labels.any()
+    labels, certain = audible_rolls(masks, mixture, roll, templates())
+    assert torch.equal(certain, (roll.unsqueeze(1) == 0).expand_as(certain)) and not labels.any()
     logits = torch.randn(6, 3, 88, 6, requires_grad=True)
     loss = audible_notes_loss(logits, masks, mixture, roll, templates())
     loss.backward()
@@ -61,26 +61,26 @@ def test_of_notes_in_between_nothing_is_said_and_the_loss_leaves_them_out():
     torch.testing.assert_close(loss, (each * silent).sum() / (6 * 6))
 
 
-def test_an_activity_classifier_is_told_who_may_be_heard():
+def test_labels_of_an_activity_classifier_are_audible_classes():
     masks, mixture, roll = scene()
     logits = torch.zeros(6, 3, 1, 6)
     found = audible_notes_loss(logits, torch.ones_like(masks), mixture, roll, templates())
     assert float(found) == pytest.approx(3 * np.log(2), rel=1e-5)
 
 
-def test_only_the_transcriptor_learns_it(tmp_path):
+def test_only_the_transcriptor_receives_a_gradient(tmp_path):
     manifest = write_folder(tmp_path)
     gradients = {}
     for truth in (0.0, 1.0):
         system = step_three(manifest, critic=transcriptor(), truth=truth)
         batch = next(iter(system.train_loader))
-        taken = {}
+        found = {}
 
-        def update(optimizer, network, loss, taken=taken):
+        def update(optimizer, network, loss, found=found):
             network.zero_grad()
             loss.backward()
             grads = [p.grad.clone() for p in network.parameters() if p.grad is not None]
-            taken[type(network).__name__] = torch.cat([g.flatten() for g in grads])
+            found[type(network).__name__] = torch.cat([g.flatten() for g in grads])
 
         system._update = update
         system.optimizers = lambda system=system: system.optimizer
@@ -88,7 +88,7 @@ def test_only_the_transcriptor_learns_it(tmp_path):
         system.log = system.log_dict = lambda *args, **kwargs: None
         torch.manual_seed(0)
         system.training_step(batch, 0)
-        gradients[truth] = taken
+        gradients[truth] = found
     assert len(NAMES) == 3
     without, with_it = gradients[0.0], gradients[1.0]
     torch.testing.assert_close(without["TCNSeparator"], with_it["TCNSeparator"])

@@ -1,4 +1,4 @@
-"""The score-informed loss and the masks on disk behind it."""
+"""The score-informed loss, and the masks on disk that it reads."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,18 @@ def manifest(tmp_path):
 def test_the_formula(manifest):
     rng = np.random.default_rng(0)
     mixture = rng.random((2, 5, 4))
-    sources = 1.2 * rng.random((2, 3, 5, 4)) * mixture[:, None]
-    share = rng.dirichlet([1, 1, 1], (2, 5, 4)).transpose(0, 3, 1, 2)
-    share[:, :, 2] = 0  # nothing is known about this bin
+    estimates = 1.2 * rng.random((2, 3, 5, 4)) * mixture[:, None]
+    target_masks = rng.dirichlet([1, 1, 1], (2, 5, 4)).transpose(0, 3, 1, 2)
+    target_masks[:, :, 2] = 0  # a bin without a target
     sounding = np.zeros((2, 3, 88, 4))
     sounding[:, 0, 10] = 1
     sounding[1, 2, 20, :2] = 1
-    expected = sharing_by_bins(sources, mixture, share, sounding)
-    found = informed_loss(*map(torch.from_numpy, (sources, mixture, share, sounding)))
+    expected = sharing_by_bins(estimates, mixture, target_masks, sounding)
+    found = informed_loss(*map(torch.from_numpy, (estimates, mixture, target_masks, sounding)))
     assert float(found) == pytest.approx(expected)
 
 
-def test_segments_get_the_shares_of_their_place(manifest):
+def test_segments_have_the_masks_of_their_position(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     data = ScoreDataset(
         manifest,
@@ -50,12 +50,12 @@ def test_segments_get_the_shares_of_their_place(manifest):
             places.append((float(error.min()), number, int(error.argmin())))
         _, number, first = min(places)
         expected = masks.read(data.tracks[number])[..., first : first + 65]
-        # A stretch is normalized by itself: bins at the edge of hearing may differ.
+        # A segment is normalized by itself: masks of very soft bins may differ.
         agree = ((targets["soft_masks"] - expected).abs() < 1e-3).float().mean()
         assert agree > 0.99
 
 
-def test_factors_are_fitted_once_and_by_any_number_of_processes(manifest):
+def test_factors_are_fitted_once_by_any_number_of_processes(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     tracks = manifest.select("train")
     masks.fit_all(tracks, jobs=2, progress=False)
@@ -70,7 +70,7 @@ def test_factors_are_fitted_once_and_by_any_number_of_processes(manifest):
     assert other.path(tracks[0]) != masks.path(tracks[0])
 
 
-def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
+def test_it_overfits_one_batch_without_stems(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     data = ScoreDataset(
         manifest, "train", segment=1.024, n_fft=N_FFT, hop_length=HOP, soft_masks=masks
@@ -88,7 +88,7 @@ def test_one_batch_can_be_learned_and_no_stem_exists(manifest):
     assert values[-1] < 0.45 * values[0]
 
 
-def test_what_does_not_fit_is_said(manifest):
+def test_masks_that_do_not_fit_the_dataset_are_refused(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP)
     with pytest.raises(ValueError, match="masks are for an STFT of 256/64 samples"):
         ScoreDataset(manifest, "train", n_fft=512, hop_length=128, soft_masks=masks)
@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_said(manifest):
 
 
 @pytest.mark.parametrize("semitones", [-3, 2, 5])
-def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, semitones):
+def test_masks_at_another_speed_follow_the_audio(manifest, semitones):
     speed = 2 ** (semitones / 12)
     informed = ScoreInformedMasks(manifest, N_FFT, HOP)
     track = manifest.select("train")[0]
@@ -122,10 +122,10 @@ def test_shares_at_another_speed_are_those_of_the_audio_at_that_speed(manifest, 
     assert total.max() < 1 + 1e-4 and not found[:, ~known].any()
 
 
-def test_shares_of_one_clip_are_those_of_all_and_other_shapes_are_refused():
-    sources, mixture = torch.rand(3, 2, 5, 4), torch.rand(3, 5, 4) + 0.1
-    share, silent = torch.rand(1, 2, 5, 4), torch.zeros(3, 2, 88, 4)
-    whole = mask_kl_loss(sources, mixture, share.expand(3, -1, -1, -1), silent)
-    torch.testing.assert_close(mask_kl_loss(sources, mixture, share, silent), whole)
+def test_masks_of_one_example_serve_a_batch_and_other_shapes_are_refused():
+    estimates, mixture = torch.rand(3, 2, 5, 4), torch.rand(3, 5, 4) + 0.1
+    target_masks, silent = torch.rand(1, 2, 5, 4), torch.zeros(3, 2, 88, 4)
+    whole = mask_kl_loss(estimates, mixture, target_masks.expand(3, -1, -1, -1), silent)
+    torch.testing.assert_close(mask_kl_loss(estimates, mixture, target_masks, silent), whole)
     with pytest.raises(ValueError, match="do not match a mixture"):
-        mask_kl_loss(sources, mixture[:2], share, silent)
+        mask_kl_loss(estimates, mixture[:2], target_masks, silent)

@@ -1,4 +1,4 @@
-"""The supervised losses."""
+"""The losses with stems, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -14,39 +14,39 @@ def scene():
 
 
 def test_matches_numpy():
-    sources, stems, mixture = scene()
-    expected = np.mean([abs(sources[b] - stems[b]).sum() / mixture[b].sum() for b in (0, 1)])
-    found = magnitude_approximation_loss(*map(torch.tensor, (sources, stems, mixture)))
+    estimates, stems, mixture = scene()
+    expected = np.mean([abs(estimates[b] - stems[b]).sum() / mixture[b].sum() for b in (0, 1)])
+    found = magnitude_approximation_loss(*map(torch.tensor, (estimates, stems, mixture)))
     assert float(found) == pytest.approx(expected, rel=1e-12)
 
 
-def test_true_stems_cost_nothing_and_errors_point_back():
-    sources, stems, mixture = map(torch.tensor, scene())
+def test_the_loss_of_true_stems_is_zero_and_gradients_have_the_sign_of_the_error():
+    estimates, stems, mixture = map(torch.tensor, scene())
     assert magnitude_approximation_loss(stems, stems, mixture) == 0
-    sources.requires_grad_()
-    magnitude_approximation_loss(sources, stems, mixture).backward()
-    assert torch.equal(sources.grad.sign(), (sources.detach() - stems).sign())
+    estimates.requires_grad_()
+    magnitude_approximation_loss(estimates, stems, mixture).backward()
+    assert torch.equal(estimates.grad.sign(), (estimates.detach() - stems).sign())
 
 
 def test_a_silent_mixture_counts_as_zero():
-    sources, stems, mixture = map(torch.tensor, scene())
+    estimates, stems, mixture = map(torch.tensor, scene())
     mixture[0] = 0
-    expected = (sources[1] - stems[1]).abs().sum() / mixture[1].sum() / 2
-    torch.testing.assert_close(magnitude_approximation_loss(sources, stems, mixture), expected)
+    expected = (estimates[1] - stems[1]).abs().sum() / mixture[1].sum() / 2
+    torch.testing.assert_close(magnitude_approximation_loss(estimates, stems, mixture), expected)
 
 
-def test_shares_of_stems_are_the_sharing_loss_with_true_shares():
-    sources, stems, mixture = scene()
+def test_mask_approximation_is_the_divergence_from_ideal_ratio_masks():
+    estimates, stems, mixture = scene()
     sounding = np.zeros((2, 3, 88, 7))
     sounding[:, 1, 5] = 1
-    stems[:, :, 3] = 0  # nobody plays here: the class that sounds gets it
-    share = stems / np.maximum(stems.sum(1, keepdims=True), 1e-7)
-    expected = sharing_by_bins(sources, mixture, share, sounding)
-    found = mask_approximation_loss(*map(torch.tensor, (sources, stems, mixture, sounding)))
+    stems[:, :, 3] = 0  # silent stems: the bin belongs to the active class
+    masks = stems / np.maximum(stems.sum(1, keepdims=True), 1e-7)
+    expected = sharing_by_bins(estimates, mixture, masks, sounding)
+    found = mask_approximation_loss(*map(torch.tensor, (estimates, stems, mixture, sounding)))
     assert float(found) == pytest.approx(expected)
 
 
-def test_shares_leave_the_rest_of_a_song_to_nobody():
+def test_the_residual_of_a_song_belongs_to_no_class():
     _, stems, _ = map(torch.tensor, scene())
     mixture = 2 * stems.sum(1)
     sounding = torch.ones(2, 3, 88, 7)

@@ -1,4 +1,4 @@
-"""The wrapper of step 2: sums, freezing, waveforms from any model, and what it refuses."""
+"""The wrapper of step 2: weighted sum, frozen critic, waveforms of any model, errors."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def make(weights, critic=None, **kwargs):
     return ScoreSupervisedLoss(weights, stft(), critic, templates())
 
 
-def test_the_sum_is_weighted_and_made_of_the_pure_functions(batch):
+def test_it_is_the_weighted_sum_of_the_pure_functions(batch):
     wav, targets = batch
     loss = make(ALL)
     loss.train()
@@ -86,7 +86,7 @@ def test_terms_of_weight_zero_are_not_computed(batch):
 
 @pytest.mark.parametrize("kind", ["transcriptor", "classifier"])
 @pytest.mark.parametrize("mode", [None, True, False])
-def test_the_critic_teaches_and_never_learns(batch, kind, mode):
+def test_gradients_pass_through_the_critic_and_do_not_change_it(batch, kind, mode):
     wav, targets = batch
     if kind == "transcriptor":
         critic = transcriptor(norm_type="bN")
@@ -106,7 +106,7 @@ def test_the_critic_teaches_and_never_learns(batch, kind, mode):
     assert differing(weights, state_of(model))
 
 
-def test_the_critic_hears_some_classes_in_training_and_all_in_validation(batch):
+def test_the_critic_receives_some_classes_in_training_and_all_in_validation(batch):
     wav, targets = batch
     sizes, critic = [], transcriptor()
     outputs = critic.outputs
@@ -115,14 +115,14 @@ def test_the_critic_hears_some_classes_in_training_and_all_in_validation(batch):
     whole = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic)
     estimates = separator().spectrograms(wav)
     torch.manual_seed(0)
-    heard = [loss.train()(estimates, targets).item() for _ in range(100)]
-    assert set(sizes) == {len(wav)} and len(set(heard)) > 5
+    values = [loss.train()(estimates, targets).item() for _ in range(100)]
+    assert set(sizes) == {len(wav)} and len(set(values)) > 5
     expected = whole(estimates, targets).item()
-    assert sum(heard) / 100 == pytest.approx(expected, rel=0.05)
+    assert sum(values) / 100 == pytest.approx(expected, rel=0.05)
     assert loss.eval()(estimates, targets).item() == pytest.approx(expected)
 
 
-def test_waveforms_get_the_same_loss_as_their_spectrograms(batch):
+def test_waveforms_have_the_same_loss_as_their_spectrograms(batch):
     wav, targets = batch
     waveforms = torch.stack([0.6 * wav, 0.3 * wav, 0.1 * wav], dim=1)
     magnitude = stft().magnitude(stft()(wav))
@@ -146,7 +146,7 @@ def test_gradients_reach_a_model_of_asteroid(batch, term):
     assert model.masker.mask_net[1].weight.grad.abs().sum() > 0
 
 
-def test_the_critic_travels_with_the_state_dict_and_templates_do_not(batch):
+def test_the_state_dict_has_the_critic_and_not_the_templates(batch):
     names = set(make(ALL).state_dict())
     assert any(name.startswith("critic.trunk") for name in names)
     assert not any(name.startswith("templates") for name in names)
@@ -163,28 +163,28 @@ def test_the_critic_travels_with_the_state_dict_and_templates_do_not(batch):
         ({"soft_harmonic": 0.1}, r"need templates \(HarmonicTemplates\)"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(weights, message):
+def test_wrong_settings_are_refused_at_construction(weights, message):
     with pytest.raises(ValueError, match=message):
         ScoreSupervisedLoss(weights, stft())
 
 
 @pytest.mark.parametrize("name", ["roll", "sounding"])
 @pytest.mark.parametrize("cut", [lambda roll: roll[..., 1:], lambda roll: roll[:, :2]])
-def test_rolls_of_another_stft_or_other_classes_are_refused(batch, name, cut):
+def test_rolls_for_another_stft_or_other_classes_are_refused(batch, name, cut):
     wav, targets = batch
     with pytest.raises(ValueError, match=rf"targets\['{name}'\].*same classes and the same STFT"):
         make({"clip": 1.0})(separator().spectrograms(wav), {**targets, name: cut(targets[name])})
 
 
-def test_stems_without_stems_are_refused(batch):
+def test_a_missing_stem_is_named(batch):
     wav, targets = batch
     targets = {name: value for name, value in targets.items() if name != "sources"}
     with pytest.raises(ValueError, match="make the dataset with targets='both'"):
         make({"magnitude_approximation": 1.0})(separator().spectrograms(wav), targets)
 
 
-def song_with_a_rest():
-    """Two clips, two classes and something without a score; what each of them is."""
+def song_with_a_residual():
+    """Waveforms and targets of two mixtures of two classes and a residual without a score."""
     torch.manual_seed(0)
     time = torch.arange(8192) / RATE
     parts = torch.stack([torch.sin(2 * torch.pi * f * time) for f in (110.0, 440.0)])
@@ -197,22 +197,22 @@ def song_with_a_rest():
     return torch.cat([parts, rest], 1), targets
 
 
-def test_a_residual_source_may_carry_what_no_class_explains():
-    truth, targets = song_with_a_rest()
+def test_a_residual_source_explains_the_rest_of_the_mixture():
+    stems, targets = song_with_a_residual()
     loss = ScoreSupervisedLoss(
         {"clip": 1.0, "harmonic": 1.0}, stft(), None, templates(), residual="source"
     )
     classes_only = ScoreSupervisedLoss({"clip": 1.0}, stft())
-    without = classes_only.terms(truth[:, :2], targets)
-    with_rest = loss.terms(truth, targets)
-    # Magnitudes of parts do not add up to that of the sum where they meet; drums would cost more.
+    without = classes_only.terms(stems[:, :2], targets)
+    with_rest = loss.terms(stems, targets)
+    # Not 0, since magnitudes do not add up where sources overlap.
     assert with_rest["clip"] < 0.6 * without["clip"]
-    nothing = torch.cat([truth[:, :2], 0 * truth[:, 2:]], 1)
+    nothing = torch.cat([stems[:, :2], 0 * stems[:, 2:]], 1)
     assert loss.terms(nothing, targets)["clip"] == pytest.approx(float(without["clip"]), rel=1e-3)
 
 
-def test_shares_leave_bins_without_a_note_to_the_residual():
-    truth, targets = song_with_a_rest()
+def test_bins_without_a_note_belong_to_the_residual():
+    stems, targets = song_with_a_residual()
     loss = ScoreSupervisedLoss(
         {"soft_harmonic": 1.0, "magnitude_approximation": 1.0},
         stft(),
@@ -221,32 +221,32 @@ def test_shares_leave_bins_without_a_note_to_the_residual():
         residual="source",
     )
     magnitude = stft().magnitude(stft()(targets["mixture"]))
-    share = templates().soft_mask(targets["sounding"])
-    wanted = torch.cat([share, 1 - share.sum(1, keepdim=True)], 1) * magnitude.unsqueeze(1)
+    masks = templates().soft_mask(targets["sounding"])
+    wanted = torch.cat([masks, 1 - masks.sum(1, keepdim=True)], 1) * magnitude.unsqueeze(1)
     best = loss.terms((magnitude, wanted), targets)
     assert best["soft_harmonic"] < 1e-3
     swapped = loss.terms((magnitude, wanted.roll(1, 1)), targets)
     assert swapped["soft_harmonic"] > 1
-    assert loss.terms(truth, targets)["magnitude_approximation"] < 1e-4
+    assert loss.terms(stems, targets)["magnitude_approximation"] < 1e-4
 
 
-def test_the_critic_is_to_hear_nothing_in_the_residual():
-    truth, targets = song_with_a_rest()
+def test_the_critic_should_find_no_notes_in_the_residual():
+    stems, targets = song_with_a_residual()
     critic = ScoreTranscriptor(("a", "b"), **NET)
     loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), critic, residual="source").eval()
-    found = loss.terms(truth, targets)["transcription"]
-    logits = [critic.outputs(stft().magnitude(stft()(truth[:, i]))) for i in range(3)]
+    found = loss.terms(stems, targets)["transcription"]
+    logits = [critic.outputs(stft().magnitude(stft()(stems[:, i]))) for i in range(3)]
     expected = 0
-    for i, heard in enumerate(logits):
-        wanted = torch.zeros_like(heard)
+    for i, found_logits in enumerate(logits):
+        label = torch.zeros_like(found_logits)
         if i < 2:
-            wanted[:, i] = targets["roll"][:, i]
-        expected += transcription_loss(heard, wanted) / 3
+            label[:, i] = targets["roll"][:, i]
+        expected += transcription_loss(found_logits, label) / 3
     torch.testing.assert_close(found, expected)
 
 
 def test_two_sources_too_many_are_refused():
-    truth, targets = song_with_a_rest()
+    stems, targets = song_with_a_residual()
     loss = ScoreSupervisedLoss({"clip": 1.0}, stft(), residual="source")
     with pytest.raises(ValueError, match="and a residual"):
-        loss(torch.cat([truth, truth[:, :1]], 1), targets)
+        loss(torch.cat([stems, stems[:, :1]], 1), targets)

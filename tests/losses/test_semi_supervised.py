@@ -1,4 +1,4 @@
-"""Batches of which some examples have stems."""
+"""Batches in which some examples have stems."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_it_is_the_mean_over_the_examples(batch, waveforms):
     torch.testing.assert_close(found, total / 6)
 
 
-def test_asteroids_losses_take_the_examples_with_stems(batch):
+def test_a_loss_of_asteroid_receives_the_examples_with_stems(batch):
     mixture, targets = batch
     has = targets["has_stems"]
     estimates = mixture.unsqueeze(1) * torch.rand(6, 3, 1).requires_grad_()
@@ -62,7 +62,7 @@ def test_asteroids_losses_take_the_examples_with_stems(batch):
     assert set(loss.last_terms) == {"clip", "stems_loss"}
 
 
-def test_sources_of_examples_without_stems_are_not_looked_at(batch):
+def test_sources_of_examples_without_stems_are_ignored(batch):
     mixture, targets = batch
     wrong = {**targets, "sources": targets["sources"].clone()}
     wrong["sources"][~targets["has_stems"]] = torch.nan
@@ -72,7 +72,7 @@ def test_sources_of_examples_without_stems_are_not_looked_at(batch):
 
 
 @pytest.mark.parametrize("everyone", [True, False])
-def test_a_batch_may_be_of_one_kind(batch, everyone):
+def test_all_examples_of_a_batch_may_be_of_one_kind(batch, everyone):
     mixture, targets = batch
     targets = {**targets, "has_stems": torch.full((6,), everyone)}
     estimates = separator().spectrograms(mixture)
@@ -81,7 +81,7 @@ def test_a_batch_may_be_of_one_kind(batch, everyone):
     torch.testing.assert_close(found, (stems if everyone else score)(estimates, targets))
 
 
-def test_training_must_know_who_has_stems_and_validation_need_not(batch):
+def test_has_stems_is_required_in_training_and_optional_in_validation(batch):
     mixture, targets = batch
     targets = {key: value for key, value in targets.items() if key != "has_stems"}
     loss = SemiSupervisedLoss(score_loss(), score_loss(magnitude_approximation=1.0))

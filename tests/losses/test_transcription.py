@@ -1,4 +1,4 @@
-"""The transcription losses against plain NumPy, and where their gradients go."""
+"""The transcription losses compared with NumPy, and their gradients."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def rolls(seed, *shape):
 
 
 def entropy(logits, roll):
-    """Binary cross-entropy by its formula, with the probabilities written out."""
+    """Binary cross-entropy by its formula."""
     probability = 1 / (1 + np.exp(-logits))
     total = 0.0
     for y, p in zip(roll.ravel(), probability.ravel()):
@@ -42,7 +42,7 @@ def test_matches_the_formula(batch, n_src, frames, seed):
     assert float(found) == pytest.approx(entropy(logits, roll), rel=1e-9)
 
 
-def test_takes_rolls_of_another_dtype():
+def test_rolls_may_have_another_dtype():
     logits, roll = torch.tensor(numbers(0, B, S, P, T)), torch.tensor(rolls(0, B, S, P, T))
     assert transcription_loss(logits, roll.bool()) == transcription_loss(logits, roll)
 
@@ -54,7 +54,7 @@ def test_gradient_is_probability_minus_label():
     torch.testing.assert_close(logits.grad, (logits.detach().sigmoid() - roll) / (B * T))
 
 
-def test_rolls_of_another_hop_are_refused():
+def test_rolls_for_another_hop_are_refused():
     message = r"\(2, 3, 88, 5\) cannot be compared with a roll of shape \(2, 3, 88, 6\).*same hop"
     with pytest.raises(ValueError, match=message):
         transcription_loss(torch.zeros(B, S, P, T), torch.zeros(B, S, P, T + 1))
@@ -77,9 +77,9 @@ def test_labels_of_a_classifier_are_activities():
 
 
 @pytest.mark.parametrize("n_outputs", [P, 1])
-def test_separated_sources_are_held_against_their_own_score_only(n_outputs):
+def test_each_estimate_is_compared_with_the_score_of_its_class(n_outputs):
     weight = numbers(4, S * n_outputs, F)
-    sources, roll = np.abs(numbers(5, B, S, F, T)), rolls(5, B, S, P, T) * (np.arange(T) > 1)
+    estimates, roll = np.abs(numbers(5, B, S, F, T)), rolls(5, B, S, P, T) * (np.arange(T) > 1)
 
     def critic(magnitude):
         return (torch.tensor(weight) @ magnitude).unflatten(1, (S, n_outputs))
@@ -87,16 +87,16 @@ def test_separated_sources_are_held_against_their_own_score_only(n_outputs):
     expected = 0.0
     for b in range(B):
         for i in range(S):
-            logits = (weight @ sources[b, i]).reshape(S, n_outputs, T)
+            logits = (weight @ estimates[b, i]).reshape(S, n_outputs, T)
             label = np.zeros((S, n_outputs, T))
             label[i] = roll[b, i] if n_outputs == P else roll[b, i].max(0, keepdims=True)
             expected += entropy(logits[None], label[None]) / (B * S)
-    found = separated_transcription_loss(critic, torch.tensor(sources), torch.tensor(roll))
+    found = separated_transcription_loss(critic, torch.tensor(estimates), torch.tensor(roll))
     assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
-def test_hearing_some_classes_is_the_whole_loss_on_average():
-    sources, roll = torch.tensor(numbers(7, B, S, F, T)).abs(), torch.tensor(rolls(7, B, S, P, T))
+def test_some_classes_give_the_same_loss_on_average():
+    estimates, roll = torch.tensor(numbers(7, B, S, F, T)).abs(), torch.tensor(rolls(7, B, S, P, T))
     weight = torch.tensor(numbers(8, S * P, F))
     sizes = []
 
@@ -104,18 +104,18 @@ def test_hearing_some_classes_is_the_whole_loss_on_average():
         sizes.append(len(magnitude))
         return (weight @ magnitude).unflatten(1, (S, P))
 
-    whole = separated_transcription_loss(critic, sources, roll)
-    parts = [
-        float(separated_transcription_loss(critic, sources, roll, torch.tensor([[i], [j]])))
+    whole = separated_transcription_loss(critic, estimates, roll)
+    values = [
+        float(separated_transcription_loss(critic, estimates, roll, torch.tensor([[i], [j]])))
         for i in range(S)
         for j in range(S)
     ]
-    assert np.mean(parts) == pytest.approx(float(whole), rel=1e-9)
-    assert np.std(parts) > 0 and sizes == [B * S] + [B] * 9
+    assert np.mean(values) == pytest.approx(float(whole), rel=1e-9)
+    assert np.std(values) > 0 and sizes == [B * S] + [B] * 9
 
 
 @pytest.mark.parametrize("n_outputs", [P, 1])
-def test_step_one_module(n_outputs):
+def test_the_module_of_step_1(n_outputs):
     logits, roll = numbers(6, B, S, n_outputs, T), rolls(6, B, S, P, T)
     label = roll if n_outputs == P else roll.max(2, keepdims=True)
     found = TranscriptionLoss()(torch.tensor(logits), {"roll": torch.tensor(roll)})

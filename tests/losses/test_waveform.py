@@ -1,4 +1,4 @@
-"""X-UMX's loss and SI-SDR against NumPy, with silent stems and any number of sources."""
+"""The loss of X-UMX and SI-SDR compared with NumPy, with silent stems."""
 
 import itertools
 
@@ -15,7 +15,7 @@ LENGTH = 1000
 
 
 def magnitude(wav):
-    """Sums of a plain STFT, in NumPy's hands: centered, Hann, no scale."""
+    """Magnitudes of a plain STFT: centered, Hann, no scale."""
     frames = torch.stft(wav.double(), 256, 64, window=torch.hann_window(256).double(),
                         return_complex=True)  # fmt: skip
     return frames.abs()
@@ -25,10 +25,10 @@ def in_numpy(estimates, stems, mixture, time_weight=10.0):
     n_src, values = estimates.shape[1], []
     for size in range(1, max(n_src, 2)):
         for chosen in itertools.combinations(range(n_src), size):
-            guess, truth = estimates[:, list(chosen)].sum(1), stems[:, list(chosen)].sum(1)
-            spectral = ((magnitude(guess) - magnitude(truth)) ** 2).mean().item()
+            estimate, stem = estimates[:, list(chosen)].sum(1), stems[:, list(chosen)].sum(1)
+            spectral = ((magnitude(estimate) - magnitude(stem)) ** 2).mean().item()
             clips = []
-            for s, s_hat, x in zip(truth.numpy(), guess.numpy(), mixture.numpy()):
+            for s, s_hat, x in zip(stem.numpy(), estimate.numpy(), mixture.numpy()):
                 z, z_hat = x - s, x - s_hat
                 alpha = (s @ s) / (s @ s + z @ z)
 
@@ -43,7 +43,7 @@ def in_numpy(estimates, stems, mixture, time_weight=10.0):
 
 @pytest.mark.parametrize("n_src", [1, 2, 3, 4])
 @pytest.mark.parametrize("silent", [False, True])
-def test_against_numpy(n_src, silent):
+def test_multi_domain_loss_matches_numpy(n_src, silent):
     generator = torch.Generator().manual_seed(n_src)
     stems = torch.randn(2, n_src, LENGTH, generator=generator)
     if silent:
@@ -79,7 +79,7 @@ def test_si_sdr_leaves_out_silent_stems():
 
 
 @pytest.mark.parametrize("term", ["si_sdr", "multi_domain"])
-def test_as_terms_of_the_wrapper(term):
+def test_they_are_terms_of_the_wrapper(term):
     torch.manual_seed(0)
     sources = torch.randn(2, 3, LENGTH)
     frames = stft().n_frames(LENGTH)
@@ -92,7 +92,7 @@ def test_as_terms_of_the_wrapper(term):
     else:
         expected = multi_domain_loss(estimates, sources, targets["mixture"], magnitude).float()
     torch.testing.assert_close(loss(estimates, targets), expected, rtol=1e-4, atol=1e-4)
-    # The residual of a model that has one is what the stems leave of the mixture.
+    # The target of a residual source is the mixture without the stems.
     rest = ScoreSupervisedLoss({term: 1.0}, stft(), residual="source")
     more = {**targets, "mixture": targets["mixture"] + torch.randn(2, LENGTH)}
     whole = torch.cat([sources, (more["mixture"] - sources.sum(1)).unsqueeze(1)], 1)
@@ -104,7 +104,7 @@ def test_as_terms_of_the_wrapper(term):
         loss(estimates, {k: v for k, v in targets.items() if k != "sources"})
 
 
-def test_terms_of_waveforms_alone_make_no_spectrum():
+def test_waveform_terms_alone_compute_no_spectrum():
     waveforms, roll = torch.randn(2, 3, LENGTH), torch.zeros(2, 3, 88, stft().n_frames(LENGTH))
     targets = {"mixture": waveforms.sum(1), "sources": waveforms, "roll": roll, "sounding": roll}
     loss = ScoreSupervisedLoss({"si_sdr": 1.0}, stft())

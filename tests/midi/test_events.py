@@ -110,8 +110,8 @@ def test_smpte_clocks(read, frames, ticks, per_second):
 
 @pytest.mark.parametrize(
     "division, message",
-    [(0, "0 ticks per quarter"), ((256 - 25) << 8, "0 ticks in each of 25 frames"),
-     ((256 - 99) << 8 | 4, "of 99 frames a second, expected 24, 25, 29 or 30")],
+    [(0, "0 ticks per quarter"), ((256 - 25) << 8, "0 ticks per frame at 25 frames"),
+     ((256 - 99) << 8 | 4, "at 99 frames per second, expected .* 24, 25, 29 or 30")],
 )  # fmt: skip
 def test_clocks_that_do_not_run_are_refused(read, division, message):
     with pytest.raises(ValueError, match=rf"a\.mid cannot be read as MIDI: its clock .*{message}"):
@@ -187,7 +187,7 @@ def test_data_without_a_status_are_passed_over_and_said(read):
     [
         (b"", "it is empty, expected 'MThd'"),
         (b"ID3 no MIDI", "it begins with b'ID3 ', expected 'MThd'"),
-        (b"MThd\0\0\0\6\0\1", "its header is cut off"),
+        (b"MThd\0\0\0\6\0\1", "its header is truncated"),
         (b"MThd\0\0\0\6\0\1\0\1\1\xe0", "it has no tracks"),
         (riff(b"nothing"), "begins with b'RIFF'"),
     ],

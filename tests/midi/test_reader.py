@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from slakh_folder import write_midi
 
-from asteroid_scoresup.checks.bends import IGNORED, settle_bends
+from asteroid_scoresup.checks.bends import IGNORED, resolve_bends
 from asteroid_scoresup.midi.events import CUT
 from asteroid_scoresup.midi.reader import DRUMS, join_instruments, read_midi
 from asteroid_scoresup.utils.files import read_audio
@@ -131,5 +131,5 @@ def test_real_slakh_ignores_the_wheel(real_data):
     audio, rate = read_audio(folder / "stems" / "S00.flac")
     heard = guitar.notes.select(guitar.notes.onset < len(audio) / rate)
     assert heard.bend is not None
-    unbent, verdict = settle_bends(heard, audio, rate)
+    unbent, verdict = resolve_bends(heard, audio, rate)
     assert verdict == IGNORED and unbent.bend is None

@@ -1,4 +1,4 @@
-"""The hash of a model follows what the model is, not its file."""
+"""The hash of a model depends on its content, not on its file."""
 
 import copy
 import hashlib
@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny import separator, transcriptor
 
-from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.models import model_hash, pack
+from asteroid_scoresup.models import model_hash, pack, save_model
+from asteroid_scoresup.models.fingerprint import loaded_model_hash
 
 
 def bytes_hash(path):
@@ -79,3 +79,11 @@ def test_facts_of_a_packed_model_do_not_count():
     other = copy.deepcopy(package)
     other["transcriptor"]["infos"]["training"] = {"epochs": 3}
     assert model_hash(other) == model_hash(package)
+
+
+def test_the_hash_of_a_loaded_model_depends_on_arguments_and_weights():
+    """Folders of results record it: a change would make earlier results unusable."""
+    model = separator()
+    assert loaded_model_hash(model) == loaded_model_hash(separator())
+    assert loaded_model_hash(model) != loaded_model_hash(separator(seed=1))
+    assert len(loaded_model_hash(model)) == 64

@@ -132,7 +132,7 @@ def test_tensors_larger_than_the_file_are_refused(tmp_path):
     package = separator().serialize()
     key = next(iter(package["state_dict"]))
     package["state_dict"][key] = torch.zeros(1).expand(10**6, 10**6)
-    with pytest.raises(ValueError, match="model.pth.*larger than what the file holds"):
+    with pytest.raises(ValueError, match="model.pth.*larger than its data in the file"):
         unpack(written(package, tmp_path / "model.pth"))
     file = io.BytesIO()
     torch.save(separator().serialize(), file)
@@ -158,7 +158,7 @@ def test_weights_that_are_not_finite_are_refused(value, tmp_path):
 def test_asteroids_own_file_as_a_model_is_told_from_ours(tmp_path):
     net = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
     path = written(net.serialize(), tmp_path / "conv.pth")
-    with pytest.raises(ValueError, match="conv.pth holds a ConvTasNet.*a model of Asteroid's own"):
+    with pytest.raises(ValueError, match="conv.pth holds a ConvTasNet.*a model of Asteroid,"):
         unpack(path)
 
 
@@ -246,7 +246,9 @@ def test_a_package_within_a_package_within_a_package(tmp_path):
         unpack(written(package, tmp_path / "model.pth"))
     for wrong in (None, 3, "x", []):
         written({**separator().serialize(), "transcriptor": wrong}, tmp_path / "model.pth")
-        with pytest.raises(ValueError, match=r"model.pth \(its transcriptor\) is no model package"):
+        with pytest.raises(
+            ValueError, match=r"model.pth \(its transcriptor\) is not a model package"
+        ):
             unpack(tmp_path / "model.pth")
 
 

@@ -93,7 +93,7 @@ def test_a_subclass_with_masks_of_its_own_separates_with_them(method):
 
     model, wav = Halved(NAMES, **NET).eval(), noise(2, 9000)
     whole, magnitude = model(wav), stft().magnitude(stft()(wav))
-    parts = list(model.masks_in_parts(magnitude, slice(2, 70)))
+    parts = list(model.iter_masks(magnitude, slice(2, 70)))
     assert len(parts) == 2
     torch.testing.assert_close(torch.cat(parts, -1), model.masks(magnitude)[..., 2:70])
     own = getattr(TCNSeparator, method)

@@ -6,7 +6,7 @@ from asteroid.masknn import TDConvNet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.dsp.stft import CACHED_FRAMES
+from asteroid_scoresup.kernels.frames import CACHED_FRAMES
 from asteroid_scoresup.models.tcn import ChannelsLastTDConvNet, _depthwise
 
 SIZES = dict(n_src=2, out_chan=7, n_repeats=2, bn_chan=6, hid_chan=8, skip_chan=0)
@@ -81,11 +81,11 @@ def test_the_parts_of_the_output_are_the_whole(norm_type, frames):
     net = ChannelsLastTDConvNet(10, **SIZES, n_blocks=3, norm_type=norm_type, mask_act="softmax")
     heard = torch.randn(2, 10, 2 * CACHED_FRAMES + 5)
     whole = net(heard)[..., frames]
-    learned = list(net.in_parts(heard, frames))
+    learned = list(net.iter_outputs(heard, frames))
     assert len(learned) == 1 and learned[0].requires_grad
     torch.testing.assert_close(learned[0], whole)
     with torch.no_grad():
-        parts = list(net.in_parts(heard, frames))
+        parts = list(net.iter_outputs(heard, frames))
     torch.testing.assert_close(torch.cat(parts, -1), whole.detach())
     if norm_type == "cLN":
         assert [part.shape[-1] for part in parts[:-1]] == [CACHED_FRAMES] * (len(parts) - 1)

@@ -45,7 +45,7 @@ def test_box_plot_shows_medians_and_means(tmp_path):
     figure.savefig(tmp_path / "figure.png")
 
 
-def test_box_plot_names_what_is_missing():
+def test_a_box_plot_without_data_is_refused():
     frame = scores()
     with pytest.raises(ValueError, match=r"no 'sisdr' for 'slakh', only \['si_sdr'\]"):
         charts.plot_box(frame, "sisdr")
@@ -57,7 +57,7 @@ def test_box_plot_names_what_is_missing():
 
 @pytest.fixture
 def log():
-    """What CSVLogger writes: a line per event, empty where nothing was logged."""
+    """A log of CSVLogger: one line per event, with empty cells for other quantities."""
     lines = []
     for step in range(0, 40, 2):
         lines.append({"epoch": step // 10, "step": step, "loss": 1 / (1 + step)})
@@ -87,7 +87,7 @@ def test_curves_hold_the_logged_values(log, tmp_path):
     figure.savefig(tmp_path / "figure.png")
 
 
-def test_curves_of_many_runs_have_colors_of_their_own(log):
+def test_curves_of_many_runs_have_different_colors(log):
     figure = charts.plot_training_curves({str(i): log for i in range(9)}, metrics=["si_sdr"])
     (axis,) = figure.axes
     assert len({tuple(line.get_color()) for line in axis.lines}) == 9
@@ -100,7 +100,7 @@ def test_long_curves_are_smoothed(log):
     assert line.get_ydata().std() < 0.2 and line.get_ydata().mean() == pytest.approx(1, abs=0.1)
 
 
-def test_bad_logs_are_named(log, tmp_path):
+def test_invalid_logs_are_refused(log, tmp_path):
     with pytest.raises(ValueError, match="no training logs"):
         charts.plot_training_curves({})
     with pytest.raises(FileNotFoundError, match="the training log of 'run', does not exist"):

@@ -1,4 +1,4 @@
-"""The listening page's files: what is in them, and what is said of input that does not fit."""
+"""The listening page: its files, and errors for invalid input."""
 
 import json
 import re
@@ -26,7 +26,7 @@ N_LEVELS = 64
 
 
 class Reader(HTMLParser):
-    """Texts and scripts of a page, as a browser would cut it up."""
+    """Texts and scripts of a page, as a browser would parse it."""
 
     def __init__(self, path):
         super().__init__()
@@ -59,7 +59,7 @@ def song(tmp_path):
 
 
 def levels(page, track, tile=0):
-    """Levels of a picture, in dB below the loudest that there is, lowest row first."""
+    """Levels of a tile, in dB below the loudest point, lowest row first."""
     with Image.open(page.parent / track["tiles"] / f"{tile:03d}.png") as image:
         gray = np.asarray(image.convert("L"))[::-1] / 255
     return RANGE_DB * ((1.15 * (1 - gray)) ** (1 / 1.5) - 1)
@@ -74,8 +74,8 @@ def test_the_page_holds_tracks_notes_and_numbers(song, tmp_path):
         tmp_path / "page",
         "A song",
         *song,
-        notes=transcription(),
-        truth=score(),
+        transcription=transcription(),
+        score=score(),
         numbers=numbers,
     )
     assert page == tmp_path / "page" / "index.html"
@@ -88,16 +88,16 @@ def test_the_page_holds_tracks_notes_and_numbers(song, tmp_path):
     assert [track["name"] for track in facts["tracks"]] == ["mixture", *NAMES]
     assert facts["seconds"] == SECONDS
     assert {t["name"]: t["color"] for t in facts["tracks"][1:]} == class_colors(NAMES)
-    assert [len(track["notes"]) for track in facts["tracks"][1:]] == [4, 4, 3]
+    assert [len(track["transcription"]) for track in facts["tracks"][1:]] == [4, 4, 3]
     for track, pitches in zip(facts["tracks"][1:], PITCHES):
-        assert [row[2] for row in track["truth"]] == list(pitches)
-        assert [row[0] for row in track["truth"]] == [0.2, 1.4, 2.6, 3.8]
+        assert [row[2] for row in track["score"]] == list(pitches)
+        assert [row[0] for row in track["score"]] == [0.2, 1.4, 2.6, 3.8]
     for track in facts["tracks"]:
         assert (page.parent / track["audio"]).is_file()
         assert [path.name for path in (page.parent / track["tiles"]).iterdir()] == ["000.png"]
 
 
-def test_nothing_comes_from_elsewhere(song, tmp_path):
+def test_the_page_is_self_contained(song, tmp_path):
     page = write_page(tmp_path / "page", "A song", *song)
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|\bimport\b", text)
@@ -105,7 +105,7 @@ def test_nothing_comes_from_elsewhere(song, tmp_path):
     assert "<table" not in text
 
 
-def test_texts_cannot_break_out(song, tmp_path):
+def test_texts_are_escaped(song, tmp_path):
     mixture, stems = song
     nasty = '</script><script>alert("1")</script><!-- $title & ♯ \u2028'
     names = [nasty, "../../../up", "ベース"]
@@ -114,7 +114,7 @@ def test_texts_cannot_break_out(song, tmp_path):
         nasty,
         mixture,
         dict(zip(names, stems.values())),
-        notes=score(),
+        transcription=score(),
         numbers=[(nasty, dict.fromkeys(names, nasty))],
     )
     read = Reader(page)
@@ -140,14 +140,14 @@ def test_audio_is_copied_and_clipped_but_never_rescaled(song, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac"])
-def test_compressed_files_are_taken(song, tmp_path, suffix):
+def test_compressed_files_are_accepted(song, tmp_path, suffix):
     mixture, stems = song
     sf.write(tmp_path / f"song.{suffix}", *sf.read(mixture))
     page = write_page(tmp_path / "page", "Song", tmp_path / f"song.{suffix}", stems)
     assert Reader(page).song["seconds"] == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_notes_lie_on_their_fundamentals(song, tmp_path):
+def test_notes_are_drawn_at_their_fundamentals(song, tmp_path):
     page = write_page(tmp_path / "page", "A song", *song)
     highest = highest_pitch(RATE)
     assert Reader(page).song["highest"] == highest
@@ -162,7 +162,7 @@ def test_notes_lie_on_their_fundamentals(song, tmp_path):
             assert loudest.min() - 1 <= row <= loudest.max() + 1
 
 
-def test_levels_are_those_below_the_mixtures_loudest_point(song, tmp_path):
+def test_levels_are_relative_to_the_loudest_point_of_the_mixture(song, tmp_path):
     mixture, _ = song
     sound, rate = sf.read(mixture)
     factors = {"whole": 1.0, "half": 0.5, "tenth": 0.1, "nothing": 0.0}
@@ -183,7 +183,7 @@ def test_levels_are_those_below_the_mixtures_loudest_point(song, tmp_path):
         np.testing.assert_allclose((whole - seen)[loud], decibels, atol=1.2 * step)
 
 
-def test_channels_in_opposite_phase_do_not_hide_each_other(song, tmp_path):
+def test_channels_in_opposite_phase_do_not_cancel(song, tmp_path):
     mixture, _ = song
     left = sf.read(mixture)[0][:, 0]
     for name, right in {"same": left, "opposite": -left, "silent": 0 * left}.items():
@@ -210,7 +210,7 @@ def test_tiles_join_without_a_seam(song, tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.concatenate(tiles, axis=1), levels(whole, track))
 
 
-def test_stems_of_other_rates_and_lengths_share_the_axes(song, tmp_path):
+def test_stems_of_different_rates_and_lengths_share_the_axes(song, tmp_path):
     mixture, stems = song
     rng = np.random.default_rng(0)
     sf.write(tmp_path / "short.wav", 0.1 * rng.standard_normal(8000 * 2), 8000)
@@ -224,7 +224,7 @@ def test_stems_of_other_rates_and_lengths_share_the_axes(song, tmp_path):
     assert tiles[1][:, 2 * FRAME_RATE + 20 :].max() < 0.01 - RANGE_DB < tiles[2][:, -20:].max()
 
 
-def test_a_silent_mixture_is_shown_as_such(tmp_path):
+def test_a_silent_mixture_has_an_empty_spectrogram(tmp_path):
     sf.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
     stems = {"bass": tmp_path / "silence.wav"}
     page = write_page(tmp_path / "page", "Silence", tmp_path / "silence.wav", stems)
@@ -234,7 +234,7 @@ def test_a_silent_mixture_is_shown_as_such(tmp_path):
 
 PEAK = """
 import sys, tracemalloc
-from asteroid_scoresup.inference import page
+from asteroid_scoresup.report import page
 page.TILE_SECONDS = 5
 tracemalloc.start()
 page.write_page(sys.argv[1] + "/page", "Long", sys.argv[2], {"bass": sys.argv[2]})
@@ -243,7 +243,7 @@ print(tracemalloc.get_traced_memory()[1])
 
 
 def test_memory_does_not_grow_with_the_song(tmp_path):
-    """In a process of its own: what other tests have left changes what is freed when."""
+    """In a separate process: objects of other tests would change the peak."""
     peaks = []
     for seconds in (40, 80):
         song = tmp_path / f"{seconds}.wav"
@@ -255,16 +255,16 @@ def test_memory_does_not_grow_with_the_song(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_a_residual_comes_last_and_has_neither_notes_nor_a_class_colour(song, tmp_path):
+def test_a_residual_comes_last_without_notes_or_a_class_color(song, tmp_path):
     mixture, stems = song
     stems = {**stems, "residual": mixture}
-    page = write_page(tmp_path / "page", "A song", mixture, stems, notes=score())
+    page = write_page(tmp_path / "page", "A song", mixture, stems, transcription=score())
     residual = Reader(page).song["tracks"][-1]
-    assert residual["notes"] == [] and residual["color"] not in class_colors(NAMES).values()
+    assert residual["transcription"] == [] and residual["color"] not in class_colors(NAMES).values()
 
 
-def one_note(source):
-    return Notes([0.0], [1.0], [60], [source], [90])
+def one_note(class_index):
+    return Notes([0.0], [1.0], [60], [class_index], [90])
 
 
 @pytest.mark.parametrize(
@@ -272,15 +272,13 @@ def one_note(source):
     [
         ({"stems": {}}, r"mixture\.wav has no stems, expected at least one"),
         ({"mixture": "nowhere.wav"}, "nowhere.wav: no such file"),
-        ({"notes": one_note(3)}, r"transcription has notes of the sources \[3\].* 3 stems"),
-        ({"truth": one_note(-1)}, r"true score has notes of the sources \[-1\]"),
+        ({"transcription": one_note(3)}, r"transcription has notes of the classes \[3\].* 3 stems"),
+        ({"score": one_note(-1)}, r"true score has notes of the classes \[-1\]"),
         ({"numbers": [("dB", {"drums": 1})]}, r"'dB' has numbers of \['drums'\], but the stems"),
         ({"numbers": ["dB"]}, r"A row of numbers is 'dB', expected \(label, \{stem: value\}\)"),
     ],
 )
-def test_input_that_does_not_fit_is_named_before_anything_is_written(
-    song, tmp_path, change, message
-):
+def test_invalid_input_is_refused_before_anything_is_written(song, tmp_path, change, message):
     mixture, stems = song
     arguments = {"mixture": mixture, "stems": stems} | change
     with pytest.raises(ValueError, match=message):
@@ -291,8 +289,8 @@ def test_input_that_does_not_fit_is_named_before_anything_is_written(
 def test_a_note_of_the_residual_is_refused(song, tmp_path):
     mixture, stems = song
     stems = {**stems, "residual": mixture}
-    with pytest.raises(ValueError, match=r"sources \[3\], but there are 3 stems with notes"):
-        write_page(tmp_path / "page", "A song", mixture, stems, notes=one_note(3))
+    with pytest.raises(ValueError, match=r"classes \[3\], but there are 3 stems with notes"):
+        write_page(tmp_path / "page", "A song", mixture, stems, transcription=one_note(3))
 
 
 def test_too_many_channels_are_refused(song, tmp_path):
@@ -302,7 +300,7 @@ def test_too_many_channels_are_refused(song, tmp_path):
         write_page(tmp_path / "page", "A song", tmp_path / "nine.wav", stems)
 
 
-def test_a_page_that_fails_leaves_no_old_one_behind(song, tmp_path):
+def test_a_failed_page_does_not_leave_the_old_one(song, tmp_path):
     mixture, stems = song
     page = write_page(tmp_path / "page", "A song", mixture, stems)
     broken, rate = sf.read(stems["piano"])
@@ -314,12 +312,6 @@ def test_a_page_that_fails_leaves_no_old_one_behind(song, tmp_path):
     assert not list(page.parent.rglob("*.part*"))
 
 
-def test_without_matplotlib_there_is_advice(song, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install 'asteroid-scoresup\[recipe\]'"):
-        write_page(tmp_path / "page", "A song", *song)
-
-
 def test_channels_in_opposite_phase_are_shown_as_in_phase(tmp_path):
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 8000)
     pictures = []
@@ -327,7 +319,7 @@ def test_channels_in_opposite_phase_are_shown_as_in_phase(tmp_path):
         path = tmp_path / f"{sign}.wav"
         sf.write(path, np.stack([tone, sign * tone], 1), 8000, subtype="FLOAT")
         page = write_page(tmp_path / f"page{sign}", "Tone", path, {"bass": path})
-        pictures.append((page.parent / "tiles/01-mixture/spectrogram-000.png").read_bytes())
+        pictures.append((page.parent / "tiles/01-mixture/000.png").read_bytes())
     assert pictures[0] == pictures[1]
 
 

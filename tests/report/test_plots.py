@@ -25,7 +25,7 @@ def spectra():
 
 
 def saved(figure, tmp_path):
-    """The picture as it lands on disk, (height, width, channels)."""
+    """The image as it is saved, (height, width, channels)."""
     path = tmp_path / "figure.png"
     figure.savefig(path)
     return imread(path)
@@ -51,7 +51,7 @@ def test_panels_share_time_and_frequency(spectra):
     assert axes[-1].get_xlabel() == "time (s)" and axes[0].get_ylabel() == "frequency (Hz)"
 
 
-def test_cells_lie_at_their_frequency():
+def test_bins_are_drawn_at_their_frequency():
     masks = np.zeros((1, N_BINS, N_FRAMES))
     masks[0, 32] = 1  # 1000 Hz
     figure = plots.plot_separation(np.ones((N_BINS, N_FRAMES)), RATE, HOP, masks)
@@ -80,11 +80,11 @@ def test_the_score_is_drawn_with_a_color_per_class(spectra, tmp_path):
     ticks = dict(zip(axis.get_yticks(), (t.get_text() for t in axis.get_yticklabels())))
     assert ticks[60] == "C4"
     assert [t.get_text() for t in axis.get_legend().get_texts()] == NAMES
-    # An empty score is drawn, too.
+    # An empty score is drawn too.
     saved(plots.plot_separation(mixture, RATE, HOP, masks, roll=0 * roll, names=NAMES), tmp_path)
 
 
-def test_separation_shows_everything(spectra, tmp_path):
+def test_the_separation_plot_has_all_panels(spectra, tmp_path):
     mixture, masks, roll = spectra
     stems = masks[::-1] * mixture
     figure = plots.plot_separation(
@@ -113,7 +113,7 @@ def test_separation_shows_everything(spectra, tmp_path):
     assert saved(figure, tmp_path).std() > 0.05
 
 
-def test_notes_lie_on_their_fundamental(spectra):
+def test_notes_are_drawn_at_their_fundamental(spectra):
     mixture, masks, roll = spectra
     figure = plots.plot_separation(mixture, RATE, HOP, masks, roll=roll, names=NAMES, start=2.0)
     axes = {axis.get_title("left"): axis for axis in figure.axes}
@@ -128,7 +128,7 @@ def test_notes_lie_on_their_fundamental(spectra):
     assert len(axes["Mask, piano"].collections) == 1
 
 
-def test_estimates_may_stand_alone(spectra, tmp_path):
+def test_masks_are_optional(spectra, tmp_path):
     mixture, masks, _ = spectra
     figure = plots.plot_separation(mixture, RATE, HOP, estimates=(masks * mixture)[:1])
     titles = [axis.get_title("left") for axis in figure.axes]
@@ -159,12 +159,12 @@ def test_estimates_may_stand_alone(spectra, tmp_path):
         (lambda m, k, r: plots.plot_separation(m, RATE, HOP, k, roll=r[..., 1:]), "19 frames"),
     ],
 )
-def test_bad_arrays_are_named(spectra, call, message):
+def test_invalid_arrays_are_refused(spectra, call, message):
     with pytest.raises(ValueError, match=message):
         call(*spectra)
 
 
-def test_figures_belong_to_no_window(spectra):
+def test_figures_are_not_registered_with_pyplot(spectra):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     before = pyplot.get_fignums()
     plots.plot_separation(*spectra[:1], RATE, HOP, spectra[1])

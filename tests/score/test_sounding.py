@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asteroid_scoresup.checks.bends import as_sounding
-from asteroid_scoresup.checks.song import correct_notes
+from asteroid_scoresup.checks.bends import to_sounding_pitch
+from asteroid_scoresup.checks.corrections import correct_notes
 from asteroid_scoresup.data.manifest import read_notes, write_notes
 from asteroid_scoresup.data.songs import fit_notes
 from asteroid_scoresup.dsp import STFT
@@ -186,7 +186,7 @@ def test_windows_cuts_and_speeds_take_release_and_bend_along():
 def test_checks_of_whole_semitones_look_where_notes_sound():
     bends = [None, [[0.0, 2.02]], [[0.0, 0.5]], [[0.0, 0.0], [0.1, 3.0]]]
     notes = Notes([0, 1, 2, 3], [1, 2, 3, 4], [60] * 4, [0] * 4, [90] * 4, bend=bends)
-    heard = as_sounding(notes)
+    heard = to_sounding_pitch(notes)
     assert heard.onset.tolist() == [0, 1] and heard.pitch.tolist() == [60, 62]
     assert heard.bend is None
 

@@ -1,4 +1,4 @@
-"""The command line: verbs, one sentence on errors, exit status."""
+"""The command line: subcommands, errors in one sentence, exit status."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from asteroid_scoresup.scripts import synthesize
 from asteroid_scoresup.scripts.cli import VERBS, main
 
 
-def test_help_names_every_verb(capsys):
+def test_help_lists_every_verb(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
@@ -35,7 +35,7 @@ def test_an_unknown_verb_is_refused(capsys):
     assert stop.value.code == 2 and "sing" in capsys.readouterr().err
 
 
-def test_separate_goes_on_after_a_bad_file(tmp_path, capsys):
+def test_separate_continues_after_a_bad_file(tmp_path, capsys):
     save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
     (tmp_path / "bad.wav").write_text("no audio")
     sf.write(tmp_path / "good.wav", 0.1 * np.random.default_rng(0).standard_normal(4000), 4000)
@@ -54,7 +54,7 @@ def test_errors_are_one_sentence_and_status_1(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("asteroid-scoresup separate: There is no model file")
 
 
-def test_infer_is_asteroids_own_command_with_our_models(tmp_path, capsys):
+def test_infer_runs_asteroids_command_with_our_models(tmp_path, capsys):
     save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
     song, model = tmp_path / "song.wav", str(tmp_path / "model.pth")
     sf.write(song, 0.1 * np.random.default_rng(0).standard_normal(4000), NET["sample_rate"])
@@ -77,7 +77,7 @@ def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, st
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_infer_takes_its_options_in_any_order(tmp_path):
+def test_infer_accepts_options_in_any_order(tmp_path):
     save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
     song, model = tmp_path / "song.wav", str(tmp_path / "model.pth")
     sf.write(song, 0.1 * np.random.default_rng(0).standard_normal(4000), NET["sample_rate"])
@@ -119,7 +119,7 @@ def test_infer_runs_a_model_of_asteroids(tmp_path):
 
 @pytest.fixture
 def broken(monkeypatch):
-    """`transcribe` with a fault of the program in it."""
+    """`transcribe` with a bug."""
     from asteroid_scoresup.scripts import transcribe
 
     def run(args):
@@ -128,7 +128,7 @@ def broken(monkeypatch):
     monkeypatch.setattr(transcribe, "run", run)
 
 
-def test_a_fault_of_the_program_is_a_sentence_too(broken, capsys):
+def test_a_bug_is_reported_in_a_sentence_too(broken, capsys):
     assert main(["transcribe", "song.wav"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("asteroid-scoresup transcribe: ZeroDivisionError: a fault of two lines.")
@@ -143,13 +143,13 @@ def test_a_fault_of_the_program_is_a_sentence_too(broken, capsys):
         ["transcribe", "--debug", "song.wav"],
     ],
 )
-def test_the_traceback_is_shown_where_it_is_wanted(argv, broken, capsys):
+def test_the_traceback_is_shown_on_request(argv, broken, capsys):
     assert main(argv) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("value", "shown"), [("1", True), ("0", False), ("", False)])
-def test_so_is_it_by_the_environment(value, shown, broken, capsys, monkeypatch):
+def test_an_environment_variable_shows_the_traceback(value, shown, broken, capsys, monkeypatch):
     monkeypatch.setenv("ASTEROID_SCORESUP_TRACEBACK", value)
     assert main(["transcribe", "song.wav"]) == 1
     assert ("Traceback" in capsys.readouterr().err) is shown

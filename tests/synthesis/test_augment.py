@@ -110,8 +110,8 @@ def test_synthetic_instruments_differ_and_are_repeatable(kind):
 def test_only_training_stems_vary(tmp_path):
     options = dict(n_train=1, n_validation=1, n_test=1, n_test_unseen=1, seconds=4, quiet=True)
     options.update(sample_rate=16000, renderer="tinysoundfont", jobs=1, color_db=0.0)
-    synthesize(tmp_path / "plain", invented=0.0, varispeed=0.0, **options)
-    synthesize(tmp_path / "varied", invented=1.0, **options)
+    synthesize(tmp_path / "plain", synthetic=0.0, varispeed=0.0, **options)
+    synthesize(tmp_path / "varied", synthetic=1.0, **options)
     for plain in sorted((tmp_path / "plain").glob("*/Track*/stems/S*.flac")):
         other = tmp_path / "varied" / plain.relative_to(tmp_path / "plain")
         same = np.array_equal(sf.read(plain)[0], sf.read(other)[0])

@@ -1,4 +1,4 @@
-"""SoundFonts that we write: two independent readers must hear what was put in."""
+"""SoundFonts that we write: two independent readers find what was put in."""
 
 import numpy as np
 import pretty_midi
@@ -69,7 +69,7 @@ def test_the_same_tones_give_the_same_file(tmp_path):
     [
         ([], "needs a preset"),
         ([Preset(0, "empty", ())], "every preset a tone"),
-        ([Preset(3, "a", (sine(60),)), Preset(3, "b", (sine(60),))], "two presets have one"),
+        ([Preset(3, "a", (sine(60),)), Preset(3, "b", (sine(60),))], "two presets have the same"),
     ],
 )
 def test_what_makes_no_soundfont_is_said(tmp_path, presets, message):

@@ -16,11 +16,12 @@ from torchaudio.functional import loudness
 from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
 from asteroid_scoresup.scripts import synthesize as command
 from asteroid_scoresup.synthesis import slakh_writer
-from asteroid_scoresup.synthesis import synthesize as module
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, UNSEEN_PALETTE
+from asteroid_scoresup.synthesis.midi_folder import find_midi, split_files
+from asteroid_scoresup.synthesis.mixing import measure_loudness, mix_stems
 from asteroid_scoresup.synthesis.render import default_soundfont
-from asteroid_scoresup.synthesis.slakh_writer import measure_loudness, mix_stems, read_song
-from asteroid_scoresup.synthesis.synthesize import find_midi, synthesize
+from asteroid_scoresup.synthesis.slakh_writer import read_song
+from asteroid_scoresup.synthesis.synthesize import synthesize
 
 SMALL = {
     "n_train": 2,
@@ -244,7 +245,7 @@ def test_a_data_set_grows_without_changing(copy):
     assert (summary["made"], summary["kept"]) == (1, 4)
     after = contents(copy)
     assert {name: after[name] for name in before} == before
-    with pytest.raises(ValueError, match="holds 1 tracks more than asked for .such as Track00003"):
+    with pytest.raises(ValueError, match="holds 1 tracks more than requested .such as Track00003"):
         synthesize(copy, jobs=1, **SMALL)
 
 
@@ -256,6 +257,19 @@ def test_other_settings_are_refused_unless_told_to_overwrite(copy):
     assert (summary["made"], summary["kept"]) == (4, 0)
     assert soundfile.info(copy / "train" / "Track00001" / "mix.flac").frames == 24000
     assert json.loads((copy / "synthesis.json").read_text())["settings"]["seconds"] == 3.0
+
+
+def test_settings_with_the_names_of_earlier_versions_are_the_same(copy):
+    record = json.loads((copy / "synthesis.json").read_text())
+    settings = record["settings"]
+    for name, earlier in (("color_db", "colour_db"), ("synthetic", "invented")):
+        settings[earlier] = settings.pop(name)
+    (copy / "synthesis.json").write_text(json.dumps(record))
+    summary = synthesize(copy, jobs=1, **SMALL)
+    assert (summary["made"], summary["kept"]) == (0, 4)
+    assert {"color_db", "synthetic"} <= set(
+        json.loads((copy / "synthesis.json").read_text())["settings"]
+    )
 
 
 def test_tracks_of_another_origin_are_never_touched(copy):
@@ -336,9 +350,9 @@ def test_split_of_midi_files_is_seeded_and_complete(tmp_path):
     for k in range(20):
         (tmp_path / f"{k:02d}.mid").touch()
     files = find_midi(tmp_path)
-    first = module._split_files(files, (0.7, 0.2, 0.1), seed=3)
-    assert first == module._split_files(files, (0.7, 0.2, 0.1), seed=3)
-    assert first != module._split_files(files, (0.7, 0.2, 0.1), seed=4)
+    first = split_files(files, (0.7, 0.2, 0.1), seed=3)
+    assert first == split_files(files, (0.7, 0.2, 0.1), seed=3)
+    assert first != split_files(files, (0.7, 0.2, 0.1), seed=4)
     assert sorted(song[3] for song in first) == [name for name, _ in files]
     sizes = [sum(song[0] == split for song in first) for split in ("train", "validation", "test")]
     assert sizes == [14, 4, 2]
@@ -373,7 +387,7 @@ def test_a_folder_without_usable_midi_is_an_error(tmp_path):
     ("options", "message"),
     [
         ({"n_train": -1}, "n_train is -1"),
-        ({"n_train": 0, "n_validation": 0, "n_test": 0, "n_test_unseen": 0}, "no songs asked for"),
+        ({"n_train": 0, "n_validation": 0, "n_test": 0, "n_test_unseen": 0}, "no songs requested"),
         ({"n_test": 10001}, "too many tracks for test"),
         ({"seconds": 0.5}, "seconds is 0.5, expected at least 1"),
         ({"seed": -3}, "seed is -3"),
@@ -409,8 +423,8 @@ def test_the_command_writes_a_data_set(tmp_path, capsys):
 
 
 def test_the_command_refuses_flags_that_contradict(tmp_path):
-    with pytest.raises(ValueError, match="--n_test counts composed songs"):
+    with pytest.raises(ValueError, match="--n_test is for composed songs"):
         command.run(parse(tmp_path / "d", "--midi_dir", tmp_path, "--n_test", 3))
-    with pytest.raises(ValueError, match="--max_seconds cuts the files of --midi_dir"):
+    with pytest.raises(ValueError, match="--max_seconds is for the files of --midi_dir"):
         command.run(parse(tmp_path / "d", "--max_seconds", 3))
     assert not os.listdir(tmp_path)

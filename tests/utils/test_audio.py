@@ -1,4 +1,4 @@
-"""Audio files of every kind are decoded to their end, or refused with a sentence."""
+"""Audio files of all formats are decoded completely, or refused with one sentence."""
 
 import io
 import os
@@ -20,7 +20,7 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg
 
 
 def song(seconds=3.0, rate=RATE):
-    """A tone that turns into noise: bitrates that vary."""
+    """A tone, then noise, so that bit rates vary."""
     time = np.arange(int(seconds * rate)) / rate
     wave = 0.3 * np.sin(2 * np.pi * 440 * time)
     half = len(wave) // 2
@@ -47,7 +47,7 @@ def flac_with_total(total):
 
 
 def without_header(data):
-    """An MP3 file without the frame in which the encoder says how long it is."""
+    """An MP3 file without the header frame, in which the encoder writes the length."""
     at = data.find(b"\xff\xf3")
     assert b"Xing" in data[:200] or b"Info" in data[:200]
     return data[data.find(b"\xff\xf3", at + 4) :]
@@ -70,13 +70,13 @@ def counts(path):
 
 
 @pytest.mark.parametrize("total", [0, 100, RATE])
-def test_flac_whose_header_says_too_little_is_read_whole(tmp_path, total):
+def test_flac_with_too_short_a_length_in_the_header_is_read_completely(tmp_path, total):
     path = write(tmp_path / "song.flac", flac_with_total(total))
     assert counts(path) == {3 * RATE}
     np.testing.assert_allclose(read_audio(path)[0], song(), atol=1 / 32000)
 
 
-def test_flac_whose_header_says_too_much_is_damaged(tmp_path):
+def test_flac_with_too_long_a_length_in_the_header_is_refused(tmp_path):
     path = write(tmp_path / "song.flac", flac_with_total(10 * RATE))
     with pytest.raises(ValueError, match="song.flac is damaged: 48000 .* its header says 160000"):
         read_audio(path)
@@ -84,7 +84,7 @@ def test_flac_whose_header_says_too_much_is_damaged(tmp_path):
 
 @pytest.mark.parametrize("kind", [{"format": "FLAC"}, {"format": "OGG", "subtype": "VORBIS"}])
 @pytest.mark.parametrize("n", [2, 3])
-def test_joined_streams_are_read_whole(tmp_path, kind, n):
+def test_joined_streams_are_read_completely(tmp_path, kind, n):
     one = encoded(**kind)
     alone, _ = sf.read(io.BytesIO(one), dtype="float32")
     path = write(tmp_path / "joined.dat", n * one)
@@ -92,19 +92,19 @@ def test_joined_streams_are_read_whole(tmp_path, kind, n):
     np.testing.assert_array_equal(read_audio(path)[0], np.tile(alone, n))
 
 
-def test_joined_opus_is_read_whole(tmp_path):
+def test_joined_opus_is_read_completely(tmp_path):
     one = encoded(song(1, 48000), 48000, format="OGG", subtype="OPUS")
     assert counts(write(tmp_path / "joined.opus", 2 * one)) == {2 * 48000}
 
 
-def test_joined_streams_that_do_not_go_together_are_refused(tmp_path):
+def test_joined_streams_of_different_rates_are_refused(tmp_path):
     other = encoded(song(1, 8000), 8000, format="OGG", subtype="VORBIS")
     path = write(tmp_path / "two.ogg", encoded(format="OGG", subtype="VORBIS") + other)
     with pytest.raises(ValueError, match=r"two.ogg joins streams .*\(16000, 1\).*8000"):
         read_audio(path)
 
 
-def test_mp3_without_a_header_is_read_whole(tmp_path):
+def test_mp3_without_a_header_is_read_completely(tmp_path):
     whole = mp3()
     bare = without_header(whole)
     path = write(tmp_path / "song.mp3", bare)
@@ -119,7 +119,7 @@ def test_mp3_without_a_header_is_read_whole(tmp_path):
     assert np.abs(error[2000:]).max() < 0.02
 
 
-def test_joined_mp3s_are_read_whole(tmp_path):
+def test_joined_mp3s_are_read_completely(tmp_path):
     one, other = mp3(), mp3("CONSTANT", song(1))
     tag = b"TAG" + bytes(125)
     for parts, expected in (
@@ -136,20 +136,20 @@ def test_joined_mp3s_are_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize("tag_says", [0, 100, 5000, 1 << 20])
-def test_a_tag_that_lies_about_its_length_hides_no_frames(tmp_path, tag_says):
+def test_a_tag_with_a_wrong_size_hides_no_frames(tmp_path, tag_says):
     size = bytes(tag_says >> shift & 127 for shift in (21, 14, 7, 0))
     tag = b"ID3\x04\0\0" + size + bytes(1000)
     assert counts(write(tmp_path / "song.mp3", tag + mp3())) == {3 * RATE}
 
 
-def test_a_mp3_that_breaks_off_is_refused_or_told(tmp_path):
+def test_truncated_mp3s_are_refused_or_reported(tmp_path):
     data = mp3()
     path = write(tmp_path / "song.mp3", data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"song.mp3 breaks off: \d+ of \d+ MPEG frames"):
+    with pytest.raises(ValueError, match=r"song.mp3 is truncated: \d+ of \d+ MPEG frames"):
         read_audio(path)
     bare, remarks = without_header(data), []
     read_audio(write(path, bare[: len(bare) // 2]), remarks=remarks)
-    assert remarks == ["its last MPEG frame is cut: it may have been longer"]
+    assert remarks == ["its last MPEG frame is incomplete: it may have been longer"]
     assert Recording(path).remarks == remarks
 
 
@@ -171,7 +171,7 @@ CONTAINERS = {
 
 @pytest.mark.parametrize("with_ffmpeg", [False, True])
 @pytest.mark.parametrize("suffix", CONTAINERS)
-def test_files_that_break_off_are_refused(tmp_path, suffix, with_ffmpeg, monkeypatch):
+def test_truncated_files_are_refused(tmp_path, suffix, with_ffmpeg, monkeypatch):
     if not with_ffmpeg:
         monkeypatch.setattr(audio, "ffmpeg", lambda: None)
     elif shutil.which("ffmpeg") is None:
@@ -179,16 +179,16 @@ def test_files_that_break_off_are_refused(tmp_path, suffix, with_ffmpeg, monkeyp
     data = encoded(**CONTAINERS[suffix])
     path = write(tmp_path / f"song.{suffix}", data)
     assert counts(path) == {3 * RATE}
-    for share in (0.5, 0.9):
-        write(path, data[: int(share * len(data))])
-        with pytest.raises(ValueError, match=rf"song.{suffix} (breaks off|is damaged|cannot be)"):
+    for fraction in (0.5, 0.9):
+        write(path, data[: int(fraction * len(data))])
+        with pytest.raises(ValueError, match=rf"song.{suffix} (is truncated|is damaged|cannot be)"):
             read_audio(path)
         with pytest.raises(ValueError, match=rf"song.{suffix} "):
             list(Recording(path).blocks())
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000, 0x80000000])
-def test_wav_written_into_a_pipe_is_read_whole(tmp_path, size):
+def test_wav_written_to_a_pipe_is_read_completely(tmp_path, size):
     data = bytearray(encoded(**CONTAINERS["wav"]))
     place = data.index(b"data") + 4
     data[place : place + 4] = size.to_bytes(4, "little")
@@ -196,16 +196,16 @@ def test_wav_written_into_a_pipe_is_read_whole(tmp_path, size):
     assert counts(write(tmp_path / "song.wav", bytes(data))) == {3 * RATE}
 
 
-def test_a_recording_that_was_never_finished_is_told(tmp_path):
+def test_unfinished_recordings_are_refused(tmp_path):
     data = bytearray(encoded(**CONTAINERS["wav"]))
     place = data.index(b"data") + 4
     data[place : place + 4] = bytes(4)
-    with pytest.raises(ValueError, match="song.wav is empty, says its header .* 96044 bytes"):
+    with pytest.raises(ValueError, match="song.wav is empty according to its header.* 96044 bytes"):
         read_audio(write(tmp_path / "song.wav", bytes(data)))
 
 
 @pytest.mark.parametrize("rate", [1, 500, 3999, 384_001, 2_000_000])
-def test_rates_that_are_mistakes_are_refused(tmp_path, rate):
+def test_absurd_sample_rates_are_refused(tmp_path, rate):
     sf.write(tmp_path / "song.wav", np.zeros(1000), rate)
     for reader in (read_audio, Recording):
         with pytest.raises(ValueError, match=f"song.wav has a sample rate of {rate} Hz, expected"):
@@ -214,7 +214,7 @@ def test_rates_that_are_mistakes_are_refused(tmp_path, rate):
         Recording(np.zeros(1000), rate)
 
 
-def test_what_is_no_audio_file_is_named(tmp_path):
+def test_other_files_are_refused_by_name(tmp_path):
     for name, match in (("none.wav", "no such file"), ("folder.wav", "is not a file")):
         (tmp_path / "folder.wav").mkdir(exist_ok=True)
         with pytest.raises(ValueError, match=f"{name}:? {match}"):
@@ -231,7 +231,7 @@ def test_what_is_no_audio_file_is_named(tmp_path):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", ["m4a", "mp4", "aac", "wma", "webm", "mka"])
-def test_ffmpeg_reads_what_libsndfile_does_not(tmp_path, suffix, monkeypatch):
+def test_ffmpeg_reads_other_formats(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"-i concat:{suffix}.{suffix}"  # a name that could mean more than a file
     sf.write(tmp_path / "song.wav", np.stack([song(2, 48000), -song(2, 48000)], 1), 48000)
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(tmp_path / "song.wav")]
@@ -246,7 +246,7 @@ def test_ffmpeg_reads_what_libsndfile_does_not(tmp_path, suffix, monkeypatch):
     assert np.corrcoef(blocks[lag + 9000 : lag + 40000, 0], song(2, 48000)[9000:40000])[0, 1] > 0.95
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=rf"{suffix} (cannot be read.*\(ffmpeg\)|breaks off)"):
+    with pytest.raises(ValueError, match=rf"{suffix} (cannot be read.*\(ffmpeg\)|is truncated)"):
         read_audio(path)
     monkeypatch.setattr(audio, "ffmpeg", lambda: None)
     with pytest.raises(ValueError, match=rf"{suffix} cannot be read without ffmpeg.*install it"):

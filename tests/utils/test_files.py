@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_decoded_again_gets_no_name(tmp_path, monkeypatch)
 
     monkeypatch.setattr(sf.SoundFile, "close", loses_the_end)
     for suffix in ("flac", "wav"):
-        with pytest.raises(OSError, match=f"x.{suffix} was not written whole"):
+        with pytest.raises(OSError, match=f"x.{suffix} was not written completely"):
             write_audio(tmp_path / f"x.{suffix}", tones(100), RATE, "PCM_16")
     assert not list(tmp_path.iterdir())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asteroid_scoresup.utils import markdown_table
+from asteroid_scoresup.utils.markdown import markdown_table
 
 CELL = st.text(st.characters(categories=("L", "N", "P", "Zs"), exclude_characters="\\"))
 

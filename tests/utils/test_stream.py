@@ -1,4 +1,4 @@
-"""Recordings in blocks: nothing lost, nothing repeated, no seams, and clear words on bad files."""
+"""Recordings in blocks and chunks: no samples lost or repeated, no seams, clear errors."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ def noise(*shape, seed=0):
 @settings(deadline=None, max_examples=60)
 @given(
     sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12).filter(any),
-    core=st.integers(1, 25),
+    length=st.integers(1, 25),
     context=st.integers(0, 40),
 )
-def test_cores_tile_the_stream_and_contexts_surround_them(sizes, core, context):
+def test_chunks_cover_the_stream_with_context(sizes, length, context):
     stream = np.arange(sum(sizes), dtype=np.float32)[:, None]
     blocks = np.split(stream, np.cumsum(sizes)[:-1])
     found, position = [], 0
-    for chunk in chunks(blocks, core, context):
+    for chunk in chunks(blocks, length, context):
         samples = chunk.samples[0]
         found.append(samples[chunk.start : chunk.start + chunk.length])
         first = max(position - context, 0)
@@ -33,16 +33,16 @@ def test_cores_tile_the_stream_and_contexts_surround_them(sizes, core, context):
         assert chunk.start == position - first
         position += chunk.length
         assert chunk.last == (position == len(stream))
-        assert chunk.length == core or chunk.last
+        assert chunk.length == length or chunk.last
     np.testing.assert_array_equal(np.concatenate(found), stream[:, 0])
 
 
 @pytest.mark.parametrize("rate, new_rate", [(44100, 16000), (16000, 48000), (8000, 8000)])
-def test_resampling_in_blocks_is_resampling_the_whole(rate, new_rate):
+def test_resampling_in_blocks_equals_resampling_the_whole(rate, new_rate):
     audio = noise(rate, 2)
     blocks = np.split(audio, [1, 1000, 1003, rate // 2])
-    pieces = np.concatenate(list(resampled(blocks, rate, new_rate, 2)))
-    np.testing.assert_array_equal(pieces, soxr.resample(audio, rate, new_rate, quality="VHQ"))
+    joined = np.concatenate(list(resampled(blocks, rate, new_rate, 2)))
+    np.testing.assert_array_equal(joined, soxr.resample(audio, rate, new_rate, quality="VHQ"))
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
@@ -88,7 +88,7 @@ def test_bad_recordings_are_named(tmp_path):
         list(Recording(tmp_path / "nan.wav").blocks(1000))
 
 
-def test_a_file_that_breaks_off_is_damaged(tmp_path):
+def test_truncated_files_are_refused(tmp_path):
     path = tmp_path / "song.flac"
     sf.write(path, 0.1 * noise(80000), 16000)
     path.write_bytes(path.read_bytes()[:60000])

@@ -1,8 +1,8 @@
-// Players further apart than DRIFT seconds are brought together: by playing a little faster or
-// slower, which leaves no gap, or by a seek if they are further apart than FAR.
+// Players more than DRIFT seconds apart are synchronized: by playing slightly faster or slower,
+// which leaves no gap, or by a seek if they are more than FAR seconds apart.
 const DRIFT = 0.03;
 const FAR = 0.15;
-const MOST_SHOWN = 300; // seconds in view at the lowest zoom, which bounds the pictures in memory
+const MOST_SHOWN = 300; // seconds in view at the lowest zoom, which bounds the images in memory
 const CLOSEST = 400; // pixels per second at the highest zoom
 
 const byId = (id) => document.getElementById(id);
@@ -42,46 +42,46 @@ const tracks = song.tracks.map((facts) => {
 });
 const [mixture, ...stems] = tracks;
 
-// ---------------------------------------------------------------- what is heard
+// ---------------------------------------------------------------- audible tracks
 
-let heard = new Set();
-let before = null; // what was heard before a solo
+let audible = new Set();
+let before = null; // the audible tracks before a solo
 
-function hear(chosen) {
-  heard = new Set(chosen);
+function setAudible(chosen) {
+  audible = new Set(chosen);
   for (const track of tracks) {
-    track.audio.muted = !heard.has(track);
-    track.node.classList.toggle("heard", heard.has(track));
-    press(track.mute, !heard.has(track));
-    press(track.solo, heard.has(track) && heard.size === 1);
+    track.audio.muted = !audible.has(track);
+    track.node.classList.toggle("audible", audible.has(track));
+    press(track.mute, !audible.has(track));
+    press(track.solo, audible.has(track) && audible.size === 1);
   }
-  press(byId("all-stems"), !heard.has(mixture) && heard.size === stems.length);
+  press(byId("all-stems"), !audible.has(mixture) && audible.size === stems.length);
 }
 
 function solo(track) {
-  const alone = heard.has(track) && heard.size === 1;
-  const chosen = alone ? before || heard : [track];
-  before = alone ? null : heard;
-  hear(chosen);
+  const alone = audible.has(track) && audible.size === 1;
+  const chosen = alone ? before || audible : [track];
+  before = alone ? null : audible;
+  setAudible(chosen);
 }
 
-const mute = (track) => hear(tracks.filter((other) => (other === track) !== heard.has(other)));
+const mute = (track) => setAudible(tracks.filter((other) => (other === track) !== audible.has(other)));
 
 // ---------------------------------------------------------------- one transport for all
 
-let wanted = false; // the listener wants sound
+let wanted = false; // the user wants playback
 let running = false; // all players have started
-let attempt = 0; // a pause or another seek makes an unfinished seek void
+let attempt = 0; // a pause or another seek cancels an unfinished seek
 let time = 0;
 let unlocked = false;
-let dry = false; // a player had no data at the last look
+let dry = false; // a player had no data at the last check
 
 const live = (at) => tracks.filter((track) => track.seconds > at + 0.02 && !track.audio.error);
 
-// The others follow a track that is heard: corrections then fall on those that are not.
+// The others follow an audible track, so that corrections apply to muted ones where possible.
 function leader() {
   const playing = live(time).filter((track) => !track.audio.ended);
-  return playing.find((track) => heard.has(track)) || playing[0];
+  return playing.find((track) => audible.has(track)) || playing[0];
 }
 
 function now() {
@@ -89,7 +89,7 @@ function now() {
   return time;
 }
 
-// Some browsers load nothing before they are told to play, so the wait is bounded.
+// Some browsers load nothing before play() is called, so the wait is bounded.
 function ready(audio) {
   const signal = AbortSignal.timeout(4000);
   return new Promise((done) => {
@@ -102,7 +102,7 @@ function ready(audio) {
   });
 }
 
-// Moves all players to one time and, if sound is wanted, starts them together.
+// Moves all players to one time and, if playback is wanted, starts them together.
 async function seek(to, reveal = true) {
   const mine = ++attempt;
   running = false;
@@ -127,7 +127,7 @@ async function seek(to, reveal = true) {
 }
 
 function play() {
-  // A browser that asks for a gesture wants one for each player: the first serves them all.
+  // Browsers that require a user gesture require one per player: the first click counts for all.
   for (const { audio } of unlocked ? [] : tracks) {
     audio.play().catch(() => {});
     audio.pause();
@@ -154,15 +154,15 @@ function keepTogether() {
   const playing = live(time + 0.2);
   const wasDry = dry;
   dry = playing.some(({ audio }) => audio.readyState < 3 && !audio.seeking);
-  if (dry && wasDry) seek(time, false); // all wait for the one
+  if (dry && wasDry) seek(time, false); // all wait for it
   for (const track of dry ? [] : playing) {
     const audio = track.audio;
     const drift = audio.seeking ? 0 : audio.currentTime - first.audio.currentTime;
-    // Clocks jump a little at the start: only drift that is still there at a second look counts.
+    // Clocks jump a little at the start: only drift that persists at a second check counts.
     track.late = Math.abs(drift) > (track.late > 1 ? DRIFT / 4 : DRIFT) ? track.late + 1 : 0;
     audio.playbackRate = 1;
     if (track.late > 1 && Math.abs(drift) < FAR) {
-      const most = heard.has(track) ? 0.08 : 0.5;
+      const most = audible.has(track) ? 0.08 : 0.5;
       audio.playbackRate = 1 - clamp(6 * drift, -most, most);
     } else if (track.late > 1) {
       track.late = 0;
@@ -172,7 +172,7 @@ function keepTogether() {
   }
 }
 
-// ---------------------------------------------------------------- pictures and notes
+// ---------------------------------------------------------------- spectrograms and notes
 
 let scale = 1; // pixels per second
 
@@ -191,9 +191,9 @@ function draw() {
   slider.setAttribute("aria-valuetext", `${clock(time)} of ${clock(song.seconds)}`);
 }
 
-// The view follows the playhead, unless the listener has scrolled away from it.
+// The view follows the playhead, unless the user has scrolled away from it.
 function follow() {
-  const shown = inView(slider.value); // where it was drawn last
+  const shown = inView(slider.value); // where it was last drawn
   now();
   if (shown) show(time);
   draw();
@@ -215,7 +215,7 @@ function zoom() {
   byId("ruler").innerHTML = ticks;
 }
 
-// Only pictures in view, and a little on both sides, are in memory.
+// Only images in view, and slightly beyond, are kept in memory.
 function load(entries) {
   for (const { target, isIntersecting } of entries) {
     if (isIntersecting) target.src = target.dataset.src;
@@ -240,15 +240,15 @@ for (const track of tracks) {
     const seconds = Math.min(song.seconds - start, song.tileSeconds);
     const percent = (length) => `${(100 * length) / song.seconds}%`;
     const place = `style="left: ${percent(start)}; width: ${percent(seconds)}"`;
-    // The mixture shows the notes of all stems; the true score frames the notes that match it.
+    // The mixture shows the notes of all stems; the true score outlines the notes that match it.
     const shown = track === mixture ? stems : [track];
-    const notes = shown.map((stem) => notePath(stem, "notes", 0.15, start));
-    const truth = shown.map((stem) => notePath(stem, "truth", 0.7, start));
+    const transcription = shown.map((stem) => notePath(stem, "transcription", 0.15, start));
+    const score = shown.map((stem) => notePath(stem, "score", 0.7, start));
     track.lane.insertAdjacentHTML(
       "beforeend",
       `<img ${place} data-src="${track.tiles}/${String(tile).padStart(3, "0")}.png" alt="">
       <svg ${place} viewBox="0 0 ${seconds} ${nPitches}" preserveAspectRatio="none">
-      ${[...notes, ...truth].join("")}</svg>`,
+      ${[...transcription, ...score].join("")}</svg>`,
     );
   }
   for (let pitch = 24; pitch < song.highest - 2; pitch += 12) {
@@ -261,16 +261,16 @@ for (const track of tracks) {
 // ---------------------------------------------------------------- controls and keys
 
 byId("play").onclick = () => (wanted ? pause() : play());
-byId("all-stems").onclick = () => hear(stems);
+byId("all-stems").onclick = () => setAudible(stems);
 byId("zoom").oninput = zoom;
 slider.oninput = () => seek(Number(slider.value));
-for (const kind of ["notes", "truth"]) {
+for (const kind of ["transcription", "score"]) {
   const box = byId(`show-${kind}`);
   box.parentElement.hidden = !tracks.some((track) => track[kind].length);
   box.onchange = () => board.classList.toggle(`no-${kind}`, !box.checked);
 }
 
-// A control that was clicked gives the keyboard back, so that the space bar plays.
+// A clicked control gives up the focus, so that the space bar plays.
 document.onclick = ({ target, detail }) => {
   if (detail && target.matches("button, input")) target.blur();
 };
@@ -284,7 +284,7 @@ document.onkeydown = (event) => {
   const skip = { ArrowLeft: -5, ArrowRight: 5, Home: -Infinity }[code];
   if (code === "Space" && !event.repeat) byId("play").click();
   else if (skip) seek(now() + skip);
-  else if (digit === 0) hear(stems);
+  else if (digit === 0) setAudible(stems);
   else if (tracks[digit - 1] && !event.repeat) (event.shiftKey ? mute : solo)(tracks[digit - 1]);
   else if (code !== "Space") return;
   event.preventDefault();
@@ -293,6 +293,6 @@ document.onkeydown = (event) => {
 setInterval(keepTogether, 100);
 slider.max = song.seconds;
 board.style.setProperty("--seconds", song.seconds);
-hear([mixture]);
+setAudible([mixture]);
 new ResizeObserver(zoom).observe(scroller);
 draw();

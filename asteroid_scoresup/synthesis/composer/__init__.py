@@ -15,7 +15,7 @@ chords and a pattern for each player → notes in beats → notes in seconds, hu
 numbers come from the given generator: the same state gives the same song.
 
 The modules, bottom up: the material (`palette`, `meter`, `chords`, `progressions`), what all
-players share (`chance`, `section`, `harmony`, `rhythm`, `melody`, `voicings`, `fretboard`), the
+players share (`sampling`, `section`, `harmony`, `rhythm`, `melody`, `voicings`, `fretboard`), the
 players (`bass`, `guitar`, `piano`, `drums`, `band`), and the song (`plan`, `performance`, `song`).
 """
 

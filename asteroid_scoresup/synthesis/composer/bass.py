@@ -28,7 +28,7 @@ def bass_roots(rng: Generator, part: Part) -> list[BeatNote]:
         pitch = _bass_note(part, hit.beat, ahead=0.25 if hit.length >= 0.5 else 0)
         if rng.random() < spice and hit.beat % part.section.meter.beats > 1e-6:
             tone = random_choice(rng, part.section.chord_at(hit.beat).tones)
-            pitch = near(tone, pitch + rng.integers(-5, 9), part.low, part.high)
+            pitch = near(tone, pitch + int(rng.integers(-5, 9)), part.low, part.high)
         notes.append(BeatNote(hit.beat, hit.length, pitch, hit.accent))
     return notes
 

@@ -24,7 +24,7 @@ def fretted(rng: Generator, chord: Chord, position: int, capo: int = 0) -> list[
     Returns:
         list of int: Two to six MIDI note numbers, ascending, one per string.
     """
-    voicing = []
+    voicing: list[int | None] = []
     for string in TUNING:
         frets = list(range(max(1, position), max(1, position) + 4))
         frets += [0] if position <= 2 else []
@@ -32,7 +32,11 @@ def fretted(rng: Generator, chord: Chord, position: int, capo: int = 0) -> list[
         voicing.append(string + capo + random_choice(rng, fitting) if fitting else None)
     # Strings below the bass note are muted if it is on one of the three low strings.
     first = next(
-        (k for k in range(3) if voicing[k] is not None and voicing[k] % 12 == chord.bass),
+        (
+            k
+            for k, pitch in enumerate(voicing[:3])
+            if pitch is not None and pitch % 12 == chord.bass
+        ),
         int(rng.integers(0, 3)),
     )
     pitches = sorted({pitch for pitch in voicing[first:] if pitch is not None})

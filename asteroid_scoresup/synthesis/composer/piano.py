@@ -156,8 +156,9 @@ def piano_hymn(rng: Generator, part: Part) -> list[BeatNote]:
             target = chord.bass if k == 3 else random_choice(rng, chord.tones)
             best = min(chord.tones, key=lambda tone: abs(near(tone, pitch, 36, 84) - pitch))
             target = target if k == 3 or rng.random() < 0.2 else best
-            voices[k] = near(target, pitch, 36, 84)
-            notes.append(BeatNote(hit.beat, hit.length, voices[k], hit.accent))
+            moved = near(target, pitch, 36, 84)
+            voices[k] = moved
+            notes.append(BeatNote(hit.beat, hit.length, moved, hit.accent))
         voices = [0.8 * v + 0.2 * home for v, home in zip(voices, (70, 64, 57, 46))]
     return notes
 

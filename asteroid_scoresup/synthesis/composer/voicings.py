@@ -55,7 +55,7 @@ def draw_voicings(
                 tones += [random_choice(rng, part.section.scale_at(hit.beat))]
             tones = tones[:size]
             top = center + rng.integers(-3, 4)
-            voicing = []
+            candidates: list[tuple[float, list[int]]] = []
             for turn in range(len(tones)):
                 rotated = tones[turn:] + tones[:turn]
                 pitch = near(rotated[0], center - 6, part.low, part.high)
@@ -66,9 +66,10 @@ def draw_voicings(
                     stack[1] += 12
                 if style == "doubled":
                     stack.append(stack[0] + 12)
-                cost = abs(np.mean(stack) - (np.mean(result[-1]) if result else top))
-                voicing.append((cost + 0.3 * abs(np.mean(stack) - center), sorted(stack)))
-            voicing = min(voicing)[1]
+                middle = float(np.mean(stack))
+                cost = abs(middle - float(np.mean(result[-1]) if result else top))
+                candidates.append((cost + 0.3 * abs(middle - center), sorted(stack)))
+            voicing = min(candidates)[1]
             voicing = sorted({p for p in voicing if part.low <= p <= part.high}) or [
                 near(chord.root, center, part.low, part.high)
             ]

@@ -69,8 +69,8 @@ def write_example(
         f"{song.track.split}/{song.track.id}",
         folder / "mixture.wav",
         {name: folder / f"{name}_estimate.wav" for name in song.names},
-        notes=notes,
-        truth=song.notes,
+        transcription=notes,
+        score=song.notes,
         numbers=numbers,
     )
 

@@ -34,7 +34,7 @@ def mir_eval_accuracy(reference, estimate):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.filterwarnings("ignore:.*empty")
-def test_accuracy_is_that_of_mir_eval(seed):
+def test_accuracy_equals_that_of_mir_eval(seed):
     reference = piano_roll(random_notes(seed), 3, 150, HOP, RATE).numpy()
     rng = np.random.default_rng(seed)
     # Some misses, some false alarms, some empty frames.
@@ -45,7 +45,7 @@ def test_accuracy_is_that_of_mir_eval(seed):
     np.testing.assert_allclose(frame_accuracy(reference, estimate), expected, atol=1e-12)
 
 
-def test_accuracy_by_hand():
+def test_accuracy_of_a_small_example():
     reference, estimate = torch.zeros(2, 3, 88, 10)
     reference[:2, 40, :6] = 1
     estimate[0, 40, 3:9] = 0.31  # 3 found, 3 missed, 3 too many
@@ -57,7 +57,7 @@ def test_accuracy_by_hand():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.01, 0.99))
-def test_accuracy_is_symmetric_and_blind_to_order(seed, density):
+def test_accuracy_is_symmetric_and_independent_of_order(seed, density):
     rng = np.random.default_rng(seed)
     a, b = rng.random((2, 88, 12)) < density
     value = frame_accuracy(a, b)
@@ -77,7 +77,7 @@ def test_accuracy_is_symmetric_and_blind_to_order(seed, density):
         (np.zeros(88), np.zeros(88), {}, "expected twice"),
     ],
 )
-def test_bad_rolls_are_named(reference, estimate, options, message):
+def test_invalid_rolls_are_refused(reference, estimate, options, message):
     with pytest.raises(ValueError, match=message):
         frame_accuracy(reference, estimate, **options)
 
@@ -95,7 +95,7 @@ def test_notes_of_a_roll():
     assert len(roll_to_notes(roll, HOP, RATE, threshold=0.5)) == 1
     joined = roll_to_notes(roll, HOP, RATE, max_gap_seconds=FRAME)
     np.testing.assert_allclose(joined.offset / FRAME, [7.5])
-    one = roll_to_notes(torch.tensor(roll[1]), HOP, RATE, min_seconds=0, source=7)
+    one = roll_to_notes(torch.tensor(roll[1]), HOP, RATE, min_seconds=0, class_index=7)
     assert one.class_index.tolist() == [7]
     assert len(roll_to_notes(np.zeros((88, 0)), HOP, RATE)) == 0
 
@@ -124,7 +124,7 @@ def test_times_are_off_by_half_a_hop_at_most_and_unbiased():
         assert abs((a - b).mean()) < FRAME / 8
 
 
-def test_note_scores_by_hand():
+def test_note_scores_of_a_small_example():
     score = Notes([0, 1, 2, 0], [0.5, 1.5, 2.5, 1], [40, 41, 42, 60], [0, 0, 0, 1], [90] * 4)
     found = Notes(
         [0.04, 1.06, 2.0, 3.0, 5.0],  # found, too late, found but ends early, two false alarms
@@ -145,7 +145,7 @@ def test_note_scores_by_hand():
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
-def test_note_scores_are_those_of_mir_eval(seed):
+def test_note_scores_equal_those_of_mir_eval(seed):
     true, noise = random_notes(seed), np.random.default_rng(seed)
     shift = noise.normal(size=len(true)) * 0.04
     found = true.replace(onset=true.onset + shift, offset=true.offset + shift + 0.03)
@@ -177,7 +177,7 @@ def test_a_true_roll_scores_well_through_thresholding():
     assert all(row["note_f1"] > 0.9 for row in note_scores(notes, found, ["a", "b", "c"]))
 
 
-def test_bad_notes_are_named():
+def test_notes_of_unknown_classes_are_refused():
     with pytest.raises(ValueError, match=r"transcription has notes of the classes \[2\]"):
         note_scores(Notes.empty(), Notes([0], [1], [40], [2], [90]), ["bass", "piano"])
     with pytest.raises(ValueError, match=r"shape \(87, 4\), expected \(88, frames\)"):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tiny import RATE, write_folder
 
-from asteroid_scoresup.data import ScoreDataset, equalize
-from asteroid_scoresup.data.dataset import minimum_phase
+from asteroid_scoresup.data import ScoreDataset
+from asteroid_scoresup.dsp.equalizer import equalize, minimum_phase
 
 
 def response_db(seed, spread=4.0, length=2048):
@@ -17,22 +17,22 @@ def response_db(seed, spread=4.0, length=2048):
     return 20 * np.log10(np.abs(np.fft.rfft(filtered[0].numpy())))
 
 
-def test_it_has_the_spread_that_was_asked_for():
+def test_the_gains_have_the_requested_spread():
     responses = np.stack([response_db(seed) for seed in range(600)])
-    # At the ends a band stands alone; between two bands they are averaged.
+    # At the ends there is a single band; between two bands gains are averaged.
     for end in (0, -1):
         assert responses[:, end].std() == pytest.approx(4.0, rel=0.12)
         assert responses[:, end].mean() == pytest.approx(0.0, abs=0.5)
     assert (responses.std(0) < 4.6).all() and (responses.std(0) > 2.3).all()
 
 
-def test_it_is_smooth():
+def test_the_response_is_smooth():
     frequency = np.fft.rfftfreq(2048, 1 / RATE)
     octaves = np.diff(np.log2(frequency[21:]))
     assert np.abs(np.diff(response_db(1)[21:]) / octaves).max() < 30
 
 
-def test_no_spread_is_no_change():
+def test_without_spread_signals_are_unchanged():
     noise = torch.randn(3, 1000, generator=torch.Generator().manual_seed(0))
     filtered = equalize(noise, RATE, 0.0, np.random.default_rng(0))
     torch.testing.assert_close(filtered, noise, atol=1e-5, rtol=1e-4)
@@ -49,7 +49,7 @@ def test_the_dataset_filters_mixture_and_stems_alike(tmp_path):
         before = plain[index][0]
         assert torch.equal(targets["roll"], plain[index][1]["roll"])
         assert (mixture - before).abs().max() > 0.05 * before.abs().max()
-        assert torch.equal(colored[index][0], mixture)  # it belongs to the item, not to the call
+        assert torch.equal(colored[index][0], mixture)  # the same at every call
 
 
 def test_the_end_does_not_return_at_the_beginning():
@@ -59,8 +59,8 @@ def test_the_end_does_not_return_at_the_beginning():
     assert filtered[:2000].abs().max() < 1e-2 * filtered.abs().max()
 
 
-def test_nothing_sounds_before_it_is_played():
-    """Minimum phase: an onset stays where the score has it."""
+def test_there_is_no_ringing_before_an_impulse():
+    """Minimum phase: onsets stay where the score has them."""
     for seed in range(10):
         signal = torch.zeros(4000)
         signal[2000] = 1

@@ -1,4 +1,4 @@
-"""Files and recordings that were replaced are noticed; copies of them are not taken for others."""
+"""Replaced files and recordings are detected; copies are not mistaken for changes."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from asteroid_scoresup.data.manifest import read_notes, write_notes
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.synthesis.synthesize import synthesize
 from asteroid_scoresup.utils.files import read_json, write_audio, write_json
-from asteroid_scoresup.utils.identity import (
+from asteroid_scoresup.utils.hashing import (
     SMALL,
     audio_probe,
     file_record,
@@ -187,7 +187,7 @@ def test_a_mended_midi_file_is_read_again(copy):
     report, manifest = again(copy)
     assert report["kept_from_earlier_run"] == 0
     notes = manifest.notes(manifest.tracks[0])
-    np.testing.assert_array_equal(notes.pitch, before.pitch + (before.source == 1))
+    np.testing.assert_array_equal(notes.pitch, before.pitch + (before.class_index == 1))
     assert manifest.fingerprint() != fingerprint
 
 

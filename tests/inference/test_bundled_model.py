@@ -1,4 +1,4 @@
-"""The model in the box: what it holds, and what it makes of a song that it never heard."""
+"""The bundled model: its contents, and its results for an unseen song."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def song():
-    """True stems by class and the mixture, drums included, of a song from a seed of our own."""
+    """True stems by class and the mixture, drums included, of a song outside the training data."""
     parts = compose_song(np.random.default_rng(2026), TRAIN_PALETTE, 20, drums=True).instruments
     stems = [render_instrument(part, 20, RATE, renderer="tinysoundfont") for part in parts]
     mixture, _ = mix_stems(stems, RATE, 0.0, np.random.default_rng(0))
@@ -28,7 +28,7 @@ def song():
     return true, mixture
 
 
-def test_it_is_small_and_holds_plain_half_precision_tensors():
+def test_it_is_small_and_holds_half_precision_tensors():
     assert BUNDLED_MODEL.stat().st_size < 8e6
     package = torch.load(BUNDLED_MODEL, weights_only=True)
     for part in (package, package["transcriptor"]):
@@ -40,11 +40,12 @@ def test_it_is_small_and_holds_plain_half_precision_tensors():
         assert needed in card
 
 
-def test_it_separates_a_song_it_never_heard(song):
+def test_it_separates_an_unseen_song(song):
     true, mixture = song
-    stems = Separator.from_pretrained().separate(mixture, RATE)
-    stems = {name: true[name] for name in stems}
-    scores = {s["instrument"]: s["si_sdr_imp"] for s in separation_scores(stems, stems, mixture)}
+    estimates = Separator.from_pretrained().separate(mixture, RATE)
+    stems = {name: true[name] for name in estimates}
+    rows = separation_scores(stems, estimates, mixture)
+    scores = {row["instrument"]: row["si_sdr_imp"] for row in rows}
     assert np.mean(list(scores.values())) > 2, scores
     assert scores["bass"] > 3, scores
 
@@ -57,7 +58,7 @@ def test_it_finds_the_bass_line(song):
     assert len(bass) > 10 and all(28 <= note.pitch <= 67 for note in bass)
 
 
-def test_the_command_uses_it_where_none_is_named(song, tmp_path, capsys):
+def test_the_command_uses_it_if_no_model_is_named(song, tmp_path, capsys):
     import soundfile as sf
 
     sf.write(tmp_path / "song.wav", song[1][: 4 * RATE], RATE)

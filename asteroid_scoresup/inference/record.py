@@ -1,13 +1,12 @@
-"""What results were made from: a folder keeps those of one song, and of models it knows."""
+"""What the results in a folder were made from: the song, and the models."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from ..utils.files import read_json, write_json
 
@@ -16,70 +15,80 @@ RECORD = "separation.json"
 _VERSION = 1
 
 
-class Record:
+class ResultsRecord:
     """The record of a folder of results.
 
-    It names the song by the hash of its content, and for every result the models it came from.
-    Results that were being written when a run was killed are named too: they are written again.
+    It identifies the song by the hash of its content and, for each result, the models that made it.
+    Results that were being written when a run was interrupted are marked; they are written again.
 
     Args:
         folder (Path): The folder.
-        song (dict): The song as :func:`describe_song` gives it.
-        files (dict): Name of each result → what made it; None while it is being written.
+        song (dict, optional): The song, see :func:`describe_song`.
+        files (dict, optional): Name of each result → what made it; None while it is being written.
 
     Attributes:
         found (bool): Whether there was a record.
     """
 
-    def __init__(self, folder, song=None, files=None):
-        self.folder, self.song, self.files = Path(folder), song, files or {}
+    def __init__(
+        self,
+        folder: str | Path,
+        song: dict[str, Any] | None = None,
+        files: dict[str, dict[str, Any] | None] | None = None,
+    ) -> None:
+        self.folder, self.song, self.files = Path(folder), song or {}, files or {}
         self.found = song is not None
 
     @classmethod
-    def read(cls, folder):
-        """Reads the record of a folder; an empty one where there is none that can be read."""
+    def read(cls, folder: str | Path) -> ResultsRecord:
+        """Reads the record of a folder; an empty one if it is missing or damaged."""
         try:
             content = read_json(Path(folder) / RECORD)
             song, files = content["song"], content["files"]
             if content["version"] == _VERSION and isinstance(song["sha256"], str):
-                known = {name: made for name, made in files.items() if isinstance(made, dict)}
+                known = {
+                    name: made_by for name, made_by in files.items() if isinstance(made_by, dict)
+                }
                 return cls(folder, song, {**dict.fromkeys(files), **known})
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         return cls(folder)
 
-    def is_of(self, song):
+    def is_of(self, song: Mapping[str, Any]) -> bool:
         """Whether the results are those of a song."""
         return self.found and self.song["sha256"] == song["sha256"]
 
-    def unfinished(self, name):
-        """Whether a result was being written when a run ended."""
+    def is_unfinished(self, name: str) -> bool:
+        """Whether a result was being written when a run was interrupted."""
         return name in self.files and self.files[name] is None
 
-    def complaint(self, name, made_by):
-        """What speaks against keeping a result, or None.
+    def difference(self, name: str, made_by: Mapping[str, Any]) -> str | None:
+        """How an existing result differs from a new one, or None.
 
         Args:
             name (str): The result.
             made_by (dict): What would make it now.
         """
-        if self.files.get(name) is None:
-            return f"is not known to {RECORD}"
+        known = self.files.get(name)
+        if known is None:
+            return f"is not in {RECORD}"
         for key, value in made_by.items():
-            if self.files[name].get(key) != value:
+            if known.get(key) != value:
                 return f"was made with another {key}"
         return None
 
     @contextlib.contextmanager
-    def writing(self, song, names):
-        """Notes that results of a song are being written; what a killed run leaves is known so.
+    def writing(
+        self, song: dict[str, Any], names: Sequence[str]
+    ) -> Iterator[Callable[[Mapping[str, dict[str, Any]]], None]]:
+        """Marks results of a song as being written, so that an interruption is noticed later.
 
         Args:
             song (dict): The song.
             names (sequence of str): Names of the results.
 
         Yields:
-            callable: takes names of results that are there, and what made them.
+            callable: takes the names of results that are complete, and what made them.
         """
         before, existed = (self.song, dict(self.files), self.found), self.folder.is_dir()
         self.files = self.files if self.is_of(song) else {}
@@ -87,14 +96,14 @@ class Record:
         self.song, self.found = song, True
         self._write()
 
-        def done(made_by):
+        def mark_complete(made_by: Mapping[str, dict[str, Any]]) -> None:
             self.files.update(made_by)
             self._write()
 
         try:
-            yield done
+            yield mark_complete
         except BaseException:
-            if all(self.files[name] is None for name in names):  # nothing has changed
+            if all(self.files[name] is None for name in names):  # no file has changed
                 self.song, self.files, self.found = before
                 with contextlib.suppress(OSError):
                     self._write()
@@ -102,7 +111,7 @@ class Record:
                         self.folder.rmdir()
             raise
 
-    def _write(self):
+    def _write(self) -> None:
         if not self.found:
             (self.folder / RECORD).unlink(missing_ok=True)
             return
@@ -110,7 +119,7 @@ class Record:
         write_json(self.folder / RECORD, content)
 
 
-def describe_song(path):
+def describe_song(path: str | Path) -> dict[str, Any]:
     """Name, size (bytes) and SHA-256 of a file.
 
     Raises:
@@ -130,20 +139,3 @@ def describe_song(path):
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     name = path.name.encode("utf-8", "replace").decode()
     return {"name": name, "size": size, "sha256": digest.hexdigest()}
-
-
-def model_hash(model):
-    """SHA-256 of what a model is: its class, arguments and tensors.
-
-    Args:
-        model (SourceModel): The model.
-
-    Returns:
-        str
-    """
-    facts = [type(model).__name__, model.get_model_args()]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import torch
 from raw_midi import cc, midi, note, program, tempo, wheel
 from slakh_folder import RATE, melody, play, write_stem, write_track
 
-from asteroid_scoresup.checks.bends import FOLLOWED, IGNORED, UNCLEAR, describe_bends, settle_bends
+from asteroid_scoresup.checks.bends import FOLLOWED, IGNORED, UNCLEAR, describe_bends, resolve_bends
 from asteroid_scoresup.data.dataset import ScoreDataset
 from asteroid_scoresup.data.labels import check_folder
 from asteroid_scoresup.data.manifest import Manifest
@@ -187,7 +187,7 @@ def test_stems_decide_each_for_themselves(tmp_path, rows, follows):
 
 def test_bends_of_one_part_do_not_need_a_verdict_of_another():
     notes = Notes([0.0], [1.0], [60], [0], [90])
-    assert settle_bends(notes, np.zeros(RATE, dtype=np.float32), RATE) == (notes, None)
+    assert resolve_bends(notes, np.zeros(RATE, dtype=np.float32), RATE) == (notes, None)
     assert describe_bends([{}, {}]) == ""
 
 
@@ -219,7 +219,7 @@ def test_preparation_and_synthesis_read_the_same(tmp_path, rows):
         tables.append(manifest.notes(song))
     one, other = tables
     assert len(one) == sum(len(rows[name]) for name in ("bass", "guitar")) + len(keys)
-    for column in ("source", "pitch", "velocity"):
+    for column in ("class_index", "pitch", "velocity"):
         np.testing.assert_array_equal(getattr(one, column), getattr(other, column))
     np.testing.assert_allclose(one.onset, other.onset, atol=2e-3)
     # Equal pitches that touch get room between them when they are rendered.

@@ -1,22 +1,27 @@
-"""Where the streams in a file begin: joined files, and headers that say too little.
+"""Finds the audio streams in files that were joined, or have a wrong length in the header.
 
-libsndfile reads the first of several streams that were joined in one file, and as many samples as a
-header promises or its length suggests. Here a file is cut into its streams, so that each can be
-decoded to its end.
+Of several streams that were joined in one file libsndfile reads only the first, and no more samples
+than the header announces or the size of the file suggests. The functions here split a file into its
+streams, so that each can be decoded completely.
 """
 
 from __future__ import annotations
 
 import io
 import mmap
+import os
+from typing import Any, TypeAlias
 
-#: Bytes in which an MPEG frame must be found: pictures in a tag can be long, noise is not.
+Data: TypeAlias = bytes | mmap.mmap
+#: Kind of an MPEG frame: version, layer, index of the sample rate, whether it is mono.
+Kind: TypeAlias = tuple[float, int, int, bool]
+#: Number of bytes that are searched for an MPEG frame: pictures in tags can be long.
 _SEARCH = 1 << 20
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-#: Places in a tag that are tried for a frame.
+#: Number of positions in a tag that are tried as the start of a frame.
 _CANDIDATES = 50
 _FLAC = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
-#: kbit/s of MPEG-1 layers I, II, III, and of MPEG-2 layers I, and II and III.
+#: Bit rates, in kbit/s, by MPEG version and layer.
 _BITRATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -27,72 +32,76 @@ _BITRATES = {
 }
 
 
-class BrokenOff(ValueError):
-    """A file ends before its stream does.
-
-    Args:
-        what (str): What is missing.
-    """
+class Truncated(ValueError):
+    """A file ends before its stream does; the message is a part of a sentence."""
 
 
 class Slice(io.RawIOBase):
-    """Bytes of a file as a file of their own.
+    """A part of a file, as a file object.
 
     Args:
         data (bytes or mmap): The whole file.
-        start, stop (int): The part.
-        head (bytes, optional): Stands in place of as many bytes at the beginning.
+        start (int): First byte of the part.
+        stop (int): First byte after the part.
+        head (bytes): Replaces the first bytes of the part.
     """
 
-    def __init__(self, data, start, stop, head=b""):
+    def __init__(self, data: Data, start: int, stop: int, head: bytes = b"") -> None:
         super().__init__()
         self._data, self._start, self._head = data, start, head
-        self._size, self._place = stop - start, 0
+        self._size, self._position = stop - start, 0
 
-    def readable(self):
-        """Whether it can be read: always."""
+    def readable(self) -> bool:
+        """See :class:`io.IOBase`."""
         return True
 
-    def seekable(self):
-        """Whether places can be chosen: always."""
+    def seekable(self) -> bool:
+        """See :class:`io.IOBase`."""
         return True
 
-    def seek(self, offset, whence=io.SEEK_SET):
-        """Goes to a place; see :class:`io.IOBase`."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = min(max(base + offset, 0), self._size)
-        return self._place
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See :class:`io.IOBase`."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = min(max(base + offset, 0), self._size)
+        return self._position
 
-    def tell(self):
-        """The place."""
-        return self._place
+    def tell(self) -> int:
+        """See :class:`io.IOBase`."""
+        return self._position
 
-    def readinto(self, buffer):
-        """Reads the bytes that follow; see :class:`io.RawIOBase`."""
-        n = min(len(buffer), self._size - self._place)
-        first = self._start + self._place
+    def readinto(self, buffer: Any) -> int:
+        """See :class:`io.RawIOBase`."""
+        n = min(len(buffer), self._size - self._position)
+        first = self._start + self._position
         buffer[:n] = self._data[first : first + n]
-        if self._place < len(self._head):
-            part = self._head[self._place : self._place + n]
+        if self._position < len(self._head):
+            part = self._head[self._position : self._position + n]
             buffer[: len(part)] = part
-        self._place += n
+        self._position += n
         return n
 
 
-def mapped(path):
-    """The bytes of a file, read as they are needed."""
+def mapped(path: str | os.PathLike[str]) -> mmap.mmap:
+    """Maps a file into memory.
+
+    Args:
+        path (str or Path): The file.
+
+    Returns:
+        mmap.mmap: Its bytes, which are read when they are accessed.
+    """
     with open(path, "rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def flac_streams(data):
-    """The FLAC streams in a file, each with an unknown length, so that all of it is decoded.
+def flac_streams(data: Data) -> list[tuple[Slice, int]]:
+    """Finds the FLAC streams in a file, and marks their lengths as unknown in their headers.
 
     Args:
         data (bytes or mmap): The file.
 
     Returns:
-        list of tuple: :class:`Slice`, and the samples that its header promises (0: unknown).
+        list of tuple: The stream, and the number of samples in its header (0: unknown).
     """
     starts, at = [], 0
     while True:
@@ -111,17 +120,17 @@ def flac_streams(data):
     return streams
 
 
-def ogg_streams(data):
-    """The streams that follow each other in an Ogg file.
+def ogg_streams(data: Data) -> list[Slice]:
+    """Finds the consecutive streams in an Ogg file.
 
     Args:
         data (bytes or mmap): The file.
 
     Returns:
-        list of Slice: One per link of the chain.
+        list of Slice: The streams.
 
     Raises:
-        BrokenOff: if the last page is not whole.
+        Truncated: if the last page is incomplete.
     """
     starts, at, in_head = [], data.find(b"OggS"), False
     while 0 <= at < len(data):
@@ -129,9 +138,9 @@ def ogg_streams(data):
         body = at + 27 + n_segments
         stop = body + sum(data[at + 27 : body])
         if stop > len(data) or at + 27 > len(data):
-            raise BrokenOff("its last page is cut")
+            raise Truncated("its last page is incomplete")
         begins = bool(data[at + 5] & 2)
-        # Several streams side by side (a video, say) begin together and are one link.
+        # Simultaneous streams (of a video, for example) start together and count as one.
         if begins and not in_head:
             starts.append(at)
         in_head = begins
@@ -139,19 +148,22 @@ def ogg_streams(data):
     return [Slice(data, a, b) for a, b in zip(starts, [*starts[1:], len(data)])]
 
 
-def asf_size(head):
-    """Size in bytes that a WMA file's header says the file has; 0 where it says nothing.
+def asf_size(head: bytes) -> int:
+    """Reads the size of a WMA file from its header.
 
     Args:
         head (bytes): The beginning of the file.
+
+    Returns:
+        int: Size of the file, in bytes; 0 if the header does not tell.
     """
     at = head.find(_ASF_PROPERTIES)
-    # Identity and length of the object, identity of the file; then the size.
+    # The size follows the ID and size of the object and the ID of the file.
     return 0 if at < 0 else int.from_bytes(head[at + 40 : at + 48], "little")
 
 
-def _frame(data, at):
-    """Length in bytes and kind (version, layer, rate index, mono) of the frame at a place."""
+def _frame(data: Data, at: int) -> tuple[int, Kind] | None:
+    """Size in bytes and kind of the MPEG frame at a position, if there is one."""
     if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
         return None
     a, b, c = data[at + 1], data[at + 2], data[at + 3]
@@ -168,8 +180,8 @@ def _frame(data, at):
     return length, (version, layer, rate, c >> 6 == 3)
 
 
-def _next_frame(data, at):
-    """Place of the next two frames that follow each other and are of one kind."""
+def _next_frame(data: Data, at: int) -> int | None:
+    """Position of the next frame that is followed by another of the same kind."""
     limit = min(len(data), at + _SEARCH)
     while (at := data.find(b"\xff", at, limit)) >= 0:
         frame = _frame(data, at)
@@ -181,8 +193,8 @@ def _next_frame(data, at):
     return None
 
 
-def _after_tag(data, at):
-    """Place after an ID3 or APE tag, or None."""
+def _after_tag(data: Data, at: int) -> int | None:
+    """Position after an ID3 or APE tag, if there is one."""
     head = data[at : at + 32]
     if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 128:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -195,8 +207,8 @@ def _after_tag(data, at):
     return None
 
 
-def _xing(data, at, kind):
-    """Frames that an encoder's own header frame promises (0: not said), or None without one."""
+def _xing(data: Data, at: int, kind: Kind) -> int | None:
+    """Number of frames in an encoder's header frame (0: unknown); None for other frames."""
     version, _, _, mono = kind
     side = (17 if mono else 32) if version == 1 else (9 if mono else 17)
     mark = at + 4 + side
@@ -208,53 +220,54 @@ def _xing(data, at, kind):
     return None
 
 
-def mpeg_streams(data):
-    """The MPEG audio streams in a file: MP3 files that were joined, or one without a true length.
+def mpeg_streams(data: Data) -> tuple[list[io.BytesIO | bytes], bool]:
+    """Finds the MPEG audio streams in a file: joined MP3 files, or one without a known length.
 
     Args:
         data (bytes or mmap): The file.
 
     Returns:
-        tuple: list of streams, and whether the last frame is cut. A stream whose header says how
-        long it is comes as a file-like object that can be decoded as it is. One without comes as
-        bytes: libsndfile would stop at its estimate, unless it reads from a pipe.
+        tuple: The streams, and whether the last frame is incomplete. A stream with its length in
+        the header is a file object. A stream without is bytes, to be decoded through a pipe, since
+        libsndfile would otherwise estimate its length and stop there.
 
     Raises:
-        BrokenOff: if frames are missing that a header promises.
+        Truncated: if fewer frames are present than a header announces.
     """
-    groups, at, cut, kind = [], _first(data), False, None
+    groups: list[tuple[list[tuple[int, int]], int | None]] = []
+    at, incomplete, kind = _first(data), False, None
     while at is not None and at < len(data):
         frame = _frame(data, at)
         if frame is None or (kind not in (None, frame[1]) and _next_frame(data, at) != at):
             after = _after_tag(data, at)
             at = _next_frame(data, at + 1 if after is None else after)
             continue
-        length, promised = frame[0], _xing(data, at, frame[1])
+        length, announced = frame[0], _xing(data, at, frame[1])
         if at + length > len(data):
-            cut = True
+            incomplete = True
             break
-        # A header's count may leave out the last frame or two.
+        # The count in a header may not include the last frame or two.
         full = (
             groups and 0 < (groups[-1][1] or 0) < len(groups[-1][0]) and at + 2 * length < len(data)
         )
-        if promised is not None or full or frame[1] != kind:
-            groups.append(([], promised))
+        if announced is not None or full or frame[1] != kind:
+            groups.append(([], announced))
         groups[-1][0].append((at, at + length))
         at, kind = at + length, frame[1]
-    streams = []
-    for frames, promised in groups:
-        if promised is not None and len(frames) + 4 < promised:
-            raise BrokenOff(f"{promised - len(frames)} of {promised} MPEG frames are missing")
-        if promised:
+    streams: list[io.BytesIO | bytes] = []
+    for frames, announced in groups:
+        if announced is not None and len(frames) + 4 < announced:
+            raise Truncated(f"{announced - len(frames)} of {announced} MPEG frames are missing")
+        if announced:
             streams.append(io.BytesIO(_joined(data, frames)))
-        elif frames[promised is not None :]:
-            streams.append(_joined(data, frames[promised is not None :]))
-    return streams, cut
+        elif frames[announced is not None :]:
+            streams.append(_joined(data, frames[announced is not None :]))
+    return streams, incomplete
 
 
-def _joined(data, frames):
-    """The bytes of frames; what lies between them is left out."""
-    spans = []
+def _joined(data: Data, frames: list[tuple[int, int]]) -> bytes:
+    """The bytes of frames, without those between them."""
+    spans: list[list[int]] = []
     for start, stop in frames:
         if spans and spans[-1][1] == start:
             spans[-1][1] = stop
@@ -263,12 +276,12 @@ def _joined(data, frames):
     return b"".join(data[start:stop] for start, stop in spans)
 
 
-def _first(data):
-    """Place of the first frame, behind tags, but not behind what a tag only claims to be its."""
+def _first(data: Data) -> int | None:
+    """Position of the first frame after the tags, whose announced sizes may be wrong."""
     at = 0
     while (after := _after_tag(data, at)) is not None:
         inside = _next_frame(data, at + 10)
-        for _ in range(_CANDIDATES):  # what looks like a frame in a picture is not followed by more
+        for _ in range(_CANDIDATES):  # data in a picture may look like two frames, not like many
             if inside is None or inside >= after:
                 break
             if _chain(data, inside, after):
@@ -279,8 +292,8 @@ def _first(data):
     return _next_frame(data, 0) if found is None else found
 
 
-def _chain(data, at, until):
-    """Whether one frame follows the other from a place to beyond another."""
+def _chain(data: Data, at: int, until: int) -> bool:
+    """Whether the bytes between two positions are consecutive frames."""
     kind = None
     while at < until:
         frame = _frame(data, at)

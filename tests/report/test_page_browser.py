@@ -1,4 +1,4 @@
-"""The listening page in a real browser: it plays, together, from the disk, on desk and phone."""
+"""The listening page in a real browser: playback in sync, from the disk, on desktop and phone."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ CHROMEDRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="no Chromium with chromedriver on this machine"
 )
-#: Elements that play together are at most so far apart, in seconds.
+#: Largest difference between players that are in sync, in seconds.
 TOGETHER = 0.06
 FLAGS = (
     "--headless=new",
@@ -40,7 +40,7 @@ FLAGS = (
 
 
 class Page:
-    """The page as the tests use it."""
+    """Drives the page."""
 
     def __init__(self, driver, url):
         self.driver, self.url = driver, url
@@ -75,7 +75,7 @@ class Page:
     def times(self):
         return self.audio("currentTime")
 
-    def heard(self):
+    def audible(self):
         return [i for i, muted in enumerate(self.audio("muted")) if not muted]
 
     def press(self, *keys):
@@ -102,8 +102,8 @@ def opened(tmp_path_factory):
         folder / "page",
         "A song of tones",
         *write_song(folder),
-        notes=transcription(),
-        truth=score(),
+        transcription=transcription(),
+        score=score(),
         numbers=[("SI-SDR (dB)", {"bass": 12.3, "guitar": 4.5, "piano": 6.7})],
     )
     options = webdriver.ChromeOptions()
@@ -125,7 +125,7 @@ def page(opened):
     assert opened.severe() == []
 
 
-def test_it_loads_from_the_disk_and_asks_the_network_for_nothing(page):
+def test_it_loads_from_the_disk_without_network_requests(page):
     page.until(
         lambda: page.script(
             "return [...document.querySelectorAll('.lane img')]"
@@ -142,7 +142,7 @@ def test_it_loads_from_the_disk_and_asks_the_network_for_nothing(page):
     assert heads == ["mixture", *NAMES]
 
 
-def test_a_stem_that_ends_early_or_is_missing_does_not_hold_up_the_others(opened, tmp_path):
+def test_a_stem_that_ends_early_or_is_missing_does_not_stop_the_others(opened, tmp_path):
     mixture, stems = write_song(tmp_path)
     sound, rate = sf.read(stems["bass"])
     sf.write(stems["bass"], sound[:rate], rate)
@@ -151,7 +151,7 @@ def test_a_stem_that_ends_early_or_is_missing_does_not_hold_up_the_others(opened
     opened.driver.get(index.as_uri())
     opened.until(lambda: opened.find("#notice").is_displayed())
     assert opened.find("#notice").text == "This browser cannot play audio/03-guitar.flac."
-    opened.press("2", " ")  # the short one is heard alone
+    opened.press("2", " ")  # the short one plays alone
     opened.until(lambda: opened.times()[0] > 1.3)
     opened.press("3")
     now = opened.times()
@@ -174,7 +174,7 @@ def test_all_tracks_play_together(page):
     assert all(now > then + 0.3 for now, then in zip(page.times(), before))
     assert page.find("#play").text == "Pause"
 
-    # One that falls behind is fetched.
+    # A track that falls behind catches up.
     behind = "const [first, , late] = document.querySelectorAll('audio'); late.currentTime -= 0.4;"
     assert page.script(behind + "return first.currentTime - late.currentTime") > 0.3
     page.until(page.together, seconds=3)
@@ -194,33 +194,33 @@ def test_it_stops_at_the_end_and_starts_again_from_the_beginning(page):
     page.press(" ")
 
 
-def test_solo_mute_and_volume_are_what_is_heard(page):
-    assert page.heard() == [0] and not page.pressed("#all-stems")
+def test_solo_mute_and_volume_control_the_audio(page):
+    assert page.audible() == [0] and not page.pressed("#all-stems")
     solo = page.all(".solo")
     mute = page.all(".mute")
     solo[2].click()
-    assert page.heard() == [2]
+    assert page.audible() == [2]
     assert [button.get_attribute("aria-pressed") for button in solo] == [
         *("false", "false", "true", "false")
     ]
     mute[3].click()
-    assert page.heard() == [2, 3]
+    assert page.audible() == [2, 3]
     assert mute[3].get_attribute("aria-pressed") == "false"
     assert mute[0].get_attribute("aria-pressed") == "true"
     solo[1].click()
-    assert page.heard() == [1]
+    assert page.audible() == [1]
     solo[1].click()  # once more: as it was before
-    assert page.heard() == [2, 3]
+    assert page.audible() == [2, 3]
     page.find("#all-stems").click()
-    assert page.heard() == [1, 2, 3] and page.pressed("#all-stems")
+    assert page.audible() == [1, 2, 3] and page.pressed("#all-stems")
     page.press("1")
-    assert page.heard() == [0]
+    assert page.audible() == [0]
     page.press("4")
-    assert page.heard() == [3]
+    assert page.audible() == [3]
     page.press("0")
-    assert page.heard() == [1, 2, 3]
+    assert page.audible() == [1, 2, 3]
     ActionChains(page.driver).key_down(Keys.SHIFT).send_keys("2").key_up(Keys.SHIFT).perform()
-    assert page.heard() == [2, 3]
+    assert page.audible() == [2, 3]
 
     volume = page.all(".volume")[2]
     volume.send_keys(Keys.HOME)
@@ -229,24 +229,24 @@ def test_solo_mute_and_volume_are_what_is_heard(page):
     assert 0 < page.audio("volume")[2] < 0.1 and page.at(0)
 
 
-def test_space_is_for_playing_unless_a_button_has_the_keyboard(page):
+def test_space_plays_unless_a_button_has_the_focus(page):
     page.all(".solo")[1].click()
     page.press(" ")
     page.until(lambda: not any(page.audio("paused")))
-    assert page.heard() == [1]
+    assert page.audible() == [1]
     page.press(" ")
     assert all(page.audio("paused"))
     page.script("document.querySelectorAll('.solo')[3].focus()")
     page.press(" ")
-    assert page.heard() == [3] and all(page.audio("paused"))
+    assert page.audible() == [3] and all(page.audio("paused"))
 
 
 def test_clicks_and_keys_move_all_tracks(page):
     lane = page.all(".lane")[2]
     width = lane.size["width"]
     scale = width / SECONDS
-    for share in (0.25, -0.125):
-        x = round(share * width)
+    for fraction in (0.25, -0.125):
+        x = round(fraction * width)
         ActionChains(page.driver).move_to_element_with_offset(lane, x, 10).click().perform()
         page.until(lambda x=x: page.at((width / 2 + x) / scale))
     left = page.script("return document.getElementById('playhead').getBoundingClientRect().left")
@@ -262,7 +262,7 @@ def test_clicks_and_keys_move_all_tracks(page):
     page.until(lambda: page.at(SECONDS / 2))
     assert slider.get_attribute("aria-valuetext") == "00:02 of 00:05"
 
-    # Also while they play.
+    # The same during playback.
     page.press(" ")
     page.until(lambda: min(page.times()) > SECONDS / 2)
     ActionChains(page.driver).move_to_element_with_offset(lane, -width // 4, 10).click().perform()
@@ -278,17 +278,17 @@ def test_notes_and_true_score_are_drawn_in_place_and_can_be_hidden(page):
         return [page.script(count, track, f"path.{kind}") for track in page.all(".track")]
 
     # The mixture shows the notes of all stems, each stem its own.
-    assert drawn("notes") == [[4, 4, 3], [4], [4], [3]]
-    assert drawn("truth") == [[4, 4, 4], [4], [4], [4]]
+    assert drawn("transcription") == [[4, 4, 3], [4], [4], [3]]
+    assert drawn("score") == [[4, 4, 4], [4], [4], [4]]
     highest, lowest = 118, 21
-    for kind, table, margin in (("notes", transcription(), 0.15), ("truth", score(), 0.7)):
-        for source, lane in enumerate(page.all(".lane")[1:]):
+    for kind, table, margin in (("transcription", transcription(), 0.15), ("score", score(), 0.7)):
+        for index, lane in enumerate(page.all(".lane")[1:]):
             box = page.script(
                 "return arguments[0].querySelector(arguments[1]).getBoundingClientRect()",
                 lane,
                 f"path.{kind}",
             )
-            notes = table.select(table.source == source)
+            notes = table.select(table.class_index == index)
             second = lane.rect["width"] / SECONDS
             semitone = lane.rect["height"] / (highest - lowest + 1)
             left, right = notes.onset.min() * second, notes.offset.max() * second
@@ -299,19 +299,19 @@ def test_notes_and_true_score_are_drawn_in_place_and_can_be_hidden(page):
             assert box["y"] - lane.rect["y"] == pytest.approx(top, abs=1.5)
             assert box["height"] == pytest.approx(bottom - top, abs=2)
 
-    page.find("#show-notes").click()
-    assert drawn("notes") == [[0, 0, 0], [0], [0], [0]] and drawn("truth")[1] == [4]
-    page.find("#show-truth").click()
-    assert drawn("truth") == [[0, 0, 0], [0], [0], [0]]
-    page.find("#show-notes").click()
-    assert drawn("notes")[1:] == [[4], [4], [3]]
+    page.find("#show-transcription").click()
+    assert drawn("transcription") == [[0, 0, 0], [0], [0], [0]] and drawn("score")[1] == [4]
+    page.find("#show-score").click()
+    assert drawn("score") == [[0, 0, 0], [0], [0], [0]]
+    page.find("#show-transcription").click()
+    assert drawn("transcription")[1:] == [[4], [4], [3]]
 
 
-def test_a_page_without_notes_offers_none(opened, tmp_path):
-    index = write_page(tmp_path / "page", "No notes", *write_song(tmp_path), truth=score())
+def test_a_page_without_a_transcription_has_no_checkbox_for_it(opened, tmp_path):
+    index = write_page(tmp_path / "page", "No notes", *write_song(tmp_path), score=score())
     opened.driver.get(index.as_uri())
-    assert not opened.find("#show-notes").is_displayed()
-    assert opened.find("#show-truth").is_displayed()
+    assert not opened.find("#show-transcription").is_displayed()
+    assert opened.find("#show-score").is_displayed()
     assert opened.severe() == []
 
 
@@ -344,7 +344,7 @@ def test_zoom_keeps_the_playhead_in_view_and_playing_scrolls(page):
     page.find("#play").click()
 
 
-def test_only_pictures_near_the_view_are_loaded(opened, tmp_path, monkeypatch):
+def test_only_tiles_near_the_view_are_loaded(opened, tmp_path, monkeypatch):
     monkeypatch.setattr(page_module, "TILE_SECONDS", 1)
     index = write_page(tmp_path / "page", "Tiles", *write_song(tmp_path))
     opened.driver.get(index.as_uri())
@@ -367,7 +367,7 @@ def test_each_track_can_be_downloaded(page):
     assert links[1].get_attribute("aria-label") == "Download bass"
 
 
-def test_every_control_has_a_name_of_its_own(page):
+def test_every_control_has_a_unique_name(page):
     controls = page.all("button, input, a, .lane, [role=region], section, summary")
     names = [control.accessible_name for control in controls]
     assert all(names) and len(set(names)) == len(names), names
@@ -381,7 +381,7 @@ def test_it_fits_the_screen_in_both_schemes(opened, width, dark):
     paper = opened.find("#transport").value_of_css_property("background-color")
     red = int(paper.split("(")[1].split(",")[0])
     assert red < 60 if dark else red > 200
-    # Nothing that is meant for the finger is beyond the edge, or too small for it.
+    # All controls are within the screen, and large enough to touch.
     for button in opened.all("button"):
         assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= width
         assert button.rect["height"] >= (36 if width < 600 else 30)

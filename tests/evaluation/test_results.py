@@ -1,4 +1,4 @@
-"""Files of results: what goes in comes out, and makes the same tables."""
+"""Results files: a round trip keeps all numbers, and the tables made from them."""
 
 import pandas as pd
 import pytest
@@ -28,7 +28,7 @@ def summary():
     return summarize(tidy(records))
 
 
-def test_results_are_tidy_and_say_what_there_is(summary):
+def test_results_are_tidy_and_without_missing_numbers(summary):
     results = to_results(summary)
     assert tuple(results.columns) == RESULT_COLUMNS
     assert set(results.metric) == {"si_sdr", "si_sdr_i", "note_accuracy_mixture"}

@@ -14,7 +14,7 @@ RATE = 8000
 
 
 def plain_si_sdr(estimate, reference):
-    """Le Roux et al. (2019), equation 2, with the means taken off."""
+    """Le Roux et al. (2019), equation 2, after subtracting the means."""
     estimate, reference = estimate - estimate.mean(), reference - reference.mean()
     target = (estimate @ reference) / (reference @ reference) * reference
     return 10 * np.log10((target @ target) / ((estimate - target) @ (estimate - target)))
@@ -42,7 +42,7 @@ def test_si_sdr_is_the_formula(song):
             )
 
 
-def test_scores_are_those_of_asteroid(song):
+def test_scores_equal_those_of_asteroid(song):
     sources, estimates, mixture = song
     rows = separation_scores(sources, estimates, mixture)
     stack = (np.stack([signals[name] for name in sources]) for signals in (sources, estimates))
@@ -80,7 +80,7 @@ def test_silence():
     assert si_sdr(sound, 1e-3 * sound) == LIMIT_DB
 
 
-def test_silent_classes_are_judged_by_their_leakage():
+def test_silent_classes_have_a_leakage_instead_of_a_score():
     bass = np.sin(np.arange(RATE) / 20)
     zeros = np.zeros(RATE)
     stems = {"bass": bass, "guitar": zeros, "piano": 1e-4 * bass}
@@ -97,7 +97,7 @@ def test_silent_classes_are_judged_by_their_leakage():
     assert rows["piano"]["leakage_db"] == pytest.approx(-20)
 
 
-def test_nothing_sounds():
+def test_a_silent_song_has_no_scores():
     zeros = np.zeros(RATE)
     (row,) = separation_scores({"bass": zeros}, {"bass": zeros + 0.1}, zeros)
     assert row["silent"] and np.isnan(row["si_sdr"]) and np.isnan(row["leakage_db"])
@@ -110,7 +110,7 @@ def test_nothing_sounds():
     seed=st.integers(0, 100),
     noise=st.floats(0.05, 20),
 )
-def test_scale_of_song_and_estimate_do_not_matter(gain, level, seed, noise):
+def test_scores_do_not_depend_on_the_scale_of_song_and_estimate(gain, level, seed, noise):
     rng = np.random.default_rng(seed)
     source, other, error = rng.normal(size=(3, 500))
     names = ("a", "b", "c")
@@ -126,7 +126,7 @@ def test_scale_of_song_and_estimate_do_not_matter(gain, level, seed, noise):
 
 @settings(max_examples=10, deadline=None)
 @given(order=st.permutations(["bass", "guitar", "piano"]))
-def test_order_of_classes_does_not_matter(order):
+def test_scores_do_not_depend_on_the_order_of_classes(order):
     rng = np.random.default_rng(1)
     stems = {name: rng.normal(size=400) for name in ("bass", "guitar", "piano")}
     estimates = {name: rng.normal(size=400) + signal for name, signal in stems.items()}
@@ -150,7 +150,7 @@ def test_tensors_and_batches(song):
     np.testing.assert_allclose(batch, [single, single], atol=1e-4)
 
 
-def test_sdr_is_that_of_mir_eval(song):
+def test_sdr_equals_that_of_mir_eval(song):
     from mir_eval.separation import bss_eval_sources
 
     sources, estimates, mixture = song
@@ -159,7 +159,7 @@ def test_sdr_is_that_of_mir_eval(song):
     sounding = ["bass", "guitar", "piano"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # All classes at once: the SDR of one must not depend on the others.
+        # All classes together: the SDR of one must not depend on the others.
         expected = bss_eval_sources(
             np.stack([sources[n] for n in sounding]), np.stack([estimates[n] for n in sounding]),
             compute_permutation=False,
@@ -180,7 +180,7 @@ def test_sdr_is_that_of_mir_eval(song):
         (lambda r, e, m: (r, e, m[:0]), "The mixture holds no samples"),
     ],
 )
-def test_bad_input_is_named(song, change, message):
+def test_invalid_input_is_refused(song, change, message):
     with pytest.raises(ValueError, match=message):
         separation_scores(*change(*song))
 
@@ -192,7 +192,7 @@ def test_si_sdr_names_the_lengths():
 
 @pytest.mark.parametrize("offset", [1e-6, 0.01, -0.5, 3.0])
 def test_a_silent_stem_with_a_constant_offset_is_left_out(offset):
-    """By hand: the offset is no sound, so there is no score, and the leakage is the noise's."""
+    """The offset is not sound, so there is no score, and the leakage is that of the noise."""
     rng = np.random.default_rng(0)
     bass, leak = rng.standard_normal((2, 8000)) * 0.1
     silent = np.full(8000, offset)
@@ -207,14 +207,14 @@ def test_a_silent_stem_with_a_constant_offset_is_left_out(offset):
     assert np.isnan(si_sdr(bass, silent))
 
 
-def test_a_constant_estimate_is_a_silent_one():
+def test_a_constant_estimate_is_silent():
     bass = np.random.default_rng(0).standard_normal(8000) * 0.1
     row = separation_scores({"bass": bass}, {"bass": np.full(8000, 0.3)}, bass)[0]
     assert row["silent_estimate"] and row["si_sdr"] == -LIMIT_DB
 
 
 def test_a_stem_of_float32_with_an_offset_is_silent():
-    """0.1 is no float32: the mean of many is not exactly the sample."""
+    """float32 cannot represent 0.1: the mean of many samples differs from each of them."""
     row = separation_scores(
         {"bass": np.full(99_991, 0.1, dtype=np.float32)},
         {"bass": np.zeros(99_991, dtype=np.float32)},

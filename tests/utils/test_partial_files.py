@@ -12,10 +12,10 @@ from slakh_folder import write_song
 
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.synthesis.synthesize import synthesize
-from asteroid_scoresup.utils import leftovers
+from asteroid_scoresup.utils import partial_files
 from asteroid_scoresup.utils.files import atomic_path
-from asteroid_scoresup.utils.leftovers import remove_folder, sweep, sweep_beside, unfinished
 from asteroid_scoresup.utils.locks import folder_lock
+from asteroid_scoresup.utils.partial_files import remove_folder, sweep, sweep_beside, unfinished
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 HOLD = """
@@ -136,12 +136,12 @@ def test_writing_a_file_again_sweeps_its_own_leftovers(tmp_path):
 
 
 def test_scratch_folders_of_dead_processes_are_swept(tmp_path, monkeypatch):
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(partial_files.tempfile, "gettempdir", lambda: str(tmp_path))
     dead, mine = (tmp_path / f"asteroid_scoresup_{p}_x1" for p in (dead_pid(), os.getppid() or 1))
     for path in (dead, mine):
         path.mkdir()
         make_old(path)
-    leftovers.sweep_scratch()
+    partial_files.sweep_scratch()
     assert os.listdir(tmp_path) == [mine.name]
 
 
@@ -152,7 +152,7 @@ def test_a_folder_is_renamed_before_it_is_deleted(tmp_path, monkeypatch):
     def die(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(leftovers.shutil, "rmtree", die)
+    monkeypatch.setattr(partial_files.shutil, "rmtree", die)
     with pytest.raises(KeyboardInterrupt):
         remove_folder(folder)
     assert os.listdir(tmp_path) == [f".Track1.old.{os.getpid()}.part"]

@@ -1,65 +1,68 @@
-"""Which songs a command line names, and what the folders of their results are called."""
+"""The songs that a command line names, and names for the folders of their results."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..utils.audio import AUDIO_SUFFIXES
 from ..utils.files import short_name
 
 
-def find_songs(arguments, out_dir=None):
-    """The audio files that a command line names.
+def find_songs(
+    arguments: Sequence[str | Path], out_dir: str | Path | None = None
+) -> list[tuple[Path, str]]:
+    """Finds the audio files that a command line names.
 
     Args:
         arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
             depth for :data:`~asteroid_scoresup.utils.audio.AUDIO_SUFFIXES`.
-        out_dir (str or Path, optional): Folder of the results; what lies in it is no song.
+        out_dir (str or Path, optional): Folder of the results; files in it are not songs.
 
     Returns:
-        list of tuple: path of each song and its name, unique among them and fit for a folder: the
-        file's name without suffix, with as much of suffix and folder as tells it from the others.
-        A folder without songs stands in the list itself, to be reported.
+        list of tuple: path of each song, and a unique name that is fit for a folder: the file name
+        without its suffix, plus the suffix and then the parent folder where songs would share a
+        name. A folder without songs is listed itself, so that it is reported.
     """
-    paths = []
+    paths: list[Path] = []
     results = None if out_dir is None else Path(out_dir).resolve()
     for argument in map(Path, arguments):
-        paths += _inside(argument, results) or [argument]
+        paths += _songs_in(argument, results) or [argument]
     paths = list(dict.fromkeys(paths))
     names = [folder_name(path.stem) for path in paths]
     for longer in (lambda p: p.name, lambda p: f"{p.parent.name}_{p.name}"):
-        # Not all file systems tell capitals from small letters.
+        # Some file systems ignore case.
         counts = Counter(name.casefold() for name in names)
         names = [
             folder_name(longer(path)) if counts[name.casefold()] > 1 else name
             for path, name in zip(paths, names)
         ]
-    taken = set()
+    used: set[str] = set()
     for i, name in enumerate(names):
         number = 1
-        while names[i].casefold() in taken:
+        while names[i].casefold() in used:
             number += 1
             names[i] = f"{name}_{number}"
-        taken.add(names[i].casefold())
+        used.add(names[i].casefold())
     return list(zip(paths, names))
 
 
-def _inside(folder, results):
-    """The songs in a folder; none if it is none."""
+def _songs_in(folder: Path, results: Path | None) -> list[Path]:
+    """The songs in a folder; none if it is not a folder."""
     try:
         if not folder.is_dir():
             return []
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
         found = [p for p in found if p.is_file() and not p.name.startswith(".")]
         return [p for p in found if results is None or results not in p.resolve().parents]
-    except OSError:  # for example a name that is too long; what is wrong is told with the song
+    except OSError:  # for example a name that is too long, which is reported with the song
         return []
 
 
-def folder_name(stem):
-    """A folder's name for a song: no way out of the folder it lies in, and not too long.
+def folder_name(stem: str) -> str:
+    """A valid folder name for a song: inside its parent folder, and not too long.
 
     Args:
         stem (str): Name of the song.

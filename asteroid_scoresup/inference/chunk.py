@@ -1,0 +1,170 @@
+r"""What the networks make of one chunk of a recording: stems and note probabilities.
+
+A *chunk* is a segment of the recording with context on both sides; its *core* is the middle part,
+without the context. The networks receive the whole chunk, and what they make of the context is
+discarded. Two kinds of separators are handled:
+
+- A :class:`~asteroid_scoresup.models.TCNSeparator` predicts masks (:func:`separate_by_masks`). The
+  context covers its receptive field, so that the cores together are exactly the result for the
+  whole recording.
+- A :class:`~asteroid_scoresup.models.WaveformSeparator` (ConvTasNet, Open-Unmix) predicts waveforms
+  (:func:`separate_waveforms`) and may remember all of its input. Its context is a few seconds, and
+  the result is close to that for the whole recording, but not equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..dsp import STFT
+from ..evaluation.decoding import pitch_levels
+from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator
+from ..utils.stream import Chunk
+
+
+class SeparatedChunk(NamedTuple):
+    r"""Predictions for the core of one chunk; None for what was not requested.
+
+    Args:
+        stems (array): float32, shape :math:`(time, n\_src, channels)`.
+        note_probs (array): Note probabilities, float32, shape :math:`(n\_src, 88, frames)`.
+        note_levels (array): Level of each pitch in the separated spectrograms, float16, of the same
+            shape, see :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`.
+    """
+
+    stems: np.ndarray | None
+    note_probs: np.ndarray | None
+    note_levels: np.ndarray | None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no prediction is NaN or infinite."""
+        return all(values is None or bool(np.isfinite(values).all()) for values in self)
+
+
+def separate_by_masks(
+    model: TCNSeparator,
+    transcriptor: ScoreTranscriptor | None,
+    chunk: Chunk,
+    level: float,
+    stems: bool = True,
+    notes: bool = False,
+) -> SeparatedChunk:
+    """Separates a chunk with masks: analysis, then synthesis and transcription.
+
+    Args:
+        model (TCNSeparator): Predicts the masks from the energy of all channels.
+        transcriptor (ScoreTranscriptor, optional): Required for `notes`.
+        chunk (Chunk): The chunk, at the model's sample rate.
+        level (float): RMS of the whole recording.
+        stems (bool): Whether to return stems.
+        notes (bool): Whether to return note probabilities and levels.
+    """
+    stft = model.stft
+    wav = _as_tensor(chunk, model)
+    # Analysis: the spectrum of each channel, the level-normalized magnitude of all, their masks.
+    spectrum = stft(wav)
+    _, gain = model.normalize(wav[:1, :1], level)
+    mixture = _over_channels(stft, spectrum).mul_(gain)
+    core = _core_frames(chunk, stft, mixture.shape[-1])
+    # A sample is the sum of all frames whose window covers it.
+    margin = math.ceil(stft.n_fft / 2 / stft.hop_length) if stems else 0
+    frames = slice(max(core.start - margin, 0), min(core.stop + margin, mixture.shape[-1]))
+    masks = list(model.iter_masks(mixture, frames))
+    # Synthesis: the masked spectra of the core, back in the time domain.
+    waves = None
+    if stems:
+        start = chunk.start - frames.start * stft.hop_length
+        n_samples = start + chunk.length
+        waves = stft.separated(spectrum[..., frames], masks, n_samples)[..., start:]
+        waves = _stems_to_numpy(waves)
+    if not notes:
+        return SeparatedChunk(waves, None, None)
+    levels = _masked_levels(stft, mixture[..., frames], masks)
+    levels = levels[..., core.start - frames.start : core.stop - frames.start]
+    return SeparatedChunk(waves, _note_probs(transcriptor, mixture, core), levels.cpu().numpy())
+
+
+def separate_waveforms(
+    model: WaveformSeparator,
+    transcriptor: ScoreTranscriptor | None,
+    chunk: Chunk,
+    level: float,
+    stems: bool = True,
+    notes: bool = False,
+) -> SeparatedChunk:
+    """Separates a chunk with a waveform model, which receives one channel at a time.
+
+    Args:
+        model (WaveformSeparator): The separator.
+        transcriptor, chunk, level, stems, notes: See :func:`separate_by_masks`.
+    """
+    stft = model.stft
+    wav = _as_tensor(chunk, model)
+    estimates = model(wav, level)
+    core = slice(chunk.start, chunk.start + chunk.length)
+    waves = _stems_to_numpy(estimates[..., core].float()) if stems else None
+    if not notes:
+        return SeparatedChunk(waves, None, None)
+    _, gain = model.normalize(wav[:1, :1], level)
+    mixture = _over_channels(stft, stft(wav)) * gain
+    frames = _core_frames(chunk, stft, mixture.shape[-1])
+    spectra = stft(estimates.float().flatten(0, 1)).unflatten(0, estimates.shape[:2])
+    separated = _over_channels(stft, spectra)[..., frames] * gain
+    levels = pitch_levels(separated[0], stft.n_fft, stft.sample_rate).half()
+    return SeparatedChunk(waves, _note_probs(transcriptor, mixture, frames), levels.cpu().numpy())
+
+
+def _as_tensor(chunk: Chunk, model: torch.nn.Module) -> torch.Tensor:
+    """Samples of shape (channels, time) on the model's device."""
+    device = next(model.parameters()).device
+    return torch.from_numpy(np.ascontiguousarray(chunk.samples)).to(device)
+
+
+def _core_frames(chunk: Chunk, stft: STFT, n_frames: int) -> slice:
+    """The frames whose centers are in the core; the last chunk has one more, at its end."""
+    stop = n_frames if chunk.last else (chunk.start + chunk.length) // stft.hop_length
+    return slice(chunk.start // stft.hop_length, stop)
+
+
+def _over_channels(stft: STFT, spectrum: torch.Tensor) -> torch.Tensor:
+    """Root mean square of the magnitudes over the channels (the first axis), which is kept.
+
+    Equal channels give the magnitude of one of them, and opposite phases do not cancel.
+    """
+    if len(spectrum) == 1:
+        return stft.magnitude(spectrum)
+    squares = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+    return squares.mean(0, keepdim=True).sqrt_().mul_(stft.scale)
+
+
+def _masked_levels(
+    stft: STFT, mixture: torch.Tensor, masks: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Levels of the pitches in each masked spectrogram, (n_src, 88, frames)."""
+    levels, start = [], 0
+    for part in masks:
+        stop = start + part.shape[-1]
+        separated = part[0] * mixture[..., start:stop]
+        levels.append(pitch_levels(separated, stft.n_fft, stft.sample_rate))
+        start = stop
+    return torch.cat(levels, -1).half()
+
+
+def _note_probs(
+    transcriptor: ScoreTranscriptor | None, mixture: torch.Tensor, frames: slice
+) -> np.ndarray:
+    """Note probabilities of the mixture, (n_src, 88, frames); NaN for logits that overflow."""
+    assert transcriptor is not None  # Separator.chunks has checked it
+    logits = transcriptor.outputs(mixture)[0, ..., frames]
+    return logits.sigmoid().masked_fill(~logits.isfinite(), math.nan).cpu().numpy()
+
+
+def _stems_to_numpy(waves: torch.Tensor) -> np.ndarray:
+    """(channels, n_src, time) → (time, n_src, channels)."""
+    return waves.permute(2, 1, 0).cpu().numpy()

@@ -1,0 +1,169 @@
+"""Stems and residual, written chunk by chunk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.files import audio_writers
+from ..utils.stream import Recording
+
+#: Name of the signal that is in no stem.
+RESIDUAL = "residual"
+#: Name of a format → suffix, and soundfile's names of container and sample type.
+FORMATS = {
+    "wav16": (".wav", "WAV", "PCM_16"),
+    "wav24": (".wav", "WAV", "PCM_24"),
+    "wav32f": (".wav", "WAV", "FLOAT"),
+    "flac": (".flac", "FLAC", "PCM_24"),
+}
+_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+#: A WAV header has 32 bits for the size.
+_LARGEST_WAV = 4_000_000_000
+
+
+class StemWriter:
+    """Writes the stems of successive chunks, and the residual, to open files.
+
+    Args:
+        recording (Recording): The mixture.
+        names (sequence of str): Names of the stems, in the order of the chunks.
+        writers (dict): Name of each stem to write (:data:`RESIDUAL` included) → function that takes
+            its next samples.
+        kept (dict): Name of each stem that was written before → its file; the residual is computed
+            with these files.
+        clipping (ClippingCounter): Counts clipped samples.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        names: Sequence[str],
+        writers: Mapping[str, Callable[[np.ndarray], object]],
+        kept: Mapping[str, Path],
+        clipping: ClippingCounter,
+    ) -> None:
+        self.names, self.writers, self.clipping = names, writers, clipping
+        self._mixture = _SequentialReader(recording)
+        self._kept: dict[str, _SequentialReader] = {}
+        if RESIDUAL in writers:
+            for name, path in kept.items():
+                stem = Recording(path)
+                require_stem_of(path, stem, recording)
+                self._kept[name] = _SequentialReader(stem)
+
+    def write(self, stems: np.ndarray) -> None:
+        r"""Writes the next samples, of shape :math:`(time, n\_src, channels)`."""
+        signals = {name: stems[:, i] for i, name in enumerate(self.names)}
+        if RESIDUAL in self.writers:
+            in_files = {name: reader.read(len(stems)) for name, reader in self._kept.items()}
+            total = sum(({**signals, **in_files}).values())
+            signals[RESIDUAL] = self._mixture.read(len(stems)) - total
+        for name, write in self.writers.items():
+            self.clipping.count(name, signals[name])
+            write(signals[name])
+
+
+@contextlib.contextmanager
+def open_stem_writer(
+    recording: Recording,
+    names: Sequence[str],
+    targets: Mapping[str, Path],
+    kept: Mapping[str, Path],
+    file_format: str,
+) -> Iterator[StemWriter]:
+    """Opens temporary files for stems, which get their names when all of them are complete.
+
+    Args:
+        recording (Recording): The mixture, whose sample rate and channels the files have.
+        names (sequence of str): Names of the stems, in the order of the chunks.
+        targets (dict): Name of each stem to write → its file.
+        kept (dict): Name of each stem that was written before → its file.
+        file_format (str): One of :data:`FORMATS`.
+
+    Yields:
+        StemWriter
+
+    Raises:
+        OSError: if a file cannot be written.
+        ValueError: if a stem that was written before does not fit the recording.
+    """
+    _, container, subtype = FORMATS[file_format]
+    size = recording.n_samples * recording.n_channels * _BYTES[subtype]
+    if container == "WAV" and size > _LARGEST_WAV:
+        container = "RF64"  # WAV with 64-bit sizes; libsndfile silently truncates a larger WAV
+    clipping = ClippingCounter(is_float=subtype == "FLOAT")
+    shape = (recording.sample_rate, recording.n_channels)
+    with audio_writers(targets.values(), *shape, subtype, container) as writers:
+        yield StemWriter(recording, names, dict(zip(targets, writers)), kept, clipping)
+
+
+class ClippingCounter:
+    """Counts the samples beyond full scale, which integer formats clip.
+
+    Args:
+        is_float (bool): Whether the format stores floats, which do not clip.
+    """
+
+    def __init__(self, is_float: bool) -> None:
+        self.is_float = is_float
+        self.counts: Counter[str] = Counter()
+        self.peak = 0.0
+
+    def count(self, name: str, samples: np.ndarray) -> None:
+        """Adds the next samples of a stem."""
+        if self.is_float or not len(samples):
+            return
+        magnitude = np.abs(samples)
+        if (peak := float(magnitude.max())) > 1:
+            self.counts[name] += int((magnitude > 1).sum())
+            self.peak = max(self.peak, peak)
+
+    def warnings(self, targets: Mapping[str, Path]) -> list[str]:
+        """One sentence, or none.
+
+        Args:
+            targets (dict): Name of each stem → its file.
+        """
+        if not self.counts:
+            return []
+        counts = ", ".join(f"{n} in {targets[name].name}" for name, n in self.counts.items())
+        return [
+            f"samples above full scale are clipped ({counts}; the peak is {self.peak:.3g}, "
+            f"{20 * np.log10(self.peak):+.1f} dB): use --format wav32f, or a quieter song"
+        ]
+
+
+def require_stem_of(path: Path, stem: Recording, song: Recording) -> None:
+    """Refuses an existing stem that cannot be one of this song.
+
+    Raises:
+        ValueError: if length, channels or sample rate differ.
+    """
+    shapes = [(r.n_samples, r.n_channels, r.sample_rate) for r in (stem, song)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"{path} exists and is not a stem of {song.name}: it has (samples, channels, Hz) = "
+            f"{shapes[0]}, the song {shapes[1]}. Use --overwrite or another --out_dir."
+        )
+
+
+class _SequentialReader:
+    """Reads a recording from its beginning, in blocks of any requested length."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._blocks = recording.blocks()
+        self._rest = np.zeros((0, recording.n_channels), dtype=np.float32)
+
+    def read(self, n_samples: int) -> np.ndarray:
+        parts, found = [self._rest], len(self._rest)
+        while found < n_samples:
+            parts.append(next(self._blocks))
+            found += len(parts[-1])
+        joined = np.concatenate(parts)
+        self._rest = joined[n_samples:]
+        return joined[:n_samples]
