@@ -1,4 +1,4 @@
-"""What stands between network and System."""
+"""Modules between network and System."""
 
 import torch
 from tiny import separator, stft, transcriptor

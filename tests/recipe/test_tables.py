@@ -239,7 +239,7 @@ def test_mma_makes_songs(tmp_path):
     program = tmp_path / "bin" / "mma"
     program.parent.mkdir()
     program.write_text(
-        "#!/bin/sh\n# stands for MMA: mma -f OUT CHART\n"
+        "#!/bin/sh\n# a stub of MMA: mma -f OUT CHART\n"
         f'cp "$3" {tmp_path}/chart\n'
         f'if grep -q rock1 "$3"; then cp {band} "$2"; else cp {duo} "$2"; fi\n'
     )
