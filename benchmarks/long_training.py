@@ -1,12 +1,14 @@
-"""Long training: does memory grow, does a loss become NaN? 2,000 updates of the recipe's scripts.
+"""Memory and losses over a long training: 2,000 updates of the scripts of the recipe.
 
-    python benchmarks/long_training.py                                 tiny networks: some minutes
+    python benchmarks/long_training.py                                 tiny networks: a few minutes
     python benchmarks/long_training.py --options "--preset small"      the sizes of a preset
 
-The songs are synthesized; some stretches of them are made silent and some songs lose a class, so
-that batches without sound and without a class occur all the time. Resident memory of the process is
-sampled from outside; the losses are read from its log.
+Does memory grow, does a loss become NaN? The songs are synthesized; parts of them are silent and
+some songs lack a class, so that silent segments and absent classes are common. The resident memory
+of the process is sampled from outside; the losses are read from its log.
 """
+
+from __future__ import annotations
 
 import argparse
 import re
@@ -32,10 +34,10 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--updates", type=int, default=2000)
 parser.add_argument("--precision", default="bf16-mixed")
 parser.add_argument("--options", default=TINY, help="settings of the training scripts")
-parser.add_argument("--out", default="", help="file for the numbers, as JSON")
+parser.add_argument("--out", default="", help="JSON file for the results")
 
 
-def make_songs(folder):
+def make_songs(folder: Path) -> Path:
     """A prepared folder in which silence and absent classes are common."""
     from asteroid_scoresup.data import Manifest
     from asteroid_scoresup.data.note_table import write_notes
@@ -67,15 +69,15 @@ def make_songs(folder):
     return folder / "prepared"
 
 
-def resident_mib(pid):
-    """Resident memory of a process, where the system tells it."""
+def resident_mib(pid: int) -> float | None:
+    """Resident memory of a process, if the system provides it."""
     text = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+)", text)
     return int(found[1]) / 1024 if found else None
 
 
-def watch(command, exp_dir):
-    """Runs a script; memory over its run, and what its log says."""
+def watch(command: list[str], exp_dir: Path) -> dict[str, float]:
+    """Runs a script; returns its memory over time and a summary of its log."""
     start, samples = time.monotonic(), []
     with open(exp_dir.with_suffix(".log"), "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=RECIPE)
@@ -90,14 +92,14 @@ def watch(command, exp_dir):
     if process.wait():
         raise SystemExit(exp_dir.with_suffix(".log").read_text()[-2000:])
     if len(samples) < 10:
-        raise SystemExit("This system does not tell the memory of processes (/proc).")
+        raise SystemExit("This system does not provide the memory of processes (/proc).")
     # The first tenth is start-up: imports, caches, the first epoch.
     steady = samples[len(samples) // 10 :]
     third = max(len(steady) // 3, 1)
     parts = [pd.read_csv(path, dtype=str, keep_default_na=False)
              for path in exp_dir.glob("logs/**/metrics.csv")]  # fmt: skip
     logs = pd.concat(parts).fillna("")
-    # Validation songs that lack a class have no SI-SDR of it.
+    # Validation songs that lack a class have no SI-SDR for it.
     cells = logs[[name for name in logs if "si_sdr" not in name]].to_numpy().ravel()
     cells = pd.Series(cells[cells != ""]).str.lower()
     return {
@@ -110,12 +112,12 @@ def watch(command, exp_dir):
     }
 
 
-def main(args):
-    """Runs the three steps one after the other and prints what came out."""
+def main(args: argparse.Namespace) -> None:
+    """Runs the three steps one after the other and prints the results."""
     torch.set_num_threads(1)
     epoch = max(args.updates // 10, 1)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         shared = ["--data_dir", str(make_songs(folder)), "--num_workers", "0", "--quiet"]
         shared += ["--saliency", "0", "--precision", args.precision, *args.options.split()]
         models = {name: folder / name / "best_model.pth" for name in ("t", "s", "f")}

@@ -1,20 +1,24 @@
-"""Speed and memory of a training step: ours, and Asteroid's ConvTasNet beside it.
+"""Speed and memory of a training step: ours and Asteroid's ConvTasNet.
 
     python benchmarks/training.py --preset small --threads 1
     python benchmarks/training.py --preset paper --batch_size 3 --cases "step|sup" --steps 2
     python benchmarks/training.py --profile "step 2, clip+informed"
 
-Every case runs in a process of its own, several times in turn with the others, so that a machine
-that slows down slows all of them; medians are taken, and audio seconds per second compared with
-those of ConvTasNet's supervised step. The data are noise with a random score: only the networks
-and the losses are timed, not the loader. Prints a table, and one line of JSON with the machine.
+Every case runs in a process of its own, several times and in turn with the others, so that a
+machine that slows down affects all of them. Medians are reported, and the seconds of audio per
+second relative to the supervised step of ConvTasNet. The data are noise with a random score: the
+networks and the losses are timed, not the loader. Prints a table, and one line of JSON with facts
+about the machine.
 
-`of_the_limit`: what the update's matrix products and convolutions would take at the speed of a
-large fp32 product on the same threads, as a share of what it took. In bfloat16 it can pass 1;
-without instructions for it that is emulated and slow: use --precision float32 there.
+`of_the_limit`: the time that the matrix products and convolutions of the update would take at the
+speed of a large float32 product on the same threads, as a fraction of the measured time. In
+bfloat16 it can exceed 1. On CPUs without bfloat16 instructions, which emulate them slowly, use
+--precision float32.
 
-What it makes of Slakh2100: the time of the recipe's steps with the preset's numbers of updates.
+The last line estimates the time of the recipe's steps with the number of updates of the preset.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -22,7 +26,9 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from cases import peak_mib, product_speed, report, run_in_turn
@@ -41,31 +47,35 @@ CASES = {
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--preset", default="small")
 parser.add_argument("--batch_size", type=int, default=4)
-parser.add_argument("--steps", type=int, default=8, help="timed steps of a run, after two more")
+parser.add_argument(
+    "--steps", type=int, default=8, help="timed steps of a run, after two warm-up steps"
+)
 parser.add_argument("--repeats", type=int, default=3, help="runs of each case")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
-parser.add_argument("--cases", default="", help="only cases that this regular expression finds")
+parser.add_argument("--cases", default="", help="only cases that match this regular expression")
 parser.add_argument("--compile", action="store_true", help="with torch.compile of the trunks")
-parser.add_argument("--profile", default="", help="instead, the dearest operators of a case")
-parser.add_argument("--out", default="", help="file for the numbers, as JSON")
+parser.add_argument("--profile", default="", help="list the slowest operators of a case instead")
+parser.add_argument("--out", default="", help="JSON file for the results")
 parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # in the process of a case
 
 
-def settings(preset):
-    """The recipe's settings of a preset, flat."""
+def settings(preset: str) -> dict[str, Any]:
+    """The settings of the recipe for a preset."""
     sys.path.insert(0, str(RECIPE))
-    from local.settings import flat, read_conf
+    from local.options import flat, read_conf
 
     return flat(read_conf(preset))
 
 
-def prepare(case, conf, batch_size, compiled=False):
-    """A function that makes one update."""
+def prepare(
+    case: str, conf: dict[str, Any], batch_size: int, compiled: bool = False
+) -> Callable[[], object]:
+    """Returns a function that makes one update."""
     from asteroid.losses import multisrc_neg_sisdr
     from asteroid.models import ConvTasNet
 
-    from asteroid_scoresup.engine import FineTuneSystem
+    from asteroid_scoresup.engine import FineTuneSystem, compile_networks
     from asteroid_scoresup.losses import ScoreSupervisedLoss, transcription_loss
     from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
     from asteroid_scoresup.score import HarmonicTemplates
@@ -76,8 +86,7 @@ def prepare(case, conf, batch_size, compiled=False):
     network = dict(sources=names, sample_rate=rate, **{key: conf[key] for key in sizes})
     separator, transcriptor = TCNSeparator(**network), ScoreTranscriptor(**network)
     if compiled:
-        for model in (separator, transcriptor):
-            model.trunk.compile()
+        compile_networks(separator, transcriptor)
     frames = separator.stft.n_frames(n_samples)
     wav = 0.1 * torch.randn(batch_size, n_samples)
     roll = (torch.rand(batch_size, 3, 88, frames) < 0.03).float()
@@ -91,15 +100,15 @@ def prepare(case, conf, batch_size, compiled=False):
     }
     templates = HarmonicTemplates(rate, conf["n_fft"], n_partials=conf["n_partials"])
 
-    def loss_of(**weights):
-        heard = conf["critic_classes"]
-        return ScoreSupervisedLoss(weights, separator.stft, transcriptor, templates, heard)
+    def loss_of(**weights: float) -> ScoreSupervisedLoss:
+        n_classes = conf["critic_classes"]
+        return ScoreSupervisedLoss(weights, separator.stft, transcriptor, templates, n_classes)
 
     losses = {
         "step 2, clip": loss_of(transcription=0.2, clip=0.5),
         "step 2, clip+harmonic": loss_of(transcription=0.2, clip=0.5, harmonic=0.15),
         "step 2, clip+informed": loss_of(transcription=0.2, clip=0.5, informed=3.0),
-        "supervised": loss_of(stems=1.0),
+        "supervised": loss_of(magnitude_approximation=1.0),
     }
     if case in losses:
         model = separator
@@ -138,8 +147,8 @@ def prepare(case, conf, batch_size, compiled=False):
     return update
 
 
-def operations(update):
-    """Multiplications and additions of an update in matrix products and convolutions."""
+def operations(update: Callable[[], object]) -> int:
+    """Counts the operations of an update in matrix products and convolutions."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -147,12 +156,12 @@ def operations(update):
     return counter.get_total_flops()
 
 
-def run_one(args):
-    """Times one case in this process; prints JSON."""
+def run_one(args: argparse.Namespace) -> None:
+    """Times one case in this process and prints JSON."""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     conf = settings(args.preset)
-    prepare("supervised", conf, 1)  # whose imports are not counted
+    prepare("supervised", conf, 1)  # so that its imports are not counted
     before = peak_mib()
     update = prepare(args.one, conf, args.batch_size, args.compile)
     seconds = []
@@ -167,14 +176,14 @@ def run_one(args):
         "audio_s_per_s": conf["segment"] * args.batch_size / median,
         "more_mib": peak_mib() - before,
     }
-    if "ConvTasNet" not in args.one:  # whose depthwise convolutions torch counts as full ones
+    if "ConvTasNet" not in args.one:  # torch counts its depthwise convolutions as full ones
         count = operations(prepare(args.one, conf, args.batch_size))
         found["of_the_limit"] = count / product_speed() / median
     print(json.dumps(found))
 
 
-def profile(args):
-    """Prints the operators of an update that take longest themselves."""
+def profile(args: argparse.Namespace) -> None:
+    """Prints the operators of an update that take longest."""
     torch.set_num_threads(args.threads)
     update = prepare(args.profile, settings(args.preset), args.batch_size, args.compile)
     with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16"):
@@ -187,7 +196,7 @@ def profile(args):
     events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)[:15]
     rows = {
         event.key: {
-            "share": event.self_cpu_time_total / total,
+            "fraction": event.self_cpu_time_total / total,
             "ms_per_update": event.self_cpu_time_total / 1000 / args.steps,
             "calls_per_update": event.count / args.steps,
         }
@@ -196,8 +205,8 @@ def profile(args):
     report(args.profile, list(next(iter(rows.values()))), rows, {"total_us": total}, args.out)
 
 
-def main(args):
-    """Runs all cases in turn and prints what came out."""
+def main(args: argparse.Namespace) -> None:
+    """Runs all cases in turn and prints the results."""
     conf, cases = settings(args.preset), [case for case in CASES if re.search(args.cases, case)]
     options = ["--compile"] if args.compile else []
     options += [
@@ -209,7 +218,7 @@ def main(args):
     slowest = rows.get("ConvTasNet, supervised", {}).get("s_per_update")
     hours = 0.0
     for case, found in rows.items():
-        # Of the median, not the median of rates.
+        # The rate of the median, not the median of rates.
         found["audio_s_per_s"] = conf["segment"] * args.batch_size / found["s_per_update"]
         if slowest:
             found["times_convtasnet"] = slowest / found["s_per_update"]
@@ -222,8 +231,8 @@ def main(args):
     facts = {key: value for key, value in vars(args).items() if key not in ("one", "profile")}
     report(args.preset, columns, rows, {**facts, "hours": hours}, args.out)
     print(
-        "\nSteps 1, 2 (clip+harmonic) and 3, as far as timed, with the preset's updates and "
-        f"batches: about {hours:.1f} h of this machine."
+        "\nSteps 1, 2 (clip+harmonic) and 3, as far as timed, with the updates and batches of the "
+        f"preset: about {hours:.1f} h on this machine."
     )
 
 

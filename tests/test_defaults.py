@@ -12,6 +12,7 @@ from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 
 ROOT = Path(__file__).parents[1]
 CONF = yaml.safe_load((ROOT / "egs/slakh/local/conf.yml").read_text())
+LOSSES = ROOT / "egs/slakh/local/losses"
 SCORE = CONF["score"]
 
 
@@ -51,13 +52,8 @@ def test_the_snippets_have_the_recipes_loss_weights_and_no_other_options():
     """README's, and the diff and the second snippet of docs/other_recipes.rst."""
     readme = re.search(r"```python\n(.+?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
     page = (ROOT / "docs" / "other_recipes.rst").read_text()
-    s = CONF["separator"]
-    recipe = {
-        "transcription": s["transcription_weight"],
-        "clip": s["clip_weight"],
-        "soft_harmonic": s["soft_weight"],
-        "informed": s["informed_weight"],
-    }
+    losses = [yaml.safe_load(path.read_text())["loss"] for path in LOSSES.glob("clip+*.yml")]
+    recipe = {name: weight for loss in losses for name, weight in loss.items()}
     weights = re.findall(r"\{(\"transcription\":[^}]*)\}", readme + page)
     assert len(weights) == 3
     for text in weights:

@@ -1,11 +1,15 @@
 """What one training step does, and how a training runs."""
 
+from .build import build_loss, build_separator, read_separator, require_match
 from .callbacks import BatchSeed, LogLossTerms, LogValidationSISDR
+from .compilation import compile_networks
 from .finetune_system import FineTuneSystem
 from .finite import StopOnNonFinite
 from .folder import lock_experiment
+from .loaders import training_loaders
+from .optim import adam, warmup_cosine
 from .simulation import TranscriptorSystem, simulate_separation
-from .training import Clock, fit, save_model, warmup_cosine
+from .training import Clock, fit, save_model
 from .wrappers import SeparatorTrainingWrapper, TranscriptorTrainingWrapper
 
 __all__ = [
@@ -16,11 +20,18 @@ __all__ = [
     "LogValidationSISDR",
     "SeparatorTrainingWrapper",
     "StopOnNonFinite",
-    "TranscriptorTrainingWrapper",
     "TranscriptorSystem",
-    "lock_experiment",
+    "TranscriptorTrainingWrapper",
+    "adam",
+    "build_loss",
+    "build_separator",
+    "compile_networks",
     "fit",
-    "simulate_separation",
+    "lock_experiment",
+    "read_separator",
+    "require_match",
     "save_model",
+    "simulate_separation",
+    "training_loaders",
     "warmup_cosine",
 ]

@@ -1,91 +1,118 @@
-"""Lightning callbacks: what to log in training, and the random numbers of each batch."""
+"""Lightning callbacks: logging, and the random numbers of each batch."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
+from ..data import Manifest
 from ..losses.waveform import SILENT_POWER
+from ..models import SourceModel
 from ..utils.files import read_audio
 
 
 class BatchSeed(Callback):
-    """Seeds each batch by its number: a resumed run draws what it would have drawn.
+    """Seeds torch by the number of each batch, so that a resumed run draws the same numbers.
 
-    Processes that train together (DDP) have batches of their own and draw numbers of their own for
-    them; the numbers of the first are those of a process alone.
+    Processes that train together (DDP) draw different numbers; those of the first process are the
+    ones that it would draw alone.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seed = torch.initial_seed()
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        """Seeds torch: remixes, imitated separation, the classes that the critic receives."""
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds torch: remixes, simulated separation, the classes that the critic receives."""
         number = trainer.current_epoch * trainer.num_training_batches + batch_idx
         number = number * trainer.world_size + trainer.global_rank
-        # A processor's generator takes no more than 32 bits.
+        # The generator of the CPU takes no more than 32 bits.
         torch.manual_seed((self.seed + number) % 2**32)
 
 
 class LogLossTerms(Callback):
     """Logs each term of a :class:`~asteroid_scoresup.losses.ScoreSupervisedLoss` by name."""
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Training terms, as epoch means."""
         self._log(pl_module, "train")
 
     def on_validation_batch_end(
-        self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0
-    ):
-        """Validation terms, as epoch means; in step 3 those of its validation_critic."""
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Validation terms, as epoch means; in step 3 those of the validation critic."""
         self._log(pl_module, "val", getattr(pl_module, "validation_critic", None))
 
     @staticmethod
-    def _log(pl_module, stage, loss=None):
+    def _log(pl_module: LightningModule, stage: str, loss: Any = None) -> None:
         terms = getattr(loss or pl_module.loss_func, "last_terms", {})
         named = {f"{stage}_{name}": value for name, value in terms.items()}
         pl_module.log_dict(named, on_step=False, on_epoch=True, logger=True)
 
 
 class LogValidationSISDR(Callback):
-    """Logs the SI-SDR of a few validation tracks, where stems exist: for looking, never choosing.
+    """Logs the SI-SDR of a few validation tracks that have stems.
+
+    It is for information only: checkpoints are never chosen by it.
 
     Args:
-        separator (TCNSeparator): The network in training.
-        manifest (Manifest): The prepared data; tracks without stems are passed over, and
-            where there are none nothing is logged.
-        split (str): Split to look at.
-        seconds (float): How much of each track, from its middle.
-        max_tracks (int): How many tracks.
+        separator (SourceModel): The network in training.
+        manifest (Manifest): The prepared data. Tracks without stems are skipped; if no track has
+            stems, nothing is logged.
+        split (str): The split.
+        seconds (float): Length of the segment from the middle of each track, in s.
+        max_tracks (int): Largest number of tracks.
     """
 
-    def __init__(self, separator, manifest, split="validation", seconds=15.0, max_tracks=8):
-        self.separator, self.manifest, self.clips = separator, manifest, []
+    def __init__(
+        self,
+        separator: SourceModel,
+        manifest: Manifest,
+        split: str = "validation",
+        seconds: float = 15.0,
+        max_tracks: int = 8,
+    ):
+        self.separator, self.manifest = separator, manifest
+        self.segments: list[tuple[torch.Tensor, torch.Tensor, float]] = []
         length = int(seconds * manifest.sample_rate)
         for track in (track for track in manifest.tracks if track.split == split):
             paths = [manifest.stem_path(track, name) for name in manifest.names]
-            if len(self.clips) < max_tracks and all(path.is_file() for path in paths):
+            if len(self.segments) < max_tracks and all(path.is_file() for path in paths):
                 start = max(track.n_samples - length, 0) // 2
-                piece = slice(start, start + length)
-                mixture = torch.from_numpy(manifest.read_mixture(track)[piece])
-                stems = torch.stack(
-                    [torch.from_numpy(read_audio(path)[0][piece]) for path in paths]
-                )
-                self.clips.append((mixture, stems, track.rms))
+                part = slice(start, start + length)
+                mixture = torch.from_numpy(manifest.read_mixture(track)[part])
+                stems = torch.stack([torch.from_numpy(read_audio(path)[0][part]) for path in paths])
+                self.segments.append((mixture, stems, track.rms))
 
     @torch.no_grad()
-    def on_validation_epoch_end(self, trainer, pl_module):
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs ``val_si_sdr`` and one value per class, in dB."""
-        if trainer.sanity_checking or not self.clips:
+        if trainer.sanity_checking or not self.segments:
             return
         was_training = self.separator.training
         self.separator.eval()
         scores = []
-        for mixture, stems, rms in self.clips:
+        for mixture, stems, rms in self.segments:
             estimates = self.separator(mixture.to(pl_module.device), level=rms).cpu()
             score = -singlesrc_neg_sisdr(estimates, stems)
-            # A silent reference has no SI-SDR.
+            # A silent stem has no SI-SDR.
             scores.append(score.where(stems.pow(2).mean(-1) > SILENT_POWER, torch.nan))
         self.separator.train(was_training)
         per_class = torch.stack(scores).nanmean(0)

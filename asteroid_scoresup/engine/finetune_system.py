@@ -1,11 +1,17 @@
-"""Step 3: separator and transcriptor learn together, each in its turn."""
+"""Step 3: separator and transcriptor are fine-tuned together, in alternation."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from asteroid.engine.system import System
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from ..dsp import Spectrograms
 from ..losses import (
@@ -19,6 +25,7 @@ from ..losses import (
     transcription_loss,
 )
 from ..losses.compatibility import require_dataset
+from ..models import ScoreTranscriptor, TCNSeparator
 from .wrappers import SeparatorTrainingWrapper
 
 
@@ -27,46 +34,46 @@ class FineTuneSystem(System):
 
     Every batch updates the separator, then the transcriptor:
 
-    - separator: the loss of step 2 with the present transcriptor as critic, plus
+    - separator: the loss of step 2 with the current transcriptor as critic, plus
       :math:`\lambda_{AML} H(Y_{remix}, T(remix))`;
     - transcriptor: :math:`H(Y, T(X)) + \lambda_{AML} H(0, T(remix)) + \lambda_{ATL}
-      \frac{1}{n} \sum_i H(Y - Y^{(i)}, T(\hat S_i))`, on what the separator gave before its update;
-      and, our choice, the :func:`~asteroid_scoresup.losses.audible_notes_loss` of these
-      estimates.
+      \frac{1}{n} \sum_i H(Y - Y^{(i)}, T(\hat S_i))`, with the estimates from before the
+      separator's update; and, our choice, the
+      :func:`~asteroid_scoresup.losses.audible_notes_loss` of these estimates.
 
-    A turn moves the weights of one network only, and the other's state not at all. Validation
-    needs no stem: the step-2 loss with the transcriptor of the *start* as critic (a critic that
-    learns would make epochs incomparable) plus :math:`H(Y, T(X))`.
+    Each update changes one network and leaves the state of the other untouched. Validation needs
+    no stems: it is the loss of step 2 with the *initial* transcriptor as critic (with a critic that
+    learns, epochs could not be compared) plus :math:`H(Y, T(X))`.
 
     Args:
         separator (TCNSeparator), transcriptor (ScoreTranscriptor): The networks.
-        loss_func (ScoreSupervisedLoss): The loss of step 2, its critic the transcriptor.
-        optimizer (sequence of two): Optimizers of separator and transcriptor.
+        loss_func (ScoreSupervisedLoss): The loss of step 2, with the transcriptor as critic.
+        optimizer (sequence): The optimizers of separator and transcriptor.
         train_loader, val_loader: As for Asteroid's ``System``.
         scheduler (sequence, optional): Schedulers, stepped after every batch.
-        aml (float), atl (float), truth (float): Weights :math:`\lambda`; 0 turns the term off.
-        gradient_clip (float): Largest gradient norm of each network; 0 for any.
+        aml, atl, audible_notes (float): Weights of the terms; 0 turns a term off.
+        gradient_clip (float): Largest gradient norm of each network; 0 for no limit.
         config (dict, optional): Saved with checkpoints.
 
     Raises:
-        ValueError: if the critic of `loss_func` is another network, `truth` has no templates, or
-            the data have other classes or another rate than the networks.
+        ValueError: if the critic of `loss_func` is another network, `audible_notes` has no
+            templates, or the data have other classes or another rate than the networks.
     """
 
     def __init__(
         self,
-        separator,
-        transcriptor,
-        loss_func,
-        optimizer,
-        train_loader,
-        val_loader=None,
-        scheduler=None,
-        aml=0.0,
-        atl=0.0,
-        truth=0.0,
-        gradient_clip=5.0,
-        config=None,
+        separator: TCNSeparator,
+        transcriptor: ScoreTranscriptor,
+        loss_func: ScoreSupervisedLoss,
+        optimizer: Sequence[Optimizer],
+        train_loader: DataLoader,
+        val_loader: DataLoader | None = None,
+        scheduler: Sequence[LRScheduler] | None = None,
+        aml: float = 0.0,
+        atl: float = 0.0,
+        audible_notes: float = 0.0,
+        gradient_clip: float = 5.0,
+        config: dict[str, Any] | None = None,
     ):
         super().__init__(
             SeparatorTrainingWrapper(separator),
@@ -79,16 +86,18 @@ class FineTuneSystem(System):
         )
         if loss_func.critic is not None and loss_func.critic is not transcriptor:
             raise ValueError("The critic of loss_func must be the transcriptor that is fine-tuned.")
-        if truth and loss_func.templates is None:
+        if audible_notes and loss_func.templates is None:
             raise ValueError(
-                "truth looks for the notes' partials: give loss_func templates (HarmonicTemplates)."
+                "audible_notes reads the partials of the notes: give loss_func templates "
+                "(HarmonicTemplates)."
             )
         for loader in (train_loader, val_loader):
-            if hasattr(getattr(loader, "dataset", None), "names"):
-                require_dataset(loader.dataset, separator.stft, transcriptor, loss_func.weights)
+            dataset = getattr(loader, "dataset", None)
+            if hasattr(dataset, "names"):
+                require_dataset(dataset, separator.stft, transcriptor, loss_func.weights)
         self.automatic_optimization = False
         self.transcriptor = transcriptor
-        self.aml, self.atl, self.truth = aml, atl, truth
+        self.aml, self.atl, self.audible_notes = aml, atl, audible_notes
         self.gradient_clip = gradient_clip
         validation_critic = copy.deepcopy(transcriptor)
         self.validation_critic = ScoreSupervisedLoss(
@@ -100,15 +109,15 @@ class FineTuneSystem(System):
         )
 
     @property
-    def separator(self):
+    def separator(self) -> TCNSeparator:
         """The separator."""
         return self.model.separator
 
     def configure_optimizers(self):
-        """Two optimizers; the schedulers are stepped by hand."""
+        """Two optimizers, whose schedulers :meth:`training_step` steps."""
         return self.optimizer, self.scheduler
 
-    def training_step(self, batch, batch_nb):
+    def training_step(self, batch: tuple, batch_nb: int) -> dict[str, torch.Tensor]:
         """One update of each network."""
         wav, targets = batch
         optimizers = self.optimizers()
@@ -124,24 +133,29 @@ class FineTuneSystem(System):
             order = remix_order(len(wav), masks.shape[1])
             remixed, roll = remix(stft.masked(spectrum, masks), targets["roll"], order)
             remixed = stft.magnitude(remixed)
-            heard = self.transcriptor.outputs(remixed)
-            loss = loss + self.aml * remix_separator_loss(heard, roll)
+            logits = self.transcriptor.outputs(remixed)
+            loss = loss + self.aml * remix_separator_loss(logits, roll)
         self._update(optimizers[0], self.separator, loss)
 
         self.transcriptor.requires_grad_(True).train()
-        reading = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
-        terms = {"reading": reading}
+        transcription = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
+        terms = {"transcription": transcription}
         if self.aml:
             terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))
-        if self.atl or self.truth:
+        if self.atl or self.audible_notes:
             logits = self.transcriptor.outputs(estimates.sources.detach().flatten(0, 1))
         if self.atl:
             terms["atl"] = interference_transcriptor_loss(logits, targets["roll"])
-        if self.truth:
-            terms["truth"] = audible_notes_loss(
+        if self.audible_notes:
+            terms["audible_notes"] = audible_notes_loss(
                 logits, masks.detach(), mixture, targets["roll"], self.loss_func.templates
             )
-        weights = {"reading": 1.0, "aml": self.aml, "atl": self.atl, "truth": self.truth}
+        weights = {
+            "transcription": 1.0,
+            "aml": self.aml,
+            "atl": self.atl,
+            "audible_notes": self.audible_notes,
+        }
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         self._update(optimizers[1], self.transcriptor, total)
 
@@ -152,26 +166,27 @@ class FineTuneSystem(System):
         self.log_dict(named)
         return {"loss": loss.detach(), **named}
 
-    def _schedulers(self):
+    def _schedulers(self) -> list[Any]:
         schedulers = self.lr_schedulers() or []
         return schedulers if isinstance(schedulers, list) else [schedulers]
 
-    def _update(self, optimizer, network, loss):
+    def _update(self, optimizer: Any, network: nn.Module, loss: torch.Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.gradient_clip:
             torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_clip)
         optimizer.step()
 
-    def validation_step(self, batch, batch_nb):
-        """Logs the stem-free criterion by which checkpoints are chosen."""
+    def validation_step(self, batch: tuple, batch_nb: int) -> None:
+        """Logs the criterion by which checkpoints are chosen, which needs no stems."""
         wav, targets = batch
         estimates = self.model(wav)
         separation = self.validation_critic(estimates, targets)
-        reading = transcription_loss(self.transcriptor.outputs(estimates.mixture), targets["roll"])
+        logits = self.transcriptor.outputs(estimates.mixture)
+        transcription = transcription_loss(logits, targets["roll"])
         self.log("val_separation", separation, on_epoch=True, sync_dist=True)
-        self.log("val_reading", reading, on_epoch=True, sync_dist=True)
-        # The step-2 loss weighs transcription far below 1; so does the criterion.
+        self.log("val_mixture_transcription", transcription, on_epoch=True, sync_dist=True)
+        # The loss of step 2 weights transcription far below 1; so does the criterion.
         weight = self.loss_func.weights.get("transcription", 1.0)
-        total = separation + weight * reading
+        total = separation + weight * transcription
         self.log("val_loss", total, on_epoch=True, prog_bar=True, sync_dist=True)

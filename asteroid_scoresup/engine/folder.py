@@ -1,11 +1,13 @@
-"""The folder of an experiment: whose it is, and what killed runs left in it."""
+"""Experiment folders: which configuration one belongs to, and files left by killed runs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
@@ -13,22 +15,24 @@ from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from ..models import load_package, model_hash
 from ..utils.files import atomic_path
 
-#: What `atomic_path` calls a file until it is complete: the number of its process is in the name.
+#: Names that `atomic_path` gives to incomplete files; they contain the process number.
 PARTIAL = re.compile(r"\..*\.(\d+)\.part(\..*)?$")
-#: Mark of hashes of what models are; those of earlier versions were of the bytes of their files.
+#: Prefix of hashes of model contents; earlier versions hashed the bytes of the files.
 MODEL_HASH = "model:"
 
 
-def lock_experiment(exp_dir, config, free=()):
-    """Takes an experiment folder for a configuration, or refuses one that belongs to another.
+def lock_experiment(
+    exp_dir: str | Path, config: dict[str, dict[str, Any]], ignore: Collection[str] = ()
+) -> None:
+    """Locks an experiment folder to a configuration; refuses one that belongs to another.
 
-    A folder in which no checkpoint and no model has been written belongs to nobody yet: a start
-    with wrong settings does not stand in the way of the right ones.
+    A folder without checkpoints and models is not locked yet, so that a start with wrong settings
+    does not block one with the right settings.
 
     Args:
         exp_dir (str or Path): The folder; ``conf.yml`` is written into it.
         config (dict): Two-level configuration of the run, plain types.
-        free (sequence of str): Keys that may differ when a run is resumed.
+        ignore (collection of str): Keys that may differ when a run is resumed.
 
     Raises:
         ValueError: if the folder holds a run with another configuration, or one whose
@@ -37,11 +41,11 @@ def lock_experiment(exp_dir, config, free=()):
     path = Path(exp_dir) / "conf.yml"
     sweep_partial_files(exp_dir)
     if has_results(exp_dir):
-        old, flat = _flatten(_read_claim(path)), _flatten(config)
+        old, flat = _flatten(_read_config(path)), _flatten(config)
         changed = [
             f"{key} ({old.get(key)!r} → {flat.get(key)!r})"
             for key in sorted(set(old) | set(flat))
-            if old.get(key) != flat.get(key) and key.split(".")[1] not in free
+            if old.get(key) != flat.get(key) and key.split(".")[1] not in ignore
         ]
         if changed:
             raise ValueError(
@@ -52,29 +56,29 @@ def lock_experiment(exp_dir, config, free=()):
         temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
-def has_results(exp_dir):
-    """Whether a folder holds checkpoints or models that a training has written."""
+def has_results(exp_dir: str | Path) -> bool:
+    """Whether training has written checkpoints or models to a folder."""
     found = [*Path(exp_dir).glob("checkpoints/*.ckpt"), *Path(exp_dir).glob("*.pth")]
     return any(not path.name.startswith(".") for path in found)
 
 
-def _read_claim(path):
+def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(config, dict) or not all(
             isinstance(values, dict | None) for values in config.values()
         ):
-            raise ValueError("it is no mapping of sections")
+            raise ValueError("expected a mapping of sections")
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} cannot be read ({reason}), so nobody knows the settings of the checkpoints "
-            "beside it. Restore it, choose another --tag, or delete the folder."
+            f"{path} cannot be read ({reason}), so the settings of the checkpoints beside it "
+            "are unknown. Restore it, choose another --tag, or delete the folder."
         ) from None
     return config
 
 
-def _flatten(config):
+def _flatten(config: dict[str, Any]) -> dict[str, Any]:
     return {
         f"{section}.{key}": value
         for section, values in config.items()
@@ -82,42 +86,43 @@ def _flatten(config):
     }
 
 
-def hash_inputs(exp_dir, paths):
-    """What stands for the models that a step starts from in the configuration of its folder.
+def hash_inputs(exp_dir: str | Path, paths: Iterable[str | Path]) -> str:
+    """Hashes the models that a step starts from, for the configuration of its folder.
 
     Args:
-        exp_dir (str or Path): The folder of the step. If its configuration was written by an
-            earlier version, which hashed the bytes of the files, and there are as many models, it
-            is taken at its word, with a warning where the bytes have changed: writing the same
-            model again changes them.
-        paths (sequence of str or Path): Model files, see
+        exp_dir (str or Path): The folder of the step. If an earlier version wrote its
+            configuration, with hashes of the bytes of the files, for as many models, these hashes
+            are returned, with a warning if the bytes have changed: writing the same model again
+            changes them.
+        paths (iterable of str or Path): Model files, see
             :func:`~asteroid_scoresup.models.model_hash`.
 
     Returns:
         str: Hashes, joined by commas.
     """
+    paths = list(paths)
     hashes = ",".join(MODEL_HASH + model_hash(path) for path in paths)
     conf = Path(exp_dir) / "conf.yml"
     if not conf.is_file() or not has_results(exp_dir):
         return hashes
-    old = (_read_claim(conf).get("main_args") or {}).get("inputs")
+    old = (_read_config(conf).get("main_args") or {}).get("inputs")
     if not old or str(old).startswith(MODEL_HASH) or old.count(",") != hashes.count(","):
         return hashes
     if old != ",".join(hashlib.sha256(Path(f).read_bytes()).hexdigest()[:16] for f in paths):
         rank_zero_warn(
-            f"{exp_dir} was begun by an earlier version, which does not tell whether its input "
-            f"models are those of {', '.join(map(str, paths))}: it is resumed as if they were."
+            f"{exp_dir} was started by an earlier version, whose configuration does not tell "
+            f"whether its input models are {', '.join(map(str, paths))}: they are assumed to be."
         )
     return old
 
 
-def is_finished(paths, epochs, minutes=0.0):
-    """Whether a training has already written its models, for as long as it is asked to last.
+def is_finished(paths: Iterable[str | Path], epochs: int, minutes: float = 0.0) -> bool:
+    """Whether a training of at least this length has already written its models.
 
     Args:
-        paths (sequence of str or Path): The model files that it ends with.
-        epochs (int): Epochs that are asked for.
-        minutes (float): Minutes that are asked for instead, if not 0.
+        paths (iterable of str or Path): The model files that it writes at the end.
+        epochs (int): Requested epochs.
+        minutes (float): Requested minutes instead, if not 0.
 
     Returns:
         bool
@@ -134,14 +139,14 @@ def is_finished(paths, epochs, minutes=0.0):
 
 
 @rank_zero_only
-def sweep_partial_files(folder):
-    """Deletes what killed processes left half-written in a folder and in the folders below it.
+def sweep_partial_files(folder: str | Path) -> None:
+    """Deletes incomplete files of killed processes in a folder and its subfolders.
 
-    Files are written under a name that holds the number of the process, and renamed. Those whose
-    process no longer runs stay half-written for ever.
+    Files are written under a name that contains the process number, and renamed when they are
+    complete. Those whose process no longer runs will never be completed.
 
     Args:
-        folder (str or Path): May be missing.
+        folder (str or Path): The folder, which may be missing.
     """
     for path in Path(folder).rglob(".*.part*"):
         found = PARTIAL.fullmatch(path.name)
@@ -149,11 +154,11 @@ def sweep_partial_files(folder):
             path.unlink(missing_ok=True)
 
 
-def _runs(pid):
+def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it runs, and belongs to somebody else
+    except OSError:  # it runs, and belongs to another user
         return True
     return True

@@ -1,37 +1,39 @@
-"""Ctrl-C and SIGTERM end a command with one sentence and the exit code of the signal."""
+"""Ends a command after Ctrl-C or SIGTERM with one sentence and the exit code of the signal."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from pytorch_lightning.utilities import rank_zero_only
 
-#: Exit codes are those of a shell: 128 and the number of the signal.
+#: Exit codes are those of a shell: 128 plus the signal number.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def ends_in_a_sentence(name, sentence):
-    """Turns signals and errors that a user can mend into one sentence on stderr and an exit code.
+def ends_in_a_sentence(name: str, sentence: Callable[[], str]) -> Iterator[None]:
+    """Turns signals and errors that a user can fix into one sentence on stderr and an exit code.
 
-    Lightning turns Ctrl-C into exit code 1 and SIGTERM into 0; and where it does not yet train,
-    Python prints a traceback.
+    Lightning exits with 1 after Ctrl-C and with 0 after SIGTERM; before training starts, Python
+    prints a traceback.
 
     Args:
-        name (str): Of the command, in front of the sentence.
-        sentence (callable): Gives what is said after a signal.
+        name (str): Name of the command, printed before the sentence.
+        sentence (callable): Returns the message after a signal.
 
     Raises:
         SystemExit: with 130 after Ctrl-C, 143 after SIGTERM, and 1 after a ``ValueError``,
             ``OSError`` or ``FloatingPointError``.
     """
-    received = []
+    received: list[int] = []
 
-    def receive(number, frame):
+    def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        # One is enough: what is being cleaned up is not to be interrupted again.
+        # One signal is enough: cleaning up must not be interrupted.
         for other in SIGNALS:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -40,8 +42,8 @@ def ends_in_a_sentence(name, sentence):
     try:
         yield
     except BaseException as error:
-        # Of processes that train together, all are interrupted, and all stop at a bad loss.
-        first = rank_zero_only.rank == 0
+        # Signals and bad losses stop all processes that train together.
+        first = getattr(rank_zero_only, "rank", 0) == 0
         if received:
             if first:
                 print(f"\n{name}: {sentence()}", file=sys.stderr)
@@ -57,17 +59,17 @@ def ends_in_a_sentence(name, sentence):
             signal.signal(number, handler)
 
 
-def _sentence(error):
-    """What to say of an error, or None if it is a fault of the program."""
+def _sentence(error: BaseException) -> str | None:
+    """Message for an error, or None if it is a bug."""
     text = str(error)
     if isinstance(error, RuntimeError):
-        # torch hides what the file system said; a full disk is the usual reason.
+        # torch hides the error of the file system; a full disk is the usual reason.
         if "PytorchStreamWriter" in text or "unexpected pos" in text or "write file" in text:
             return f"a file could not be written ({text.splitlines()[0]}): is the disk full?"
         return None
     if not isinstance(error, (ValueError, OSError, FloatingPointError)):
         return None
-    # Errors in a loader's process come with a traceback; what they say is its last line.
+    # Errors in a loader process come with a traceback; the message is its last line.
     if "Original Traceback" in text:
         text = text.strip().splitlines()[-1].split(": ", 1)[-1]
     return text

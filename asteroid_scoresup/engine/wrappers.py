@@ -1,14 +1,18 @@
-"""What stands between a network and Asteroid's ``System`` in training."""
+"""Modules that wrap a network for Asteroid's ``System`` in training."""
 
 from __future__ import annotations
 
+import torch
 from torch import nn
+
+from ..dsp import Spectrograms
+from ..models import ScoreTranscriptor, TCNSeparator
 
 
 class SeparatorTrainingWrapper(nn.Module):
-    r"""Clips at the nominal level → magnitudes of mixture and estimates.
+    r"""Segments at the nominal level → magnitudes of mixture and estimates.
 
-    The masked magnitudes go to the critic directly, with no inverse STFT and STFT on the way.
+    The critic receives the masked magnitudes directly, without an inverse STFT and STFT between.
 
     Args:
         separator (TCNSeparator): The network.
@@ -18,17 +22,17 @@ class SeparatorTrainingWrapper(nn.Module):
         - output: :class:`~asteroid_scoresup.dsp.Spectrograms`
     """
 
-    def __init__(self, separator):
+    def __init__(self, separator: TCNSeparator):
         super().__init__()
         self.separator = separator
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> Spectrograms:
         """See the class."""
         return self.separator.spectrograms(wav)
 
 
 class TranscriptorTrainingWrapper(nn.Module):
-    r"""Clips at the nominal level → logits.
+    r"""Segments at the nominal level → logits.
 
     Args:
         transcriptor (ScoreTranscriptor): The network (or an activity classifier).
@@ -38,15 +42,15 @@ class TranscriptorTrainingWrapper(nn.Module):
         - output: :math:`(batch, n\_src, pitches, frames)`
     """
 
-    def __init__(self, transcriptor):
+    def __init__(self, transcriptor: ScoreTranscriptor):
         super().__init__()
         self.transcriptor = transcriptor
 
-    def magnitude(self, wav):
-        """What the network hears."""
+    def magnitude(self, wav: torch.Tensor) -> torch.Tensor:
+        r"""Magnitudes :math:`(batch, freq, frames)`, the input of the network."""
         stft = self.transcriptor.stft
         return stft.magnitude(stft(wav))
 
-    def forward(self, wav):
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """See the class."""
         return self.transcriptor.outputs(self.magnitude(wav))

@@ -1,16 +1,21 @@
-"""The table of run_baselines.sh: what ladder.py scored, and size, speed and memory of each model.
+"""The table of run_baselines.sh: the scores of experiments.py, and size, speed and memory.
 
-Speed and memory come from benchmarks/separation.py: one core, a minute of audio, models in turn.
+Speed and memory are measured by benchmarks/separation.py: one core, a minute of audio, models in
+turn.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from ladder import slug
+from local.jobs import slug
 
 from asteroid_scoresup.models import load_package
 from asteroid_scoresup.utils.files import atomic_path
@@ -28,12 +33,14 @@ COLUMNS = {  # metric, heading, decimals
 }
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("exp_dir", help="folder of ladder.py, with results.csv")
-parser.add_argument("--results", default="", help="where the numbers go (exp_dir/baselines.csv)")
-parser.add_argument("--repeats", type=int, default=3, help="runs of each model, for its speed")
+parser.add_argument("exp_dir", help="folder of experiments.py, with results.csv")
+parser.add_argument("--results", default="", help="file for the results (exp_dir/baselines.csv)")
+parser.add_argument(
+    "--repeats", type=int, default=3, help="runs of each model, to measure its speed"
+)
 
 
-def measure(models, repeats):
+def measure(models: Mapping[str, Path], repeats: int) -> dict[str, dict[str, float]]:
     """Size, speed and memory of model files, by row."""
     files = ",".join(f"{slug(row)}={path}" for row, path in models.items())
     command = [sys.executable, BENCHMARK, "--files", files, "--seconds", SECONDS, "--threads", 1]
@@ -47,21 +54,21 @@ def measure(models, repeats):
     return {row: found[f"{slug(row)}, {SECONDS} s"] for row in models}
 
 
-def facts(path):
-    """How long a model was trained, from its file and the checkpoint that it is of."""
+def facts(path: Path) -> dict[str, float]:
+    """How long a model was trained, from its file and its checkpoint."""
     training = load_package(path)["infos"]["training"]
     best = load_package(path.parent / "checkpoints" / Path(training["best_model_path"]).name)
     return {"training_minutes": training["best_minutes"], "updates": best["global_step"]}
 
 
-def markdown(results):
+def markdown(results: pd.DataFrame) -> str:
     """The table, with SI-SDR and its improvement per class and in the mean."""
     names = [name for name in dict.fromkeys(results.instrument) if name != "mean"]
     heads = [*(f"{name}, SI-SDRi" for name in names), "mean SI-SDR", "mean SI-SDRi"]
     heads += [title for title, _ in COLUMNS.values()]
     means = results.groupby(["row", "instrument", "metric"], sort=False).value.mean()
 
-    def cell(row, instrument, metric, decimals):
+    def cell(row: str, instrument: str, metric: str, decimals: int) -> str:
         value = means.get((row, instrument, metric))
         return "" if value is None else f"{value:.{decimals}f}"
 
@@ -74,14 +81,14 @@ def markdown(results):
     return markdown_table(["row", *heads], lines) + "\n"
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     exp_dir = Path(args.exp_dir)
     frame = pd.read_csv(exp_dir / "results.csv")
     frame = frame[frame.metric.isin(["si_sdr", "si_sdr_i"])]
     rows = [row for row in dict.fromkeys(frame.row) if row not in ORACLES]
     rows = [row for row in rows if (exp_dir / "seed0" / slug(row) / "best_model.pth").is_file()]
     models = {row: exp_dir / "seed0" / slug(row) / "best_model.pth" for row in rows}
-    more = []
+    more: list[tuple[Any, ...]] = []
     for row, found in measure(models, args.repeats).items():
         found = {key: found[key] for key in COLUMNS if key in found}
         for metric, value in {**found, **facts(models[row])}.items():

@@ -1,16 +1,20 @@
-"""Stage 5: scores what the other stages trained on whole test tracks; tables, plots, examples."""
+"""Stage 5: evaluates the models of the other stages on whole test tracks."""
+
+from __future__ import annotations
 
 import argparse
 import copy
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
-import soundfile as sf
+import pandas as pd
 import torch
 import yaml
 from asteroid.models import save_publishable
 from local import settings
+from local.examples import page_numbers, write_example
 from tqdm import tqdm
 
 from asteroid_scoresup import __version__
@@ -28,6 +32,7 @@ from asteroid_scoresup.evaluation import (
     tidy,
     write_tables,
 )
+from asteroid_scoresup.evaluation.decoding import Decoding
 from asteroid_scoresup.evaluation.evaluate import (
     INFORMED_ORACLE,
     RATIO_ORACLE,
@@ -40,21 +45,19 @@ from asteroid_scoresup.evaluation.evaluate import (
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, model_hash, pack
 from asteroid_scoresup.report import (
     plot_box,
-    plot_separation,
     plot_training_curves,
     read_training_log,
 )
-from asteroid_scoresup.report.page import write_page
-from asteroid_scoresup.score import piano_roll
+from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 
-#: Written last: what the results beside it are of.
+#: Written last: a hash of what the results beside it were computed from.
 DONE = "evaluation.json"
 RESULTS = (
-    "final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "training_curves.png",
-    "examples", "best_model.pth", "publish_dir/model.pth",
+    "final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "best_model.pth",
+    "examples", "publish_dir/model.pth",
 )  # fmt: skip
-SLAKH_LICENSE = {
+SLAKH_LICENSE: dict[str, Any] = {
     "title": "Slakh2100",
     "title_link": "http://www.slakh.com",
     "author": "Ethan Manilow, Gordon Wichern, Prem Seetharaman, Jonathan Le Roux",
@@ -63,6 +66,9 @@ SLAKH_LICENSE = {
     "license_link": "https://creativecommons.org/licenses/by/4.0/",
     "non_commercial": False,
 }
+
+Separators = dict[str, TCNSeparator]
+Transcriptors = dict[str, ScoreTranscriptor]
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--row", default="isolated", help="name of the separator's row")
@@ -74,12 +80,10 @@ parser.add_argument("--test_splits", default="", help="comma-separated; default:
 parser.add_argument("--n_examples", type=int, default=2, help="songs per split to write out")
 
 
-def load(args, manifest):
-    """The models of the run, by the row they make."""
+def load(args: argparse.Namespace, manifest: Manifest) -> tuple[Separators, Transcriptors]:
+    """The separators and transcriptors of the run, by row."""
     if args.model != "tcn":
-        raise SystemExit(
-            f"Stage 5 draws masks, which {args.model} has none of: run_baselines.sh scores it."
-        )
+        raise SystemExit(f"Stage 5 plots masks, and {args.model} has none: use run_baselines.sh.")
     separators = {args.row: TCNSeparator.from_pretrained(args.separator)}
     transcriptors = {}
     if args.transcriptor:
@@ -96,78 +100,32 @@ def load(args, manifest):
     return separators, transcriptors
 
 
-def splits_to_score(manifest, asked):
-    """The splits asked for, or all whose name begins with ``test``, or what else there is."""
+def splits_to_score(manifest: Manifest, requested: str) -> list[str]:
+    """The requested splits, or all whose name begins with ``test``, or any others."""
     found = sorted({track.split for track in manifest.tracks})
-    if asked:
-        wanted = asked.split(",")
+    if requested:
+        wanted = requested.split(",")
         if set(wanted) - set(found):
             raise SystemExit(
-                f"{manifest.root} has the splits {found}; --test_splits asks {wanted}."
+                f"{manifest.root} has the splits {found}, but --test_splits is {wanted}."
             )
         return wanted
     wanted = [name for name in found if name.startswith("test")]
     if not wanted:
         wanted = ["validation"] if "validation" in found else found
-        print(f"Warning: there is no test split; these are scores on {wanted}, not of a test.")
+        print(f"Warning: there is no test split; the scores are of {wanted} instead.")
     return wanted
 
 
-def write_example(folder, song, estimates, masks_of, stft, notes, numbers):
-    """Audio, a picture and a page of one song: what the last row makes of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rate = int(stft.sample_rate)
-    sf.write(folder / "mixture.wav", song.mixture.numpy(), rate, subtype="FLOAT")
-    for name, estimate in zip(song.names, estimates):
-        sf.write(folder / f"{name}_estimate.wav", estimate.numpy(), rate, subtype="FLOAT")
-        sf.write(folder / f"{name}.wav", song.stems[name].numpy(), rate, subtype="FLOAT")
-    seconds = min(10.0, len(song.mixture) / rate)
-    start = max(len(song.mixture) / rate - seconds, 0) / 2
-    frames = slice(
-        int(start * rate / stft.hop_length), int((start + seconds) * rate / stft.hop_length)
-    )
-
-    def magnitudes(wav):
-        return stft.magnitude(stft(wav.reshape(-1, wav.shape[-1])))[..., frames]
-
-    figure = plot_separation(
-        magnitudes(song.mixture)[0],
-        rate,
-        stft.hop_length,
-        masks=masks_of(song.mixture)[..., frames],
-        estimates=magnitudes(estimates),
-        stems=magnitudes(torch.stack(list(song.stems.values()))),
-        roll=piano_roll(song.notes, *song.roll_size(stft))[..., frames],
-        names=song.names,
-        start=start,
-        title=f"{song.track.split}/{song.track.id}",
-    )
-    figure.savefig(folder / "separation.png")
-    write_page(
-        folder / "page",
-        f"{song.track.split}/{song.track.id}",
-        folder / "mixture.wav",
-        {name: folder / f"{name}_estimate.wav" for name in song.names},
-        transcription=notes,
-        score=song.notes,
-        numbers=numbers,
-    )
-
-
-def page_numbers(records, row):
-    """What the page of a song says of it: scores of one row, by class."""
-    titles = {"si_sdr": "SI-SDR (dB)", "si_sdr_imp": "SI-SDRi (dB)"}
-    titles["note_accuracy_mixture"] = "note accuracy"
-    own = [record for record in records if record["row"] == row]
-    return [
-        (title, {record["instrument"]: record[key] for record in own if key in record})
-        for key, title in titles.items()
-        if any(key in record for record in own)
-    ]
-
-
-def score(args, manifest, separators, transcriptors, decodings, exp_dir):
-    """Scores every track of the chosen splits; returns the records, and what had no stems."""
+def score(
+    args: argparse.Namespace,
+    manifest: Manifest,
+    separators: Separators,
+    transcriptors: Transcriptors,
+    decodings: dict[str, Decoding],
+    exp_dir: Path,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Scores every track of the chosen splits; returns the records and the tracks without stems."""
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
     templates = settings.templates(args, manifest.sample_rate)
@@ -177,23 +135,25 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
     )
 
     @torch.no_grad()
-    def masks_of(mixture):
+    def masks_of(mixture: torch.Tensor) -> torch.Tensor:
         wav, _ = final.normalize(mixture.unsqueeze(0).to(device))
         return final.masks(final.stft.magnitude(final.stft(wav)))[0].cpu()
 
-    reader = final_row if final_row in transcriptors else next(iter(transcriptors), None)
+    best = final_row if final_row in transcriptors else next(iter(transcriptors), "")
 
     @torch.no_grad()
-    def notes_of(song):
-        heard = transcriptors[reader](song.mixture.to(device)).sigmoid().cpu()
-        return decodings[reader].notes(heard, stft.hop_length, stft.sample_rate)
+    def notes_of(song: TestTrack) -> Notes:
+        probs = transcriptors[best](song.mixture.to(device)).sigmoid().cpu()
+        return decodings[best].notes(probs, stft.hop_length, stft.sample_rate)
 
-    records, without_stems = [], []
+    records: list[dict[str, Any]] = []
+    without_stems: list[str] = []
     for split in splits_to_score(manifest, args.test_splits):
         tracks = manifest.select(split)
         for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
             song = TestTrack(manifest, track)
-            made, estimates = [], {}
+            made: list[dict[str, Any]] = []
+            estimates: dict[str, torch.Tensor] = {}
             if song.stems:
                 made, estimates = score_separation(
                     song, separators, stft, templates, informed_masks, sounding
@@ -201,11 +161,11 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
             else:
                 without_stems.append(f"{split}/{track.id}")
             for row, transcriptor in transcriptors.items():
-                # Each transcriptor is heard with the separator it was trained with.
+                # Each transcriptor receives the estimates of the separator it was trained with.
                 separated = estimates.get(row, estimates.get(args.row))
                 made += score_transcription(song, row, transcriptor, separated, decodings[row])
-            # A row has one record per class, with what its separator and transcriptor scored.
-            merged = {}
+            # A row has one record per class, with the scores of its separator and its transcriptor.
+            merged: dict[tuple, dict[str, Any]] = {}
             for record in made:
                 merged.setdefault((record["row"], record["instrument"]), {}).update(record)
             identity = {"seed": args.seed, "test_set": split}
@@ -218,8 +178,10 @@ def score(args, manifest, separators, transcriptors, decodings, exp_dir):
     return records, without_stems
 
 
-def report(exp_dir, records, order, names):
-    """Tables, metrics per track and plots; returns the summary."""
+def report(
+    exp_dir: Path, records: list[dict[str, Any]], order: list[str], names: list[str]
+) -> pd.DataFrame:
+    """Writes tables, metrics per track and plots; returns the summary."""
     frame = tidy(records)
     summary = summarize(frame)
     with atomic_path(exp_dir / "all_metrics.csv") as temporary:
@@ -241,8 +203,8 @@ def report(exp_dir, records, order, names):
     return summary
 
 
-def dataset_infos(manifest):
-    """What a published model says of its data; Asteroid's upload asks for all of it."""
+def dataset_infos(manifest: Manifest) -> dict[str, Any]:
+    """Facts about the data for a published model, as Asteroid's upload requires them."""
     splits = sorted({track.split for track in manifest.tracks})
     real = [t for t in manifest.tracks if t.stems and t.facts.get("generated") is False]
     infos = {
@@ -253,8 +215,14 @@ def dataset_infos(manifest):
     return infos
 
 
-def publish(exp_dir, conf, package, flat, infos):
-    """The run's own model file, and the one to share: separator and transcriptor in one."""
+def publish(
+    exp_dir: Path,
+    conf: settings.Conf,
+    package: dict[str, Any],
+    flat: dict[str, Any],
+    infos: dict[str, Any],
+) -> None:
+    """Writes the model file of the run and the one to share, with separator and transcriptor."""
     with atomic_path(exp_dir / "conf.yml") as temporary:
         temporary.write_text(yaml.safe_dump(conf, sort_keys=False))
     save_model(package, exp_dir / "best_model.pth", final_metrics=flat)
@@ -264,8 +232,8 @@ def publish(exp_dir, conf, package, flat, infos):
     save_publishable(folder, {**package, **infos}, metrics=flat, train_conf=conf)
 
 
-def what_is_scored(conf, args, manifest):
-    """All that the results follow from, in one hash; places of files do not count."""
+def what_is_scored(conf: settings.Conf, args: argparse.Namespace, manifest: Manifest) -> str:
+    """Hash of all that the results depend on; the places of files do not count."""
     files = {"separator": args.separator, "transcriptor": args.transcriptor}
     if args.finetuned:
         for name in ("best_model.pth", "best_transcriptor.pth"):
@@ -278,8 +246,8 @@ def what_is_scored(conf, args, manifest):
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_scored(exp_dir, scored):
-    """Whether the same was scored before, and its results are there."""
+def is_scored(exp_dir: Path, scored: str) -> bool:
+    """Whether the same was scored before and its results exist."""
     try:
         before = read_json(exp_dir / DONE)
     except (OSError, ValueError):
@@ -288,7 +256,7 @@ def is_scored(exp_dir, scored):
     return made and all((exp_dir / name).exists() for name in before.get("files", ()))
 
 
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     exp_dir = Path(args.exp_dir)
     manifest = Manifest.load(args.data_dir)
     scored = what_is_scored(conf, args, manifest)
@@ -301,7 +269,7 @@ def main(conf, args):
     final_row, final = list(separators.items())[-1]
     decodings = {row: fit_decoding(manifest, model) for row, model in transcriptors.items()}
     records, without_stems = score(args, manifest, separators, transcriptors, decodings, exp_dir)
-    flat = {}
+    flat: dict[str, Any] = {}
     if records:
         order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]
         order += [args.row, "pre-train", args.finetune_row, RATIO_ORACLE]
@@ -310,22 +278,19 @@ def main(conf, args):
         row = final_row if final_row in set(first.row) else first.row.iloc[-1]
         flat = flat_metrics(first, row)
     write_json(exp_dir / "final_metrics.json", flat)
-    reader = final_row if final_row in transcriptors else next(iter(transcriptors), None)
+    best = final_row if final_row in transcriptors else next(iter(transcriptors), None)
     programs = {source.name: source.default_program for source in manifest.classes.classes}
     package = pack(final.cpu(), programs=programs)
-    if reader is not None:
-        decoding = decodings[reader].plain()
-        package = pack(final, transcriptors[reader].cpu(), decoding, programs)
+    if best is not None:
+        decoding = decodings[best].plain()
+        package = pack(final, transcriptors[best].cpu(), decoding, programs)
     publish(exp_dir, conf, package, flat, dataset_infos(manifest))
     if without_stems:
         print(
             f"{len(without_stems)} tracks have no stems, so only their transcription was scored: "
             f"{', '.join(without_stems[:5])}{' …' if len(without_stems) > 5 else ''}"
         )
-    made = ("final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "best_model.pth")
-    made = [
-        name for name in (*made, "examples", "publish_dir/model.pth") if (exp_dir / name).exists()
-    ]
+    made = [name for name in RESULTS if (exp_dir / name).exists()]
     write_json(exp_dir / DONE, {"scored": scored, "files": made})
 
 

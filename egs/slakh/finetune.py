@@ -1,4 +1,4 @@
-"""Step 3: separator and transcriptor learn together, with or without adversarial losses."""
+"""Step 3: fine-tunes separator and transcriptor together, with or without adversarial losses."""
 
 import argparse
 from pathlib import Path
@@ -11,16 +11,22 @@ from asteroid_scoresup.engine import (
     FineTuneSystem,
     LogLossTerms,
     LogValidationSISDR,
+    adam,
     fit,
     save_model,
     warmup_cosine,
 )
-from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
+parser.add_argument("--loss", default="", help="file in local/losses, e.g. clip+harmonic")
 parser.add_argument("--adversarial", default="none", choices=ADVERSARIAL)
+parser.add_argument(
+    "--adapt_critic",
+    default="false",
+    choices=["true", "false"],
+    help="train the transcriptor on the notes that are audible in the estimates (ours)",
+)
 parser.add_argument(
     "--separator",
     default="",
@@ -29,66 +35,61 @@ parser.add_argument(
 parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1")
 
 
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
     if "aml" in args.adversarial and args.f_batch_size < len(manifest.names):
         settings.bad_option(
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
-            f"{len(manifest.names)} sources from different clips."
+            f"{len(manifest.names)} sources from different segments."
         )
     if args.model != "tcn":
         settings.bad_option(
-            f"--model {args.model} ends at step 2: step 3 fine-tunes our separator."
+            f"--model {args.model} ends with step 2: step 3 fine-tunes --model tcn only."
         )
     if args.devices * args.num_nodes > 1:
-        settings.bad_option("Step 3 trains two networks in turn, on one device: omit --devices.")
+        settings.bad_option("step 3 trains two networks in turn, on one device: omit --devices.")
     inputs = list(filter(None, [args.separator, args.transcriptor]))
     transcriptor = ScoreTranscriptor.from_pretrained(args.transcriptor)
     if args.separator:
         separator = TCNSeparator.from_pretrained(args.separator)
     else:
-        separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args))
+        separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args, manifest))
         separator.load_trunk(transcriptor)
     for model in (separator, transcriptor):
         settings.require_same(model, args, manifest)
-    weights = settings.mixture_weights(args)
-    weights["transcription"] = args.transcription_weight
-    settings.require_weights(weights)
     folder = Path(args.exp_dir)
     models = [folder / "best_transcriptor.pth", folder / "best_model.pth"]
-    settings.claim(conf, args, manifest, "separator", "finetune", inputs=inputs)
+    settings.lock(conf, args, manifest, "separator", "loss", "finetune", inputs=inputs)
     if settings.is_done(models, args.f_epochs):
         return
-    loss = ScoreSupervisedLoss(
-        weights,
-        separator.stft,
-        transcriptor,
-        settings.templates(args, manifest.sample_rate),
-        args.critic_classes,
-        residual=manifest.mixture == "song",
+    train, validation = settings.loaders(
+        args,
+        manifest,
+        args.f_steps,
+        args.f_batch_size,
+        soft_masks=settings.fitted_masks(args, manifest),
     )
-    train, validation = settings.loaders(args, args.f_steps, args.f_batch_size, weights=weights)
     # beta1 = 0.5 is customary where two networks chase each other.
     optimizers = [
-        settings.adam(args, separator, args.f_lr_separator),
-        settings.adam(args, transcriptor, args.f_lr_transcriptor, betas=(0.5, 0.999)),
+        adam(separator, args.f_lr_separator, args.precision),
+        adam(transcriptor, args.f_lr_transcriptor, args.precision, betas=(0.5, 0.999)),
     ]
     n_steps = args.f_epochs * args.f_steps
     system = FineTuneSystem(
         separator,
         transcriptor,
-        loss,
+        settings.loss(args, manifest, transcriptor),
         optimizers,
         train,
         validation,
         [warmup_cosine(optimizer, n_steps, args.warmup_steps) for optimizer in optimizers],
-        aml=args.aml_weight if "aml" in args.adversarial else 0.0,
-        atl=args.atl_weight if "atl" in args.adversarial else 0.0,
-        truth=args.truth_weight if "truth" in args.adversarial else 0.0,
+        aml=args.aml if "aml" in args.adversarial else 0.0,
+        atl=args.atl if "atl" in args.adversarial else 0.0,
+        audible_notes=args.audible_notes if args.adapt_critic == "true" else 0.0,
         gradient_clip=args.gradient_clip,
         config=conf,
     )
-    settings.compile_networks(args, separator, transcriptor)
+    settings.compiled(args, separator, transcriptor)
     best = fit(
         system,
         args.exp_dir,

@@ -1,8 +1,8 @@
 """Packs an evaluated experiment into a model file in half precision, with a model card.
 
-    python pack_model.py --exp_dir exp/slakh_box --out ../../asteroid_scoresup/pretrained/band \
-        --command "bash run.sh --preset box ..." --data "they are rendered with ..." \
-        --limits local/box_limits.md
+    python pack_model.py --exp_dir exp/slakh_bundled --out ../../asteroid_scoresup/pretrained/band \
+        --command "bash run.sh --preset bundled ..." --data "they are rendered with ..." \
+        --limits local/bundled_limits.md
 
 writes <out>.pth and <out>.md. The card's numbers are those that stage 5 wrote into the experiment,
 of the weights before they were rounded to half precision.

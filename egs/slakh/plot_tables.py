@@ -15,7 +15,7 @@ from asteroid_scoresup.report.plots import PALETTE
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("results", help="results.csv of run_tables.sh")
 parser.add_argument("out_dir", help="output folder for the plots")
-parser.add_argument("--exp_dir", default="", help="folder of the ladder, for training curves")
+parser.add_argument("--exp_dir", default="", help="folder of the experiments, for training curves")
 parser.add_argument("--prefix", default="small", help="prefix of the file names")
 NOT_DRAWN = ("input mixture", "start of fine-tuning")
 

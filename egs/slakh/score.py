@@ -1,7 +1,10 @@
 """Scores the models of one row of the tables on several test sets: means only, in tidy form."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from local import settings
@@ -9,14 +12,16 @@ from tqdm import tqdm
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.engine import read_separator
 from asteroid_scoresup.evaluation import summarize, tidy, to_results
+from asteroid_scoresup.evaluation.decoding import Decoding
 from asteroid_scoresup.evaluation.evaluate import (
     TestTrack,
     fit_decoding,
     score_separation,
     score_transcription,
 )
-from asteroid_scoresup.models import ScoreTranscriptor
+from asteroid_scoresup.models import ScoreTranscriptor, SourceModel
 from asteroid_scoresup.utils.files import atomic_path
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -29,15 +34,23 @@ parser.add_argument(
 )
 
 
-def score(args, name, manifest, split, separators, transcriptor):
+def score(
+    args: argparse.Namespace,
+    name: str,
+    manifest: Manifest,
+    split: str,
+    separators: dict[str, SourceModel],
+    transcriptor: tuple[ScoreTranscriptor, Decoding] | None,
+) -> list[dict[str, Any]]:
     """One record per class and track of a test set."""
-    oracle = {}
+    oracle: dict[str, Any] = {}
     if args.oracles:
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
         oracle["templates"] = settings.templates(args, manifest.sample_rate)
         oracle["informed_masks"] = settings.score_informed_masks(args, manifest)
         oracle["sounding"] = settings.sounding(args)
-    tracks, merged = manifest.select(split), {}
+    tracks = manifest.select(split)
+    merged: dict[tuple, dict[str, Any]] = {}
     for track in tqdm(tracks, desc=name, disable=args.quiet):
         song = TestTrack(manifest, track)
         made = score_separation(song, separators, **oracle)[0]
@@ -50,10 +63,10 @@ def score(args, name, manifest, split, separators, transcriptor):
 
 
 @torch.no_grad()
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     separators, transcriptor = {}, None
     if args.separator:
-        separators[args.row] = settings.read_separator(args.separator)
+        separators[args.row] = read_separator(args.separator)
     if args.transcriptor:
         model = ScoreTranscriptor.from_pretrained(args.transcriptor)
         transcriptor = model, fit_decoding(Manifest.load(args.data_dir), model)

@@ -14,58 +14,46 @@ from asteroid_scoresup.engine import (
     LogLossTerms,
     LogValidationSISDR,
     SeparatorTrainingWrapper,
+    adam,
     fit,
     save_model,
     warmup_cosine,
 )
-from asteroid_scoresup.losses import ScoreSupervisedLoss, SemiSupervisedLoss
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
 
-STATISTICS = 20  # batches from which Open-Unmix learns mean and scale of its input
+STATISTICS = 20  # batches from which Open-Unmix computes mean and scale of its input
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="score", choices=SUPERVISION)
-parser.add_argument("--mixture_loss", default="clip+informed", help="e.g. clip+harmonic")
+parser.add_argument("--loss", default="", help="file in local/losses, e.g. clip+harmonic")
 parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
 
 
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
-    if args.model == "tcn" and args.stem_loss in ("si_sdr", "multi_domain"):
-        settings.bad_option(f"--stem_loss {args.stem_loss} is for models that give waveforms.")
-    weights = {**settings.mixture_weights(args), "transcription": args.transcription_weight}
-    if args.supervision == "stems":
-        weights = settings.stem_weights(args)
-    settings.require_weights(weights)
     critic = SpectrogramModel.from_pretrained(args.critic)
     settings.require_same(critic, args, manifest)
     if isinstance(critic, ActivityClassifier) != (args.supervision == "activity"):
         raise SystemExit(
-            f"--supervision {args.supervision} does not go with {args.critic}, which holds "
-            f"a {type(critic).__name__}."
+            f"--supervision {args.supervision} does not fit {args.critic}, which "
+            f"holds a {type(critic).__name__}."
         )
-    separator = settings.build_separator(args, manifest, critic)
+    separator = settings.separator(args, manifest, critic)
     model = Path(args.exp_dir) / "best_model.pth"
-    settings.claim(conf, args, manifest, "separator", inputs=[args.critic])
+    settings.lock(conf, args, manifest, "separator", "loss", inputs=[args.critic])
     if settings.is_done([model], args.s_epochs, args.s_minutes):
         return
-    settings.compile_networks(args, separator, critic)
+    settings.compiled(args, separator, critic)
 
-    def loss_of(weights):
-        return ScoreSupervisedLoss(
-            weights,
-            critic.stft,
-            critic if "transcription" in weights else None,
-            settings.templates(args, manifest.sample_rate),
-            args.critic_classes,
-            residual=manifest.mixture == "song",
-        )
-
-    loss = loss_of(weights)
-    if args.supervision == "semi":
-        loss = SemiSupervisedLoss(loss, loss_of(settings.stem_weights(args)))
-    train, validation = settings.loaders(args, args.s_steps, args.s_batch_size, weights=weights)
-    optimizer = settings.adam(args, separator, args.s_lr)
+    train, validation = settings.loaders(
+        args,
+        manifest,
+        args.s_steps,
+        args.s_batch_size,
+        supervision=args.supervision,
+        soft_masks=settings.fitted_masks(args, manifest),
+    )
+    optimizer = adam(separator, args.s_lr, args.precision)
     clock = Clock(args.s_minutes) if args.s_minutes else None
     n_steps = args.s_epochs * args.s_steps
     schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
@@ -75,7 +63,7 @@ def main(conf, args):
     system = System(
         SeparatorTrainingWrapper(separator) if args.model == "tcn" else separator.net,
         optimizer,
-        loss,
+        settings.loss(args, manifest, critic),
         train,
         validation,
         {"interval": "step", "scheduler": schedule},

@@ -9,6 +9,7 @@ from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
     TranscriptorSystem,
     TranscriptorTrainingWrapper,
+    adam,
     fit,
     save_model,
     warmup_cosine,
@@ -17,20 +18,27 @@ from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--critic", default="score", choices=["score", "activity"])
+parser.add_argument(
+    "--labels",
+    default="notes",
+    choices=["notes", "activity"],
+    help="what the network learns: notes, or only who plays when (the weak baseline)",
+)
 
 
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
-    kind = ScoreTranscriptor if args.critic == "score" else ActivityClassifier
-    transcriptor = kind(**settings.network(args))
+    kind = ScoreTranscriptor if args.labels == "notes" else ActivityClassifier
+    transcriptor = kind(**settings.network(args, manifest))
     model = Path(args.exp_dir) / "best_model.pth"
-    settings.claim(conf, args, manifest, "transcriptor")
+    settings.lock(conf, args, manifest, "transcriptor")
     if settings.is_done([model], args.t_epochs):
         return
-    settings.compile_networks(args, transcriptor)
-    train, validation = settings.loaders(args, args.t_steps, args.t_batch_size, args.t_remix)
-    optimizer = settings.adam(args, transcriptor, args.t_lr)
+    settings.compiled(args, transcriptor)
+    train, validation = settings.loaders(
+        args, manifest, args.t_steps, args.t_batch_size, remix=args.t_remix
+    )
+    optimizer = adam(transcriptor, args.t_lr, args.precision)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
     system = TranscriptorSystem(
         TranscriptorTrainingWrapper(transcriptor),
@@ -41,7 +49,7 @@ def main(conf, args):
         {"interval": "step", "scheduler": schedule},
         conf,
         templates=settings.templates(args, manifest.sample_rate),
-        imitate=args.t_simulate,
+        simulate=args.t_simulate,
     )
     best = fit(
         system,

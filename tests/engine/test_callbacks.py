@@ -1,4 +1,4 @@
-"""What is logged while it trains."""
+"""Logging in training, and the random numbers of each batch."""
 
 import csv
 import math
@@ -24,7 +24,7 @@ def logged(folder):
 
 
 class Process:
-    """Stands in for a Trainer: one of several processes, in an epoch of ten batches."""
+    """Stub of a Trainer: one of several processes, in an epoch of ten batches."""
 
     num_training_batches = 10
 
@@ -32,7 +32,7 @@ class Process:
         self.global_rank, self.world_size, self.current_epoch = rank, world, epoch
 
 
-def test_every_batch_of_every_process_has_random_numbers_of_its_own():
+def test_every_batch_of_every_process_draws_different_numbers():
     torch.manual_seed(3)
     seed = BatchSeed()
 
@@ -47,12 +47,12 @@ def test_every_batch_of_every_process_has_random_numbers_of_its_own():
 
     assert len(set(drawn(4))) == 80
     assert drawn(1) == drawn(1)
-    torch.manual_seed(3)  # of the first batch of a process alone
+    torch.manual_seed(3)  # the first batch of a single process
     assert drawn(1)[0] != drawn(1)[1] and drawn(1)[0] == drawn(4)[0]
 
 
 class Recorder:
-    """Stands in for the System."""
+    """Stub of a System."""
 
     device = "cpu"
 
@@ -67,7 +67,7 @@ class Idle:
     sanity_checking = False
 
 
-def test_si_sdr_is_that_of_the_middle_of_each_track(tmp_path):
+def test_si_sdr_is_computed_on_the_middle_of_each_track(tmp_path):
     manifest = write_folder(tmp_path, splits={"validation": 2})
     model, recorder = separator().train(), Recorder()
     callback = LogValidationSISDR(model, manifest, seconds=2.0)
@@ -90,7 +90,7 @@ def test_si_sdr_is_that_of_the_middle_of_each_track(tmp_path):
     assert recorder.values["val_si_sdr"] == pytest.approx(float(expected.mean()), abs=1e-3)
 
 
-def test_a_silent_reference_has_no_si_sdr(tmp_path):
+def test_a_silent_stem_has_no_si_sdr(tmp_path):
     manifest = write_folder(tmp_path, splits={"validation": 2})
     first, second = manifest.select("validation")
     recorders = [Recorder(), Recorder()]
@@ -103,16 +103,16 @@ def test_a_silent_reference_has_no_si_sdr(tmp_path):
     assert math.isfinite(with_silence) and with_silence == pytest.approx(without, abs=1e-4)
 
 
-def test_songs_without_references_log_nothing(tmp_path):
+def test_songs_without_stems_log_nothing(tmp_path):
     manifest = write_folder(tmp_path, stems=False)
     recorder = Recorder()
     LogValidationSISDR(separator(), manifest).on_validation_epoch_end(Idle, recorder)
     assert not recorder.values
 
 
-def test_only_so_many_tracks(tmp_path):
+def test_the_number_of_tracks_is_limited(tmp_path):
     manifest = write_folder(tmp_path, splits={"validation": 3}, seconds=1.0)
-    assert len(LogValidationSISDR(separator(), manifest, max_tracks=2).clips) == 2
+    assert len(LogValidationSISDR(separator(), manifest, max_tracks=2).segments) == 2
 
 
 def test_terms_are_logged_by_name(tmp_path):
@@ -126,7 +126,7 @@ def test_terms_are_logged_by_name(tmp_path):
     assert values["train_transcription"] != values["val_transcription"]
 
 
-def test_validation_terms_of_step_three_are_those_of_its_judge(tmp_path):
+def test_validation_terms_of_step_three_are_those_of_the_validation_critic(tmp_path):
     manifest = write_folder(tmp_path / "data")
     system = step_three(manifest)
     fit(system, tmp_path / "exp", 1, callbacks=[LogLossTerms()], quiet=True)

@@ -65,7 +65,7 @@ def test_a_moved_folder_keeps_its_best_checkpoint(manifest, tmp_path, how, light
     ]  # fmt: skip
 
 
-def test_what_is_not_there_any_more_is_not_the_best(manifest, tmp_path):
+def test_missing_checkpoints_are_not_among_the_best(manifest, tmp_path):
     best = fit(scripted(manifest), tmp_path, 3, quiet=True)
     (tmp_path / "checkpoints" / best["best_model_path"].rsplit("/")[-1]).unlink()
     assert fit(scripted(manifest), tmp_path, 3, quiet=True)["best_val_loss"] == 2.0
@@ -81,7 +81,7 @@ def test_lightning_reads_the_state_by_its_own_name(tmp_path):
     assert ours.state_key == theirs.state_key
 
 
-def test_the_newest_checkpoint_is_told_by_what_it_holds(manifest, tmp_path):
+def test_the_newest_checkpoint_is_known_by_its_content(manifest, tmp_path):
     fit(scripted(manifest), tmp_path, 3, quiet=True)
     folder = tmp_path / "checkpoints"
     assert resume_point(folder).name == "last.ckpt"

@@ -94,7 +94,7 @@ def first_gradients(manifest, tmp_path, turn):
     return found
 
 
-def test_what_each_adversarial_loss_pulls_at(manifest, tmp_path):
+def test_which_network_each_adversarial_loss_trains(manifest, tmp_path):
     plain, aml, atl = (
         first_gradients(manifest, tmp_path, turn) for turn in ("plain", "aml", "atl")
     )
@@ -171,7 +171,7 @@ def test_without_schedules_the_rate_stays(manifest, tmp_path):
     assert all(differing(before[i], states(system)[i]) for i in (0, 1))
 
 
-def test_validation_is_the_judges_loss_plus_the_reading_of_the_mixture(manifest, tmp_path):
+def test_validation_adds_the_critics_loss_and_transcription_of_the_mixture(manifest, tmp_path):
     system = build(manifest, steps=2)
     start = ScoreSupervisedLoss(
         system.loss_func.weights, stft(), transcriptor(norm_type="bN"), system.loss_func.templates
@@ -183,9 +183,9 @@ def test_validation_is_the_judges_loss_plus_the_reading_of_the_mixture(manifest,
         estimates = system.model(wav)
         separation = start(estimates, targets)
         logits = system.transcriptor.outputs(estimates.mixture)
-        reading = transcription_loss(logits, targets["roll"])
+        transcription = transcription_loss(logits, targets["roll"])
         moved = system.loss_func(estimates, targets)
-    assert best["best_val_loss"] == pytest.approx(float(separation + 0.2 * reading), rel=1e-4)
+    assert best["best_val_loss"] == pytest.approx(float(separation + 0.2 * transcription), rel=1e-4)
     assert abs(float(moved - separation)) > 1e-4  # the present transcriptor says otherwise
 
 
@@ -198,7 +198,7 @@ def test_networks_learn_together(manifest, tmp_path):
     assert losses[1] < 0.8 * losses[0]
 
 
-def test_remixing_needs_as_many_clips_as_classes(manifest, tmp_path):
+def test_remixing_needs_as_many_segments_as_classes(manifest, tmp_path):
     system = build(manifest, "aml")
     system.train_loader, _ = loaders(manifest, batch_size=2)
     with pytest.raises(ValueError, match="needs a batch of at least 3, found 2"):

@@ -1,4 +1,4 @@
-"""A loss or a weight that is no longer a number ends the training, wherever it comes from."""
+"""NaN or infinite losses and weights end a training."""
 
 import math
 
@@ -122,7 +122,7 @@ def test_bad_weights_are_not_saved_though_every_loss_was_good(manifest, tmp_path
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 0
 
 
-def test_infinite_gradients_that_a_scaler_passes_over_are_no_reason(manifest, tmp_path):
+def test_infinite_gradients_that_a_scaler_skips_do_not_end_training(manifest, tmp_path):
     """Float16 trains with scaled losses: a step whose gradients overflow is left out."""
     system, seen = step_one(manifest), []
 
@@ -142,7 +142,7 @@ def test_infinite_gradients_that_a_scaler_passes_over_are_no_reason(manifest, tm
     assert seen == [False] * 3 + [True] * 3
 
 
-def test_on_a_gpu_losses_are_looked_at_every_few_steps(monkeypatch):
+def test_on_a_gpu_losses_are_checked_every_few_steps(monkeypatch):
     looked = []
 
     class Trainer:
@@ -175,7 +175,7 @@ def test_checkpoints_with_bad_weights_are_no_place_to_resume(manifest, tmp_path,
     torch.save(bad, tmp_path / "checkpoints" / "last.ckpt")
     system = step_one(manifest)
     fit(system, tmp_path, 1, quiet=True)
-    assert "last.ckpt holds NaN or infinite weights and is passed over" in caplog.text
+    assert "last.ckpt holds NaN or infinite weights and is skipped" in caplog.text
     assert not differing(state_of(system), good["state_dict"])
 
 

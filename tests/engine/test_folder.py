@@ -1,4 +1,4 @@
-"""What stands for input models in a folder's claim, and when a training is finished."""
+"""Hashes of input models in the configuration of a folder, and finished trainings."""
 
 import hashlib
 import math
@@ -11,13 +11,13 @@ from asteroid_scoresup.engine import lock_experiment, save_model
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 
 
-def begun(folder, inputs):
+def started(folder, inputs):
     lock_experiment(folder, {"main_args": {"inputs": inputs}})
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
 
 
-def claim(folder, *paths):
+def lock(folder, *paths):
     lock_experiment(folder, {"main_args": {"inputs": hash_inputs(folder, paths)}})
 
 
@@ -25,34 +25,32 @@ def test_the_same_model_in_another_file_is_the_same_input(tmp_path):
     save_model(transcriptor(), tmp_path / "one.pth", training={"minutes": 1.0})
     save_model(transcriptor(), tmp_path / "two.pth", training={"minutes": 2.0})
     save_model(transcriptor(seed=1), tmp_path / "other.pth")
-    begun(tmp_path / "run", hash_inputs(tmp_path / "run", [tmp_path / "one.pth"]))
-    claim(tmp_path / "run", tmp_path / "two.pth")
+    started(tmp_path / "run", hash_inputs(tmp_path / "run", [tmp_path / "one.pth"]))
+    lock(tmp_path / "run", tmp_path / "two.pth")
     with pytest.raises(ValueError, match="another configuration: main_args.inputs"):
-        claim(tmp_path / "run", tmp_path / "other.pth")
+        lock(tmp_path / "run", tmp_path / "other.pth")
 
 
 def test_folders_of_earlier_versions_are_resumed(tmp_path, recwarn):
-    """They have hashes of the bytes of the files, which change whenever a file is written."""
+    """They contain hashes of file contents, which change whenever a file is written."""
     path = tmp_path / "critic.pth"
     save_model(transcriptor(), path)
     old = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    begun(tmp_path / "run", old)
-    claim(tmp_path / "run", path)
+    started(tmp_path / "run", old)
+    lock(tmp_path / "run", path)
     assert not [w for w in recwarn if "earlier version" in str(w.message)]
     save_model(transcriptor(), path, training={"epochs": 1})
-    with pytest.warns(UserWarning, match="was begun by an earlier version"):
-        claim(tmp_path / "run", path)
+    with pytest.warns(UserWarning, match="was started by an earlier version"):
+        lock(tmp_path / "run", path)
     with pytest.raises(ValueError, match="another configuration"):
-        claim(tmp_path / "run", path, path)
+        lock(tmp_path / "run", path, path)
 
 
 @pytest.mark.parametrize(
     "epochs, minutes, done",
     [(2, 0, True), (3, 0, True), (4, 0, False), (9, 5, True), (9, 6, False)],
 )
-def test_a_training_is_finished_when_it_was_as_long_as_it_is_asked_to_be(
-    tmp_path, epochs, minutes, done
-):
+def test_a_training_is_finished_when_it_has_the_requested_length(tmp_path, epochs, minutes, done):
     files = [tmp_path / "a.pth", tmp_path / "b.pth"]
     for path in files:
         assert not is_finished(files, epochs, minutes)

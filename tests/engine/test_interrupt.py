@@ -53,11 +53,11 @@ def raising(error):
         ),
     ],
 )
-def test_errors_that_can_be_mended(capsys, error, sentence):
+def test_errors_that_a_user_can_fix(capsys, error, sentence):
     assert ended(capsys, raising(error)) == (1, f"step.py: {sentence}\n")
 
 
-def test_other_errors_are_faults_and_keep_their_traceback():
+def test_other_errors_are_bugs_and_keep_their_traceback():
     for error in (RuntimeError("shapes differ"), KeyError("x"), TypeError("y")):
         with pytest.raises(type(error)), ends_in_a_sentence("step.py", lambda: ""):
             raise error
@@ -74,6 +74,6 @@ class Damaged(Dataset):
         raise ValueError("a.wav: cut short. Prepare the data again.")
 
 
-def test_errors_of_a_loaders_process_come_without_its_traceback(capsys):
+def test_errors_of_loader_processes_come_without_their_traceback(capsys):
     code, err = ended(capsys, lambda: next(iter(DataLoader(Damaged(), num_workers=1))))
     assert (code, err) == (1, "step.py: a.wav: cut short. Prepare the data again.\n")

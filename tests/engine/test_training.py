@@ -92,24 +92,24 @@ CONF = {"optim": {"lr": 0.001, "seed": 0}, "training": {"s_epochs": 3}, "main_ar
 
 
 def test_a_folder_belongs_to_its_configuration(tmp_path):
-    folder, free = tmp_path / "exp" / "run", {"s_epochs"}
-    lock_experiment(folder, CONF, free)
+    folder, ignore = tmp_path / "exp" / "run", {"s_epochs"}
+    lock_experiment(folder, CONF, ignore)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"")
     assert yaml.safe_load((folder / "conf.yml").read_text()) == CONF
     lock_experiment(
-        folder, {**CONF, "training": {"s_epochs": 9}}, free
+        folder, {**CONF, "training": {"s_epochs": 9}}, ignore
     )  # going on for longer is allowed
     assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
     message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
-        lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, ignore)
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
-        lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, free)
+        lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, ignore)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
 
 
-def test_a_folder_without_results_belongs_to_nobody(tmp_path):
+def test_a_folder_without_results_is_not_locked(tmp_path):
     lock_experiment(tmp_path, {"optim": {"lr": float("nan")}})
     (tmp_path / "logs").mkdir()
     lock_experiment(tmp_path, CONF)
@@ -178,7 +178,7 @@ class Scripted(System):
         self.log("val_loss", torch.tensor(self.losses[self.current_epoch]), on_epoch=True)
 
 
-def test_the_best_epoch_is_chosen_and_the_last_is_where_it_goes_on(manifest, tmp_path):
+def test_the_best_epoch_is_chosen_and_the_last_is_resumed(manifest, tmp_path):
     system = Scripted(manifest)
     best = fit(system, tmp_path, 5, quiet=True)
     assert system.model.weight.item() == 4.0  # two steps an epoch, the second epoch was best
@@ -236,7 +236,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
 
 
 @pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
-def test_a_run_killed_in_the_middle_goes_on_from_its_last_checkpoint(manifest, tmp_path, build):
+def test_a_killed_run_resumes_from_its_last_checkpoint(manifest, tmp_path, build):
     whole = run(build, manifest, tmp_path / "whole", 3)
     with pytest.raises(Killed):
         run(build, manifest, tmp_path / "killed", 3, KillAt(1, 2))
@@ -273,13 +273,13 @@ def test_loaded_models_train_in_training_mode_and_the_critic_does_not(manifest, 
     assert modes == [({True}, {False})] * 6  # also after the first validation
 
 
-def test_a_checkpoint_that_was_cut_off_is_passed_over(manifest, tmp_path, caplog):
+def test_a_truncated_checkpoint_is_skipped(manifest, tmp_path, caplog):
     whole = run(step_one, manifest, tmp_path / "whole", 3)
     run(step_one, manifest, tmp_path / "cut", 2)
     last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     again = run(step_one, manifest, tmp_path / "cut", 3)
-    assert "last.ckpt cannot be read and is passed over" in caplog.text
+    assert "last.ckpt cannot be read and is skipped" in caplog.text
     assert not differing(whole["state_dict"], again["state_dict"])
 
 
@@ -409,12 +409,12 @@ def columns(folder):
 
 
 def test_three_steps_without_a_stem(bare, tmp_path):
-    reading = []
+    losses = []
     one = step_one(bare, steps=10, total=20)
     for epochs in (1, 2):
         best = fit(one, tmp_path / "1", epochs, gradient_clip=5.0, quiet=True)
-        reading.append(best["best_val_loss"])
-    assert reading[1] < reading[0]
+        losses.append(best["best_val_loss"])
+    assert losses[1] < losses[0]
     save_model(one.model.transcriptor, tmp_path / "critic.pth", training=best)
 
     critic = ScoreTranscriptor.from_pretrained(tmp_path / "critic.pth")
@@ -436,7 +436,7 @@ def test_three_steps_without_a_stem(bare, tmp_path):
         assert not any("si_sdr" in name for name in columns(tmp_path / step))
 
 
-def test_where_validation_songs_have_stems_they_are_looked_at_and_choose_nothing(
+def test_si_sdr_of_validation_stems_is_logged_and_chooses_nothing(
     manifest, bare, tmp_path, monkeypatch
 ):
     opened = []
@@ -478,7 +478,7 @@ class Slow(Scripted):
         super().validation_step(batch, batch_nb)
 
 
-def test_training_ends_after_its_minutes_and_counts_on(manifest, tmp_path, monkeypatch):
+def test_training_ends_after_its_minutes_and_continues_with_more(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("asteroid_scoresup.engine.training.time.monotonic", lambda: Slow.now)
     # Two updates an epoch: five seconds are over in the third one. Validation does not count.
     system = Slow(manifest)
@@ -489,7 +489,7 @@ def test_training_ends_after_its_minutes_and_counts_on(manifest, tmp_path, monke
     again = Slow(manifest)
     assert fit(again, tmp_path, -1, quiet=True, clock=Clock(5 / 60)) == best
     assert again.model.weight.item() == 5.0
-    # With more minutes it goes on where it stopped.
+    # With more minutes it resumes.
     again = Slow(manifest)
     best = fit(again, tmp_path, -1, quiet=True, clock=Clock(8 / 60))
     assert again.model.weight.item() == 8.0 and best["minutes"] == pytest.approx(8 / 60)

@@ -1,4 +1,4 @@
-"""What stands between network and System."""
+"""Modules between network and System."""
 
 import torch
 from tiny import separator, stft, transcriptor
@@ -9,7 +9,7 @@ from asteroid_scoresup.engine import SeparatorTrainingWrapper, TranscriptorTrain
 WAV = 0.1 * torch.randn(2, 2000, generator=torch.Generator().manual_seed(0))
 
 
-def test_separator_front_gives_masked_magnitudes():
+def test_separator_wrapper_returns_masked_magnitudes():
     model = separator()
     mixture, sources = estimates = SeparatorTrainingWrapper(model)(WAV)
     assert isinstance(estimates, Spectrograms)
@@ -23,7 +23,7 @@ def test_separator_front_gives_masked_magnitudes():
 
 
 @torch.no_grad()
-def test_transcriptor_front_hears_clips_at_the_level_they_have():
+def test_transcriptor_wrapper_does_not_change_the_level_of_segments():
     front = TranscriptorTrainingWrapper(transcriptor())
     magnitude = stft().magnitude(stft()(WAV))
     torch.testing.assert_close(front(WAV), front.transcriptor.outputs(magnitude))

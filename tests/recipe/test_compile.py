@@ -2,17 +2,15 @@
 
 import copy
 import shutil
-from argparse import Namespace
-from pathlib import Path
 
 import pytest
 import torch
 from tiny import separator, stft, templates, transcriptor
 
+from asteroid_scoresup.engine import compile_networks
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import WaveformSeparator
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a compiler"
 )
@@ -30,18 +28,14 @@ def gradients(net, critic, wav, roll):
 
 
 @needs_compiler
-def test_compiled_networks_learn_the_same(monkeypatch):
-    monkeypatch.syspath_prepend(str(RECIPE))
-    from local.settings import compile_networks
-
+def test_compiled_networks_have_the_same_gradients():
     torch.manual_seed(0)
     net, critic = separator(), transcriptor()
     wav = 0.1 * torch.randn(2, 4000)
     roll = (torch.rand(2, 3, 88, net.stft.n_frames(4000)) < 0.05).float()
     expected, keys = gradients(net, critic, wav, roll), list(net.state_dict())
-    compile_networks(Namespace(compile=False), net, critic)
     assert net.trunk._compiled_call_impl is None
-    compile_networks(Namespace(compile=True), net, critic)
+    compile_networks(net, critic)
     assert net.trunk._compiled_call_impl is not None
     torch.testing.assert_close(gradients(net, critic, wav, roll), expected, rtol=1e-3, atol=1e-5)
     assert list(net.state_dict()) == keys
@@ -49,16 +43,13 @@ def test_compiled_networks_learn_the_same(monkeypatch):
 
 
 @needs_compiler
-def test_open_unmix_is_compiled_behind_its_stft(monkeypatch):
-    monkeypatch.syspath_prepend(str(RECIPE))
-    from local.settings import compile_networks
-
+def test_open_unmix_is_compiled_behind_its_stft():
     torch.manual_seed(0)
     sizes = dict(n_fft=256, hop_length=64, hidden_size=8, nb_layers=1)
     model = WaveformSeparator(["bass", "piano"], "OpenUnmix", sizes, 4000).eval()
     wav = 0.1 * torch.randn(2, 4000)
     with torch.no_grad():
         expected = model.net(wav)
-        compile_networks(Namespace(compile=True), model)
+        compile_networks(model)
         torch.testing.assert_close(model.net(wav), expected, rtol=1e-3, atol=1e-5)
     assert model.net.targets[0]._compiled_call_impl is not None

@@ -1,9 +1,9 @@
-"""The diff on docs/other_recipes.rst: it fits Asteroid's recipe line by line, and separates.
+"""The diff in docs/other_recipes.rst applies to Asteroid's recipe line by line, and separates.
 
-Asteroid's recipes are not in its package. ``librimix_convtasnet_lines.txt`` knows the recipe
-``egs/librimix/ConvTasNet`` of Asteroid's master branch by a hash of each line: that says whether
-the hunks apply there. What is run here is a script of our own that has the hunks' lines in the same
-order and, between them, the least that a recipe needs.
+Asteroid's recipes are not in its package. ``librimix_convtasnet_lines.txt`` holds a hash of each
+line of the recipe ``egs/librimix/ConvTasNet`` in Asteroid's master branch, which shows whether the
+hunks apply there. The script that runs here has the lines of the hunks in the same order and,
+between them, the minimum that a recipe needs.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from asteroid_scoresup.evaluation import si_sdr
 from asteroid_scoresup.models import ScoreTranscriptor, load_package
 
 ROOT = Path(__file__).parents[2]
-# What stands between the hunks of train.py, in a recipe of the same build.
+# The code between the hunks of train.py, in a recipe of the same structure.
 BETWEEN = [
     """
     import json, os, sys
@@ -79,7 +79,7 @@ BETWEEN = [
 
 
 def hunks():
-    """The hunks on the page by file: first line, lines before, lines after, lines as printed."""
+    """The hunks of the page by file: first line, lines before, lines after, lines as printed."""
     text = (ROOT / "docs" / "other_recipes.rst").read_text(encoding="utf-8")
     found = {}
     for block in re.findall(r"^\.\. code-block:: diff\n\n((?:   .*\n|\n)+)", text, re.MULTILINE):
@@ -123,7 +123,7 @@ def test_the_changes_are_few():
 
 
 def test_a_recipe_with_the_diff_separates(tmp_path):
-    """From scores and mixtures alone: SI-SDR rises by more than 1 dB, in the stock System."""
+    """With scores and mixtures only, in the stock System, SI-SDR improves by more than 1 dB."""
     write_folder(
         tmp_path / "prepared", rate=16000, seconds=6.0, splits={"train": 4, "validation": 2}
     )

@@ -1,4 +1,4 @@
-"""The recipe as its user runs it: `bash run.sh` in another process, on songs made here."""
+"""The recipe as a user runs it: `bash run.sh` in another process, on songs synthesized here."""
 
 import contextlib
 import json
@@ -113,14 +113,14 @@ def test_it_prints_both_tables_and_what_each_stage_does(finished):
 
 
 def results(exp):
-    """What an experiment found, as it stands in its files."""
+    """The results of an experiment, from its files."""
     tables = [(exp / name).read_text() for name in ("tables.md", "details.md", "all_metrics.csv")]
     models = ["best_model.pth", "publish_dir/model.pth"]
     models += [f"{step}/best_model.pth" for step in ("transcriptor", "separator", "finetune")]
     return [*tables, *(model_hash(exp / name) for name in models)]
 
 
-def test_the_same_command_again_does_nothing_also_elsewhere(finished, data, tmp_path):
+def test_the_same_command_again_does_nothing_even_in_a_moved_folder(finished, data, tmp_path):
     exp, _ = finished
     shutil.copytree(exp, tmp_path / "exp root" / "slakh_t")
     shutil.copytree(data, tmp_path / "moved data")
@@ -135,7 +135,7 @@ def test_the_same_command_again_does_nothing_also_elsewhere(finished, data, tmp_
     assert results(moved) == results(exp)
 
 
-#: By stage: the file whose appearance is the signal to kill it.
+#: By stage: it is killed when this file appears.
 KILLED_AT = {
     1: "data/prepared/*/Track*",
     2: "slakh_t/transcriptor/conf.yml",
@@ -145,7 +145,7 @@ KILLED_AT = {
 }
 
 
-def test_killed_in_every_stage_it_ends_the_same(finished, data, tmp_path):
+def test_a_recipe_killed_in_every_stage_gives_the_same_results(finished, data, tmp_path):
     shutil.copytree(data / "slakh", tmp_path / "data" / "slakh")
     options = ["--data_dir", str(tmp_path / "data"), "--exp_root", str(tmp_path), "--tag", "t"]
     options += ["--adversarial", "aml+atl"]
@@ -174,7 +174,7 @@ def wait_for(condition, process, seconds=300):
     """Waits until a condition holds, for as long as a process runs."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
-        assert process.poll() is None, f"it ended by itself, with {process.returncode}"
+        assert process.poll() is None, f"it ended by itself, with exit code {process.returncode}"
         time.sleep(0.02)
 
 
@@ -220,7 +220,7 @@ def test_data_that_was_damaged_ends_training_with_a_sentence(prepared, tmp_path)
 def test_other_settings_in_a_used_folder_are_refused(finished, data):
     exp, _ = finished
     options = ["--data_dir", data, "--exp_root", exp.parent, "--tag", "t"]
-    status, output = run("--stage", 3, *options, cwd=exp, opts=TINY + " --s_lr 0.5")
+    status, output = run("--stage", "separator", *options, cwd=exp, opts=TINY + " --s_lr 0.5")
     assert status != 0
     assert "holds a run with another configuration" in output and "s_lr" in output
 
@@ -235,7 +235,7 @@ def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
     for folder in stems:
         shutil.rmtree(folder)
     options = ["--stage", 2, "--data_dir", bare, "--exp_root", tmp_path, "--tag", "bare"]
-    status, output = run(*options, "--mixture_loss", "clip+harmonic", cwd=tmp_path)
+    status, output = run(*options, "--loss", "clip+harmonic", cwd=tmp_path)
     assert status == 0, output
     assert "2 tracks have no stems, so only their transcription was scored" in output
     exp = tmp_path / "slakh_bare"
@@ -248,15 +248,14 @@ def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
 @pytest.mark.parametrize("supervision", ["activity", "stems"])
 def test_the_other_supervisions_run(data, tmp_path, supervision, finished):
     options = ["--stage", 2, "--data_dir", data, "--exp_root", tmp_path, "--tag", "o"]
-    loss = ["--mixture_loss", "frame"] if supervision == "activity" else []
-    status, output = run(*options, "--supervision", supervision, *loss, cwd=tmp_path)
+    status, output = run(*options, "--supervision", supervision, cwd=tmp_path)
     assert status == 0, output
     row = "baseline, frame" if supervision == "activity" else "supervised"
     assert row in (tmp_path / "slakh_o" / "tables.md").read_text()
 
 
 def test_own_songs_through_every_stage(tmp_path):
-    """Pairs of audio and MIDI, no stems, other classes, a folder named from where one stands."""
+    """Pairs of audio and MIDI without stems, other classes, a relative path."""
     made = tmp_path / "made"
     synthesize(
         made, n_train=3, n_validation=1, n_test=0, n_test_unseen=0, seconds=5, sample_rate=16000,
@@ -274,21 +273,21 @@ def test_own_songs_through_every_stage(tmp_path):
     assert "Stage 0" not in output and "have no stems" in output
     model = TCNSeparator.from_pretrained(tmp_path / "exp" / "slakh_own" / "best_model.pth")
     assert model.sources == ["low", "high"]
-    # The same folder with other data is not taken for the old experiment.
+    # The same folder with other data is refused.
     options[options.index("data")] = "other"
     options[options.index("low=32-39;high=0-31")] = "high=0-31;low=32-39"
     status, output = run(*options, cwd=tmp_path)
     assert status != 0 and "data_fingerprint" in output
 
 
-def test_the_weak_baseline_gets_no_pitch(data, tmp_path, finished):
+def test_the_weak_baseline_receives_no_pitch(data, tmp_path, finished):
     options = ["--stage", 2, "--stop_stage", 3, "--data_dir", data, "--exp_root", tmp_path]
-    options += ["--supervision", "activity", "--mixture_loss", "clip+harmonic"]
+    options += ["--supervision", "activity", "--loss", "clip+harmonic"]
     status, output = run(*options, "--tag", "w", cwd=tmp_path)
-    assert status != 0 and "knows who plays when and no pitch" in output
+    assert status != 0 and "needs more than who plays when" in output
     transcriptor = ["--transcriptor", finished[0] / "transcriptor" / "best_model.pth"]
     status, output = run(*options[:-2], *transcriptor, "--tag", "v", cwd=tmp_path)
-    assert status != 0 and "which holds a ScoreTranscriptor" in output
+    assert status != 0 and "holds a ScoreTranscriptor" in output
 
 
 def test_the_real_files_run_through(real_data, tmp_path):
@@ -324,36 +323,40 @@ BAD_OPTIONS = {
     "--PATH=/": "there is no option --PATH",
     "--a[$(touch${IFS}broken)]=1": "there is no option --a[",
     "--a[`touch${IFS}broken`] 1": "there is no option --a[",
-    "--stage abc": "--stage is a whole number from 0 to 5, found 'abc'",
-    "--stage 9": "--stage is a whole number from 0 to 5",
-    "--stage -1": "--stage is a whole number",
-    "--stage 2.5": "--stage is a whole number",
-    "--stage=": "--stage is a whole number",
-    "--stop_stage 6": "--stop_stage is a whole number",
-    "--stage 4 --stop_stage 3": "--stage 4 is above --stop_stage 3",
+    "--stage abc": "--stage is a number from 0 to 5 or one of synthesize, prepare, transcriptor",
+    "--stage 9": "evaluate, found '9'",
+    "--stage -1": "--stage is a number",
+    "--stage 2.5": "--stage is a number",
+    "--stage=": "--stage is a number",
+    "--stop_stage 6": "--stop_stage is a number",
+    "--stage 4 --stop_stage separator": "--stage 4 is above --stop_stage 3",
     "--seed -3": "--seed is a whole number",
     "--seed 4294967296": "--seed is a whole number",
     "--n_jobs 0": "--n_jobs is a whole number from 1",
     "--n_jobs a[$(touch${IFS}broken)]": "--n_jobs is a whole number",
-    "--preset huge": "--preset is one of mini, box, small, paper, found 'huge'",
+    "--preset huge": "--preset is one of mini, bundled, small, paper, found 'huge'",
     "--mixture stems": "--mixture is one of submix, song",
     "--supervision none": "--supervision is one of score, activity, stems, semi",
-    "--adversarial gan": "--adversarial is one of none, aml, atl, aml+atl, truth",
+    "--adversarial gan": "--adversarial is one of none, aml, atl, aml+atl, found",
     "--adversarial aml --supervision stems": "--adversarial aml is for step 3",
-    "--mixture_loss clip+sharp": "'sharp' is none of clip, frame, harmonic, soft, informed",
-    "--mixture_loss clip+clip": "has a loss twice",
-    "--mixture_loss +": "is none of clip",
-    "--supervision activity --mixture_loss soft": "knows who plays when and no pitch",
+    "--adapt_critic yes": "--adapt_critic is one of true, false",
+    "--adapt_critic true --supervision stems": "--adapt_critic true is for step 3",
+    "--loss clip+sharp": "there is no loss 'clip+sharp': --loss is one of clip, clip+harmonic",
+    "--loss my/loss.yml": "my/loss.yml': --loss is one of clip",
+    "--loss stems": "--supervision score: the term 'magnitude_approximation' needs stems",
+    "--loss clip --supervision stems": "no loss term compares with stems",
+    "--loss stems --supervision semi": "no loss term reads the scores",
+    "--supervision activity --loss soft_harmonic": "needs more than who plays when",
     "--id gpu0": "--id is numbers of CUDA devices",
     "--id 0,": "--id is numbers of CUDA devices",
     "--tag a/b": "--tag is the name of a folder",
     "--tag ..": "--tag is the name of a folder",
-    "--python no_such_python": "'no_such_python' is no program",
-    "--slakh_dir nowhere": "nowhere is no folder",
-    "--midi_dir nowhere": "nowhere is no folder",
+    "--python no_such_python": "'no_such_python' is not a program",
+    "--slakh_dir nowhere": "nowhere is not a folder",
+    "--midi_dir nowhere": "nowhere is not a folder",
     "--slakh_dir / --midi_dir /": "are for stage 0, which --slakh_dir replaces",
-    "--splits nothing.json": "nothing.json is no file",
-    "--transcriptor nothing.pth": "nothing.pth is no file",
+    "--splits nothing.json": "nothing.json is not a file",
+    "--transcriptor nothing.pth": "nothing.pth is not a file",
     "--exp_root /dev/null": "/dev/null is a file, expected a folder",
 }
 BAD_SETTINGS = {
@@ -373,9 +376,11 @@ BAD_SETTINGS = {
     "--model UNet": "--model is one of tcn, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",
     "--compile maybe": "--compile is true or false",
-    "--clip_weight -1": "--clip_weight is a number",
+    "--clip -1": "--clip is a number",
+    "--clip 0 --informed 0 --transcription 0": "the weights of all loss terms are 0",
+    "--si_sdr 1": "needs stems",
     "--s_minutes nan": "--s_minutes is a number",
-    "--s_minutes 5 --devices 2": "by the clock of one process cannot have several devices",
+    "--s_minutes 5 --devices 2": "every process has a clock of its own",
     "--s_epoch 3": "there is no setting '--s_epoch' in local/conf.yml; did you mean --s_epochs",
     "--exp_dir x": "there is no setting '--exp_dir'",
     "s_epochs 3": "there is no setting 's_epochs'",
@@ -430,8 +435,8 @@ def test_options_in_one_text_are_quoted_as_in_a_shell(text, words):
     assert done.stdout == ("".join(f"<{word}>" for word in words) or "<>")
 
 
-def test_blanks_in_every_path(prepared, tmp_path):
-    """Of the checkout, of Python, of the data and of the experiments."""
+def test_every_path_may_contain_blanks(prepared, tmp_path):
+    """Paths of the checkout, Python, data and experiments."""
     recipe = tmp_path / "check out" / "egs" / "slakh"
     shutil.copytree(RUN.parent, recipe, ignore=shutil.ignore_patterns("data", "exp", "results"))
     python = tmp_path / "py dir" / "python"
@@ -454,7 +459,7 @@ def test_blanks_in_every_path(prepared, tmp_path):
         ("conf.yml", "a: [", "conf.yml cannot be read"),
         ("conf.yml", "3", "conf.yml is damaged: expected sections"),
         ("presets.yml", "- mini", "presets.yml is damaged"),
-        ("presets.yml", "mini: {s_epoch: 3}\nbox: {}", "mini changes 's_epoch', no such setting"),
+        ("presets.yml", "mini: {s_epoch: 3}", "mini changes 's_epoch', which is not a setting"),
         ("presets.yml", "mini: {s_lr: .nan}", "s_lr is a number above 0 to 10, found nan"),
         ("presets.yml", "mini: {n_fft: 1024.5}", "n_fft is a whole number"),
     ],
@@ -469,7 +474,7 @@ def test_damaged_files_of_settings_are_named(tmp_path, name, content, message):
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_killed_run_goes_on(data, finished, tmp_path):
+def test_a_killed_run_is_resumed(data, finished, tmp_path):
     options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(data)]
     options += ["--exp_root", str(tmp_path), "--tag", "k"]
     checkpoint = tmp_path / "slakh_k" / "transcriptor" / "checkpoints" / "last.ckpt"

@@ -1,4 +1,4 @@
-"""The ladder of the tables: rows side by side, equal budgets, and nothing is done twice."""
+"""The rows of the tables: in parallel, with equal budgets, and each trained once."""
 
 import json
 import os
@@ -52,8 +52,8 @@ def options(data, exp_dir, *more, opts=TINY):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    exp_dir = tmp_path_factory.mktemp("ladder")
-    status, output = run("ladder.py", *options(data, exp_dir))
+    exp_dir = tmp_path_factory.mktemp("experiments")
+    status, output = run("experiments.py", *options(data, exp_dir))
     assert status == 0, output
     return exp_dir, output
 
@@ -87,66 +87,66 @@ def test_rows_have_equal_budgets(finished):
     assert updates(seed / "start_of_fine_tuning") + fine == full
 
 
-def test_what_is_done_is_not_done_again_and_other_settings_are_refused(finished, data):
+def test_finished_rows_are_not_repeated_and_other_settings_are_refused(finished, data):
     exp_dir, _ = finished
     models = {path: path.stat().st_mtime_ns for path in exp_dir.rglob("best_*.pth")}
-    status, output = run("ladder.py", *options(data, exp_dir))
+    status, output = run("experiments.py", *options(data, exp_dir))
     assert status == 0 and "The other 0 take about 0 h 0 min" in output
-    # Scores that are lost are made again; models are not.
+    # Missing scores are computed again; models are not trained again.
     row = exp_dir / "seed0" / "baseline_frame_level"
     record = json.loads((row / "done.json").read_text())
     del record["scoring"]
     (row / "done.json").write_text(json.dumps(record))
     before = (row / "scores.csv").read_text()
     (row / "scores.csv").unlink()
-    status, output = run("ladder.py", *options(data, exp_dir))
+    status, output = run("experiments.py", *options(data, exp_dir))
     assert status == 0 and (row / "scores.csv").read_text() == before
     assert models == {path: path.stat().st_mtime_ns for path in exp_dir.rglob("best_*.pth")}
-    status, output = run("ladder.py", *options(data, exp_dir, opts=TINY + " --s_lr 0.5"))
+    status, output = run("experiments.py", *options(data, exp_dir, opts=TINY + " --s_lr 0.5"))
     assert status == 1 and "was trained with other settings" in output
 
 
 def test_results_are_kept_and_only_what_new_rows_need_is_trained(finished, data, tmp_path):
     kept = finished[0] / "results.csv"
     new = ["--rows", "fine-tune c.h, a.l$|^baseline, frame", "--keep", kept]
-    status, output = run("ladder.py", *options(data, tmp_path), *new, "--dry_run")
+    status, output = run("experiments.py", *options(data, tmp_path), *new, "--dry_run")
     assert status == 0, output
     listed = {line.partition(":")[0].strip() for line in output.splitlines() if "  " in line}
     assert listed == {
         "transcriptor", "start of fine-tuning, seed 0", "fine-tune c+h, atl, seed 0"
     }  # fmt: skip
-    # What is made takes the place of what was kept.
+    # New results replace kept ones.
     made = pd.read_csv(kept)
     made = made[made.row == "baseline, frame-level"].assign(value=7.25)
     (tmp_path / "seed0").mkdir()
     made.to_csv(tmp_path / "seed0" / "scores.csv", index=False)
-    status, output = run("ladder.py", *options(data, tmp_path), *new, "--tables_only")
+    status, output = run("experiments.py", *options(data, tmp_path), *new, "--tables_only")
     assert status == 0, output
     expected = pd.read_csv(kept)
     expected.loc[expected.row == "baseline, frame-level", "value"] = 7.25
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), expected)
-    status, output = run("ladder.py", *options(data, tmp_path), "--keep", "nowhere.csv")
+    status, output = run("experiments.py", *options(data, tmp_path), "--keep", "nowhere.csv")
     assert status == 1 and "--keep nowhere.csv: there is no such file" in output
-    status, output = run("ladder.py", *options(data, finished[0]), "--keep", kept)
+    status, output = run("experiments.py", *options(data, finished[0]), "--keep", kept)
     assert status == 1 and "is where the results are written" in output
 
 
-def test_a_row_that_fails_is_named_and_the_others_go_on(data, tmp_path):
+def test_a_failed_row_is_named_and_the_others_continue(data, tmp_path):
     more = ["--rows", "^isolated c$|^start"]
     (tmp_path / "seed0").mkdir()
-    (tmp_path / "seed0" / "isolated_c").write_text("no folder")
-    status, output = run("ladder.py", *options(data, tmp_path), *more)
+    (tmp_path / "seed0" / "isolated_c").write_text("not a folder")
+    status, output = run("experiments.py", *options(data, tmp_path), *more)
     assert status != 0
     assert "isolated c, seed 0" in output
 
 
-def test_a_dry_run_says_what_is_missing(data, tmp_path):
-    status, output = run("ladder.py", *options(data, tmp_path, "--dry_run"))
+def test_a_dry_run_lists_what_is_missing(data, tmp_path):
+    status, output = run("experiments.py", *options(data, tmp_path, "--dry_run"))
     assert status == 0 and "0 of 10 jobs are done" in output
     assert "start of fine-tuning, seed 0" in output and not list(tmp_path.iterdir())
 
 
-def test_pictures_are_drawn_from_the_numbers(finished, tmp_path):
+def test_plots_are_drawn_from_the_results(finished, tmp_path):
     exp_dir, _ = finished
     status, output = run("plot_tables.py", exp_dir / "results.csv", tmp_path, "--exp_dir", exp_dir)
     assert status == 0, output
@@ -154,7 +154,7 @@ def test_pictures_are_drawn_from_the_numbers(finished, tmp_path):
     assert names == {"small_rows.png", "small_stems.png", "small_curves.png"}
 
 
-def test_the_losses_are_looked_into(finished, data, tmp_path):
+def test_inspect_losses_compares_masks(finished, data, tmp_path):
     exp_dir, _ = finished
     separator = exp_dir / "seed0" / "start_of_fine_tuning" / "best_model.pth"
     status, output = run(
@@ -164,20 +164,20 @@ def test_the_losses_are_looked_into(finished, data, tmp_path):
     )  # fmt: skip
     assert status == 0, output
     table = pd.read_csv(tmp_path / "inspect_losses.csv", index_col="masks")
-    # The mixture counts once too often for each class but one; an even split is exact.
-    assert table["clip"]["mixture for everybody"] > 1 > 0.01 > table["clip"]["even split"]
+    # The mixture is counted once per class; an even split sums to it exactly.
+    assert table["clip"]["mixture for every class"] > 1 > 0.01 > table["clip"]["even split"]
     assert table["SI-SDR"]["true stems"] == table["SI-SDR"].max()
     assert "start" in table.index
 
 
 def test_jobs_wait_for_what_they_need(tmp_path, monkeypatch):
-    """However long it takes, and with more lanes than there is to do."""
+    """However long it takes, and with more workers than jobs."""
     monkeypatch.syspath_prepend(str(RECIPE))
-    import ladder
+    import experiments
 
     log = []
 
-    class Sleeper(ladder.Job):
+    class Sleeper(experiments.Job):
         def run(self, threads):
             log.append(("begins", self.name))
             time.sleep(self.seconds)
@@ -190,7 +190,7 @@ def test_jobs_wait_for_what_they_need(tmp_path, monkeypatch):
     broken = Sleeper("broken", tmp_path, 0.01)
     never = Sleeper("never", tmp_path, 0.01, needs=[broken])
     reports = []
-    failed = ladder.run([slow, quick, both, broken, never], 3, 1, lambda: reports.append(1))
+    failed = experiments.run([slow, quick, both, broken, never], 3, 1, lambda: reports.append(1))
     assert log.index(("begins", "both")) > log.index(("ends", "slow"))
     assert ("begins", "never") not in log and len(reports) == 3
     assert sorted(job.name for job in failed) == ["broken", "never"]
@@ -215,7 +215,7 @@ def midi(path, *programs):
     return path.read_bytes()
 
 
-def test_songs_come_out_of_a_game(tmp_path):
+def test_midi_files_are_extracted_from_a_game(tmp_path):
     two, one = midi(tmp_path / "a.mid", 33, 27), midi(tmp_path / "b.mid", 0)
     wad(tmp_path / "x.wad", (b"D_ONE", two), (b"D_TWO", one), (b"D_SAME", two), (b"MAP01", b"abc"))
     out = tmp_path / "out"
@@ -225,10 +225,10 @@ def test_songs_come_out_of_a_game(tmp_path):
     assert (out / "x_d_one.mid").read_bytes() == two
     (tmp_path / "y.wad").write_bytes(b"MThd" * 10)
     status, output = run("local/freedoom_songs.py", out, "--wad", tmp_path / "y.wad")
-    assert status == 1 and "is no WAD file" in output
+    assert status == 1 and "is not a WAD file" in output
 
 
-def test_songs_come_out_of_mma(tmp_path):
+def test_mma_makes_songs(tmp_path):
     library = tmp_path / "lib"
     library.mkdir()
     for style in ("rock", "waltz"):
@@ -239,7 +239,7 @@ def test_songs_come_out_of_mma(tmp_path):
     program = tmp_path / "bin" / "mma"
     program.parent.mkdir()
     program.write_text(
-        "#!/bin/sh\n# stands for MMA: mma -f OUT CHART\n"
+        "#!/bin/sh\n# a stub of MMA: mma -f OUT CHART\n"
         f'cp "$3" {tmp_path}/chart\n'
         f'if grep -q rock1 "$3"; then cp {band} "$2"; else cp {duo} "$2"; fi\n'
     )
@@ -259,7 +259,7 @@ def test_songs_come_out_of_mma(tmp_path):
 
 
 def test_the_command_prepares_trains_and_publishes(data, tmp_path):
-    """run_tables.sh on a folder in Slakh's form, from where its user stands."""
+    """run_tables.sh on a folder in the format of Slakh, with relative paths."""
     status = subprocess.run(
         ["bash", RECIPE / "run_tables.sh", "--python", sys.executable, "--preset", "small",
          "--slakh_dir", data.parent / "slakh", "--data_dir", "d", "--exp_dir", "e", "--results",
@@ -279,7 +279,7 @@ def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
     given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts, "--minutes", 0.02]
     rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
-    status, output = run("ladder.py", *given, "--rows", f"^({'|'.join(rows)})$")
+    status, output = run("experiments.py", *given, "--rows", f"^({'|'.join(rows)})$")
     assert status == 0, output
     status, output = run("baselines.py", tmp_path, "--repeats", 1)
     assert status == 0, output
@@ -297,17 +297,17 @@ def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
     assert size["Open-Unmix, supervised"] > size["ours, score-supervised"]
 
 
-def test_equal_epochs_are_as_many_segments_for_every_model(tmp_path, monkeypatch):
+def test_equal_epochs_mean_equally_many_segments_for_every_model(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(RECIPE)
-    import ladder
+    import experiments
 
-    rows = yaml.safe_load((RECIPE / "local" / "ladder.yml").read_text())
+    rows = yaml.safe_load((RECIPE / "local" / "experiments.yml").read_text())
     given = ["--train_data", "x", "--tests", "test=x:test", "--exp_dir", str(tmp_path)]
-    args = ladder.parser.parse_args([*given, "--groups", "baselines", "--seeds", "1"])
+    args = experiments.parser.parse_args([*given, "--groups", "baselines", "--seeds", "1"])
     conf = {"t_epochs": 1, "t_steps": 1, "f_epochs": 2, "f_steps": 150}
     conf.update(s_epochs=8, s_steps=150, s_batch_size=4)
     segments = {}
-    for job in ladder.plan(args, conf, rows):
+    for job in experiments.plan(args, conf, rows):
         words = [str(word) for word in job.training]
         if words[:1] == ["train_separator.py"]:
             found = {**conf, **dict(zip(words[1::2], words[2::2]))}

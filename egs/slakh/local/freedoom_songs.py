@@ -1,12 +1,15 @@
 """Songs written by people: the music of Freedoom (https://freedoom.github.io, BSD license).
 
-The game's WAD files (Debian's package ``freedoom``) hold it as MIDI. Songs in which at least two
-of bass, guitar and piano play are written out; of songs that stand there twice, the first.
+The WAD files of the game (Debian's package ``freedoom``) contain it as MIDI. Songs in which at
+least two of bass, guitar and piano play are written, without duplicates.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from asteroid_scoresup.midi.reader import read_midi
@@ -16,18 +19,20 @@ parser.add_argument("out_dir", help="folder for the MIDI files")
 parser.add_argument(
     "--wad",
     action="append",
-    help="WAD file, may be given several times (default: Debian's freedoom1.wad and freedoom2.wad)",
+    help="WAD file, may be repeated (default: Debian's freedoom1.wad and freedoom2.wad)",
 )
-parser.add_argument("--seconds", type=float, default=40.0, help="what is heard of each song")
+parser.add_argument(
+    "--seconds", type=float, default=40.0, help="length of each song in the test set, in s"
+)
 DEBIAN = ["/usr/share/games/doom/freedoom1.wad", "/usr/share/games/doom/freedoom2.wad"]
 FAMILIES = {"bass": range(32, 40), "guitar": range(24, 32), "piano": range(8)}
 
 
-def lumps(path):
-    """(name, bytes) of every MIDI file in a WAD file."""
+def lumps(path: str | Path) -> Iterator[tuple[str, bytes]]:
+    """Yields name and content of every MIDI file in a WAD file."""
     content = Path(path).read_bytes()
     if content[:4] not in (b"IWAD", b"PWAD"):
-        raise SystemExit(f"{path} is no WAD file: it begins with {content[:4]!r}.")
+        raise SystemExit(f"{path} is not a WAD file: it begins with {content[:4]!r}.")
     count, directory = struct.unpack_from("<ii", content, 4)
     for number in range(count):
         start, size, name = struct.unpack_from("<ii8s", content, directory + 16 * number)
@@ -35,8 +40,8 @@ def lumps(path):
             yield name.rstrip(b"\0").decode("ascii"), content[start : start + size]
 
 
-def classes(path, seconds):
-    """How many of the classes play in the first seconds of a song."""
+def classes(path: Path, seconds: float) -> int:
+    """Number of classes that play in the first seconds of a song."""
     programs = [
         part.program
         for part in read_midi(path).instruments
@@ -45,7 +50,7 @@ def classes(path, seconds):
     return sum(any(p in family for p in programs) for family in FAMILIES.values())
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     seen, kept = set(), 0

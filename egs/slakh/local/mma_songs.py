@@ -1,9 +1,11 @@
 """Songs of another generator: grooves of Musical MIDI Accompaniment over random chords.
 
 MMA (https://www.mellowood.ca/mma, GPL; Debian's package ``mma``) plays accompaniments of many
-styles. Every song takes one groove that has bass, guitar and piano, each from another file of its
-library, over a chart of four beats a bar with chords, key and tempo drawn by the seed.
+styles. Every song has one groove with bass, guitar and piano, each from a different file of its
+library, and a random chord chart, key and tempo, in 4/4.
 """
+
+from __future__ import annotations
 
 import argparse
 import random
@@ -22,7 +24,7 @@ parser.add_argument("--seconds", type=float, default=30.0, help="shortest length
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--library", default="/usr/share/mma/lib/stdlib", help="MMA's own grooves")
 
-# Steps of the scale and their chords in major and minor, and rounds of them.
+# Scale degrees with their chords in major and minor, and progressions of them.
 MAJOR = {1: "", 2: "m7", 3: "m", 4: "", 5: "7", 6: "m"}
 MINOR = {1: "m", 3: "", 4: "m", 5: "7", 6: "", 7: ""}
 ROUNDS = {
@@ -37,8 +39,8 @@ KEYS = ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
 FAMILIES = {"bass": range(32, 40), "guitar": range(24, 32), "piano": range(8)}
 
 
-def chart(groove, seconds, rng):
-    """A chord chart in MMA's language that lasts at least so long."""
+def chart(groove: str, seconds: float, rng: random.Random) -> str:
+    """A chord chart in the language of MMA that lasts at least `seconds`."""
     tempo, mode, key = rng.randint(80, 150), rng.choice(list(ROUNDS)), rng.randrange(12)
     kinds = MAJOR if mode == "major" else MINOR
     rounds = rng.sample(ROUNDS[mode], 2)
@@ -53,8 +55,8 @@ def chart(groove, seconds, rng):
     return "\n".join(lines) + "\n"
 
 
-def grooves(library):
-    """Names of the grooves of each file, as MMA wants them."""
+def grooves(library: str | Path) -> dict[str, list[str]]:
+    """Names of the grooves in each file, as MMA takes them."""
     found = {}
     for path in sorted(Path(library).glob("*.mma")):
         text = path.read_text(encoding="latin1")
@@ -65,8 +67,8 @@ def grooves(library):
     return found
 
 
-def play(text, target):
-    """Lets MMA make a MIDI file; returns whether it has all three classes."""
+def play(text: str, target: Path) -> bool:
+    """Makes a MIDI file with MMA; returns whether all three classes play in it."""
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "song.mma", Path(folder) / "song.mid"
         source.write_text(text)
@@ -80,16 +82,17 @@ def play(text, target):
     return True
 
 
-def main(args):
+def main(args: argparse.Namespace) -> None:
     if shutil.which("mma") is None:
         raise SystemExit("mma is not installed (Debian: apt install mma).")
     library = grooves(args.library)
     if not library:
-        raise SystemExit(f"{args.library} holds no grooves of MMA: see --library.")
+        raise SystemExit(f"{args.library} contains no MMA grooves, see --library.")
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     rng = random.Random(args.seed)
-    waiting, made, tried = [], 0, 0
+    waiting: list[str] = []
+    made, tried = 0, 0
     while made < args.n_songs:
         if tried > 20 * args.n_songs + len(library) and not made:
             raise SystemExit(f"No groove of {args.library} has bass, guitar and piano.")

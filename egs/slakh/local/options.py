@@ -1,184 +1,49 @@
-"""The recipe's settings: reading conf.yml and presets.yml, and what each setting may be.
+"""The recipe's settings: reads conf.yml, presets.yml and losses/, and says what each value may be.
 
-Run as a script it checks options before anything is started, without waiting for torch:
-``python local/options.py --preset mini --given "--s_epochs 20"``.
+As a script it checks options before anything starts, without waiting for torch, and prints how many
+songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--s_epochs 20"``.
 """
+
+from __future__ import annotations
 
 import argparse
 import difflib
-import math
+import functools
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from .rules import RULES, WEIGHT, Rule
+
 HERE = Path(__file__).parent
-NORMS = ("gLN", "cLN", "cgLN", "fgLN", "bN")
-PRECISIONS = (
-    "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "64",
-)  # fmt: skip
-
-
-class Number:
-    """A finite number between two limits.
-
-    Args:
-        kind (type): int or float.
-        low, high (float): The limits, which belong to it.
-        above (bool): Whether `low` does not belong to it.
-        odd (bool): Whether it must be odd.
-    """
-
-    def __init__(self, kind, low=0, high=1e9, above=False, odd=False):
-        self.kind, self.low, self.high, self.above, self.odd = kind, low, high, above, odd
-
-    def __str__(self):
-        kind = "a whole number" if self.kind is int else "a number"
-        kind = "an odd number" if self.odd else kind
-        low = f"above {self.low}" if self.above else f"from {self.low}"
-        return f"{kind} {low} to {self.high:.10g}"
-
-    def read(self, value):
-        """The value of a text or of a number; None if it is not allowed."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            return None
-        try:
-            number = self.kind(value) if isinstance(value, str) else value
-        except ValueError:
-            return None
-        if not math.isfinite(number) or (self.kind is int and number != int(number)):
-            return None
-        inside = self.low < number if self.above else self.low <= number
-        inside = inside and number <= self.high and not (self.odd and number % 2 == 0)
-        return self.kind(number) if inside else None
-
-
-class Choice:
-    """One of some words."""
-
-    def __init__(self, *words):
-        self.words = words
-
-    def __str__(self):
-        return f"one of {', '.join(self.words)}"
-
-    def read(self, value):
-        """The word; None if it is not allowed."""
-        return str(value) if str(value) in self.words else None
-
-
-class Switch:
-    """True or false, as YAML and as Asteroid's parser read it."""
-
-    def __str__(self):
-        return "true or false"
-
-    def read(self, value):
-        """The truth value; None if it is none."""
-        words = {"true": True, "yes": True, "y": True, "1": True}
-        words |= {"false": False, "no": False, "n": False, "0": False}
-        return words.get(str(value).lower())
-
-
-class Text:
-    """Any text but an empty one."""
-
-    def __str__(self):
-        return "a text that is not empty"
-
-    def read(self, value):
-        """The text; None if it is empty or no text."""
-        return value if isinstance(value, str) and value.strip() else None
-
-
-COUNT, WEIGHT, SHARE = Number(int, 1, 10**8), Number(float, 0, 1e6), Number(float, 0, 1)
-BATCH, LENGTH, RATE = Number(int, 1, 65536), Number(int, 1, 10**6), Number(float, 0, 10, above=True)
-#: What each setting of conf.yml may be. A new setting has a line here too.
-RULES = {
-    "data_dir": Text(),
-    "segment": Number(float, 0, 3600, above=True),
-    "gain_db": Number(float, 0, 60),
-    "eq_db": Number(float, 0, 40),
-    "varispeed": Number(int, 0, 12),
-    "saliency": SHARE,
-    "num_workers": Number(int, 0, 512),
-    "n_fft": Number(int, 16, 2**17),
-    "hop_length": Number(int, 1, 2**17),
-    "n_blocks": Number(int, 1, 24),
-    "n_repeats": Number(int, 1, 64),
-    "bn_chan": BATCH,
-    "hid_chan": BATCH,
-    "conv_kernel_size": Number(int, 1, 63, odd=True),
-    "norm_type": Choice(*NORMS),
-    "sound_before": Number(int, 0, 10000),
-    "sound_after": Number(int, 0, 10000),
-    "use_velocity": Switch(),
-    "fade": Number(float, 0, 1e6),
-    "n_partials": Number(int, 1, 1000),
-    "relative_width": Number(float, 0, 0.5, above=True),
-    "partial_decay": Number(float, 0, 1, above=True),
-    "inharmonicity": Number(float, 0, 0.1),
-    "soft_power": Number(float, 0, 10, above=True),
-    "informed_power": Number(float, 0, 10, above=True),
-    "informed_iterations": Number(int, 1, 10000),
-    "t_epochs": COUNT,
-    "t_steps": COUNT,
-    "t_batch_size": BATCH,
-    "t_lr": RATE,
-    "t_remix": SHARE,
-    "t_simulate": SHARE,
-    "model": Choice("tcn", "ConvTasNet", "OpenUnmix"),
-    "s_epochs": COUNT,
-    "s_minutes": Number(float, 0, 1e6),
-    "s_steps": COUNT,
-    "s_batch_size": BATCH,
-    "s_lr": RATE,
-    "mask_act": Choice("sigmoid", "softmax"),
-    "start_from_transcriptor": Switch(),
-    "transcription_weight": WEIGHT,
-    "stem_loss": Choice("magnitudes", "shares", "si_sdr", "multi_domain"),
-    "stem_fraction": Number(float, 0, 1, above=True),
-    "stem_draw": SHARE,
-    "critic_classes": Number(int, 0, 128),
-    "clip_weight": WEIGHT,
-    "frame_weight": WEIGHT,
-    "harmonic_weight": WEIGHT,
-    "soft_weight": WEIGHT,
-    "informed_weight": WEIGHT,
-    "f_epochs": COUNT,
-    "f_steps": COUNT,
-    "f_batch_size": BATCH,
-    "f_lr_separator": RATE,
-    "f_lr_transcriptor": RATE,
-    "aml_weight": WEIGHT,
-    "atl_weight": WEIGHT,
-    "truth_weight": WEIGHT,
-    "gradient_clip": Number(float, 0, 1e9),
-    "warmup_steps": Number(int, 0, 10**8),
-    "devices": Number(int, 1, 1024),
-    "num_nodes": Number(int, 1, 65536),
-    "strategy": Text(),
-    "compile": Switch(),
-    "precision": Choice(*PRECISIONS),
-    "seed": Number(int, 0, 2**32 - 1),
-}
-#: Options of all training scripts that may stand among the settings.
+#: Options of all training scripts that may be given among the settings.
 FLAGS = ("quiet",)
-SUPERVISION = ("score", "activity", "stems", "semi")
-ADVERSARIAL = ("none", "aml", "atl", "aml+atl", "truth")
-MIXTURE = ("clip", "frame", "harmonic", "soft", "informed")
+PRESETS = ("mini", "bundled", "small", "paper")
+ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
+#: The kinds of supervision and the default loss of each, a file in losses/; empty for the
+#: weights in conf.yml, which are those of clip+informed.yml.
+DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "semi"}
+SUPERVISION = tuple(DEFAULT_LOSS)
+#: Loss terms that need no pitch, that need stems, and that need a model with waveforms as output.
+#: As in asteroid_scoresup/losses/terms.py, which cannot be imported without torch.
+WITHOUT_PITCH = ("transcription", "clip", "frame")
+WITH_STEMS = ("magnitude_approximation", "mask_approximation", "si_sdr", "multi_domain")
+WITH_WAVEFORMS = ("si_sdr", "multi_domain")
 
 
 class BadOption(ValueError):
-    """A setting that cannot be, in one sentence."""
+    """An invalid setting, in one sentence."""
 
 
-def read_yaml(path):
-    """A YAML file of sections.
+def read_yaml(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads a YAML file of sections.
 
     Raises:
-        BadOption: if it cannot be read, or is something else.
+        BadOption: if it cannot be read, or does not consist of sections.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -189,66 +54,117 @@ def read_yaml(path):
     return content
 
 
-def presets():
+def presets() -> dict[str, dict[str, Any]]:
     """What each preset changes, by its name."""
     return read_yaml(HERE / "presets.yml")
 
 
-def read_conf(preset):
-    """conf.yml by section, as the preset changes it.
+def song_counts(preset: str) -> dict[str, float]:
+    """How many songs stage 0 synthesizes for a preset, and their length: its options."""
+    return presets()[preset].get("songs", {})
+
+
+@functools.cache
+def rules() -> dict[str, Rule]:
+    """What each setting may be, with the weights of the loss terms."""
+    weights = read_yaml(HERE / "conf.yml").get("loss", {})
+    return {**RULES, **dict.fromkeys(weights, WEIGHT)}
+
+
+def read_loss(name: str) -> dict[str, float]:
+    """Reads the weights of all loss terms from ``losses/NAME.yml`` or from a file of one's own.
+
+    Args:
+        name (str): Name of a file in ``losses/``, or a path that ends in ``.yml``.
+
+    Returns:
+        dict: A weight per term; 0 for those that the file does not name.
 
     Raises:
-        BadOption: if a file cannot be read, or has a setting that is unknown or cannot be.
+        BadOption: if there is no such file, or it does not hold weights of known terms.
+    """
+    path = Path(name) if name.endswith(".yml") else HERE / "losses" / f"{name}.yml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in (HERE / "losses").glob("*.yml")))
+        raise BadOption(
+            f"there is no loss {name!r}: --loss is one of {known}, or the path of a .yml file."
+        )
+    content = read_yaml(path)
+    if set(content) != {"loss"}:
+        raise BadOption(f"{path} is damaged: expected `loss: {{term: weight, ...}}`.")
+    terms = list(read_yaml(HERE / "conf.yml")["loss"])
+    for term in set(content["loss"]) - set(terms):
+        raise BadOption(f"{path} has a term {term!r}; the terms are {', '.join(terms)}.")
+    chosen = {term: checked(term, w, f"{path}: {term}") for term, w in content["loss"].items()}
+    return {**dict.fromkeys(terms, 0.0), **chosen}
+
+
+def read_conf(preset: str, loss: str = "") -> dict[str, dict[str, Any]]:
+    """Reads conf.yml by section, as changed by a preset and by the choice of a loss.
+
+    Args:
+        preset (str): Name of the preset.
+        loss (str): See :func:`read_loss`; empty for the weights in conf.yml.
+
+    Raises:
+        BadOption: if a file cannot be read, or has a setting that is unknown or invalid.
     """
     path, changes = HERE / "conf.yml", presets()
     if preset not in changes:
         raise BadOption(f"--preset is one of {', '.join(changes)}, found {preset!r}.")
     conf = read_yaml(path)
     known = {key for values in conf.values() for key in values}
-    for key in known - set(RULES):
+    for key in known - set(rules()):
         raise BadOption(f"{path} has a setting {key!r} that {HERE / 'options.py'} does not know.")
     for key in set(RULES) - known:
         raise BadOption(f"{path} lacks the setting {key!r}.")
     for key, value in changes[preset].items():
+        if key == "songs":
+            continue
         if key not in known:
-            raise BadOption(f"{HERE / 'presets.yml'}: {preset} changes {key!r}, no such setting.")
+            raise BadOption(
+                f"{HERE / 'presets.yml'}: {preset} changes {key!r}, which is not a setting."
+            )
         section = next(values for values in conf.values() if key in values)
         section[key] = value
     for values in conf.values():
         for key, value in values.items():
             values[key] = checked(key, value, f"{path} and presets.yml: {key}")
+    if loss:
+        conf["loss"] = read_loss(loss)
     return conf
 
 
-def checked(key, value, name=None):
-    """A setting as it is used.
+def checked(key: str, value: object, name: str | None = None) -> Any:
+    """Converts a setting to the type in which it is used.
 
     Raises:
-        BadOption: if it cannot be.
+        BadOption: if it is invalid.
     """
-    found = RULES[key].read(value)
+    rule = rules()[key]
+    found = rule.read(value)
     if found is None:
-        raise BadOption(f"{name or f'--{key}'} is {RULES[key]}, found {value!r}.")
+        raise BadOption(f"{name or f'--{key}'} is {rule}, found {value!r}.")
     return found
 
 
-def flat(conf):
+def flat(conf: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Settings without their sections."""
     return {key: value for section in conf.values() for key, value in section.items()}
 
 
-def given_settings(words):
-    """Settings of a command line, ``["--s_epochs", "20", …]``, by name.
+def given_settings(words: Iterable[str]) -> dict[str, Any]:
+    """Reads the settings of a command line, ``["--s_epochs", "20", …]``, by name.
 
     Raises:
-        BadOption: if one is unknown, has no value, or cannot be.
+        BadOption: if one is unknown, has no value, or is invalid.
     """
     words, found = list(words), {}
     while words:
         word = words.pop(0)
         name, has_value, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or (name not in RULES and name not in FLAGS):
-            near = difflib.get_close_matches(name, RULES, 1)
+        if not word.startswith("--") or (name not in rules() and name not in FLAGS):
+            near = difflib.get_close_matches(name, rules(), 1)
             hint = f"; did you mean --{near[0]}" if near else ""
             raise BadOption(f"there is no setting {word!r} in local/conf.yml{hint}.")
         if name in FLAGS:
@@ -257,17 +173,17 @@ def given_settings(words):
             continue
         if not has_value:
             if not words or words[0].startswith("--"):
-                raise BadOption(f"--{name} needs a value: {RULES[name]}.")
+                raise BadOption(f"--{name} needs a value: {rules()[name]}.")
             value = words.pop(0)
         found[name] = checked(name, value)
     return found
 
 
-def check_together(values):
-    """What settings say of each other.
+def check_together(values: Mapping[str, Any]) -> None:
+    """Checks settings against each other.
 
     Raises:
-        BadOption: if they cannot be together.
+        BadOption: if they contradict each other.
     """
     if values["hop_length"] > values["n_fft"]:
         raise BadOption(
@@ -277,39 +193,59 @@ def check_together(values):
     if values["n_fft"] % 2:
         raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
     if values["s_minutes"] and values["devices"] * values["num_nodes"] > 1:
+        raise BadOption("--s_minutes needs a single device: every process has a clock of its own.")
+
+
+def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn") -> None:
+    """Checks the loss terms against the supervision and the model.
+
+    Args:
+        weights (dict): A weight per term.
+        supervision (str): One of :data:`SUPERVISION`.
+        model (str): The separator, as the setting `model` names it.
+
+    Raises:
+        BadOption: if every weight is 0, or a term needs what is not there.
+    """
+    chosen = [term for term, weight in weights.items() if weight]
+    stems = [term for term in chosen if term in WITH_STEMS]
+    scores = [term for term in chosen if term not in WITH_STEMS]
+    if not chosen:
+        raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
+    for term in chosen:
+        if supervision == "activity" and term not in WITHOUT_PITCH:
+            raise BadOption(
+                f"--supervision activity: the term {term!r} needs more than who plays when; use "
+                "clip or frame, as in --loss frame."
+            )
+        if supervision == "score" and term in WITH_STEMS:
+            raise BadOption(
+                f"--supervision score: the term {term!r} needs stems; use --supervision stems or "
+                "semi."
+            )
+        if model == "tcn" and term in WITH_WAVEFORMS:
+            raise BadOption(
+                f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
+                "magnitude_approximation or mask_approximation."
+            )
+    if supervision in ("stems", "semi") and not stems:
         raise BadOption(
-            "--s_minutes: a training by the clock of one process cannot have several devices."
+            f"--supervision {supervision}: no loss term compares with stems; give "
+            f"{' or '.join(WITH_STEMS)} a weight, as in --loss {DEFAULT_LOSS[supervision]}."
+        )
+    if supervision == "semi" and not scores:
+        raise BadOption(
+            "--supervision semi: no loss term reads the scores of songs without stems; see "
+            "--loss semi."
         )
 
 
-def check_mixture_loss(text, supervision):
-    """The names of the mixture losses.
-
-    Raises:
-        BadOption: if one is unknown, or needs pitches where there are none.
-    """
-    names = text.split("+")
-    for name in names:
-        if name not in MIXTURE:
-            raise BadOption(
-                f"--mixture_loss {text}: {name!r} is none of {', '.join(MIXTURE)} "
-                "(join them with +)."
-            )
-        if supervision == "activity" and name not in ("clip", "frame"):
-            raise BadOption(
-                f"--mixture_loss {text}: the weak baseline knows who plays when and "
-                "no pitch; use clip or frame."
-            )
-    if len(set(names)) < len(names):
-        raise BadOption(f"--mixture_loss {text} has a loss twice.")
-
-
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--preset", required=True)
     parser.add_argument("--given", default="", help="settings, quoted as in a shell")
-    parser.add_argument("--mixture_loss", default="clip")
-    parser.add_argument("--supervision", default="score")
+    parser.add_argument("--loss", default="", help="as for the training scripts")
+    parser.add_argument("--supervision", default="score", choices=SUPERVISION)
     args = parser.parse_args()
     try:
         values = flat(read_conf(args.preset))
@@ -317,9 +253,14 @@ def main():
             words = shlex.split(args.given)
         except ValueError as error:
             raise BadOption(f"{args.given!r} is not quoted as in a shell: {error}.") from None
-        values.update(given_settings(words))
+        given = given_settings(words)
+        values.update(given)
         check_together(values)
-        check_mixture_loss(args.mixture_loss, args.supervision)
+        weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
+        weights.update({key: given[key] for key in given if key in weights})
+        check_loss(weights, args.supervision, values["model"])
+        for name, value in song_counts(args.preset).items():
+            print(f"--{name} {value}")
     except BadOption as error:
         print(f"run.sh: {error}", file=sys.stderr)
         return 2

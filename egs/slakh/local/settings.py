@@ -1,74 +1,84 @@
-"""Reads the recipe's settings and builds from them what every step needs."""
+"""Reads the settings of a training script and passes them on to the library."""
+
+from __future__ import annotations
 
 import argparse
 import logging
 import sys
 import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from asteroid.utils import parse_args_as_dict
+from torch.utils.data import DataLoader
 
-from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
-from asteroid_scoresup.engine import lock_experiment
+from asteroid_scoresup.data import Manifest, ScoreInformedMasks
+from asteroid_scoresup.engine import (
+    build_loss,
+    build_separator,
+    compile_networks,
+    lock_experiment,
+    require_match,
+    training_loaders,
+)
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
-from asteroid_scoresup.models import SourceModel, TCNSeparator, WaveformSeparator
+from asteroid_scoresup.models import SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 
 from . import options
-from .options import flat, presets, read_conf
+from .options import flat, read_conf
 
-__all__ = ["flat", "presets", "read_conf"]
-# Settings that change how a result is computed, and not the result.
+__all__ = ["flat", "read_conf"]
+
+Conf = dict[str, dict[str, Any]]
+#: Settings that change how a result is computed, but not the result.
 FREE = ("num_workers", "precision", "strategy", "compile")
-STEM_LOSSES = {
-    "magnitudes": ("magnitude_approximation", 1.0),
-    "shares": ("mask_approximation", None),
-    "si_sdr": ("si_sdr", 1.0),
-    "multi_domain": ("multi_domain", 1.0),
-}
-MIXTURE_LOSSES = {
-    "clip": ("clip", "clip_weight"),
-    "frame": ("frame", "frame_weight"),
-    "harmonic": ("harmonic", "harmonic_weight"),
-    "soft": ("soft_harmonic", "soft_weight"),
-    "informed": ("informed", "informed_weight"),
-}
 
 
-def parse(parser):
-    """Settings of a run: conf.yml, then the preset, then the flags.
+def parse(parser: ArgumentParser) -> tuple[Conf, Namespace]:
+    """Settings of a run: conf.yml, then the preset and the loss, then the flags.
 
-    A setting that cannot be ends the script with one sentence and exit code 2.
+    An invalid setting ends the script with one sentence and exit code 2. Without ``--loss`` the
+    weights are the default of the supervision, for scores those in conf.yml.
     """
-    # Names must be whole: a setting that is cut short is a slip as often as not.
+    # Names must be complete: an abbreviated setting is as often a typo.
     parser.allow_abbrev = False
-    parser.error = bad_option
+    parser.error = bad_option  # type: ignore[method-assign]
+    has_loss = any("--loss" in action.option_strings for action in parser._actions)
     try:
         parser.add_argument("--exp_dir", required=True, help="folder of this step")
-        parser.add_argument("--preset", default="mini", choices=sorted(presets()))
+        parser.add_argument("--preset", default="mini", choices=options.PRESETS)
         parser.add_argument("--quiet", action="store_true", help="no progress bars")
-        chosen = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        chosen.error = bad_option
-        chosen.add_argument("--preset", default="mini")
-        conf = read_conf(chosen.parse_known_args()[0].preset)
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        first.error = bad_option  # type: ignore[method-assign]
+        first.add_argument("--preset", default="mini")
+        first.add_argument("--loss", default="")
+        first.add_argument("--supervision", default="score")
+        chosen = first.parse_known_args()[0]
+        default = options.DEFAULT_LOSS.get(chosen.supervision, "")
+        conf = read_conf(chosen.preset, (chosen.loss or default) if has_loss else "")
         for section, values in conf.items():
             group = parser.add_argument_group(section)
             for key, value in values.items():  # as text, which is read by the rules below
-                group.add_argument(f"--{key}", default=str(value), help=str(options.RULES[key]))
+                group.add_argument(f"--{key}", default=str(value), help=str(options.rules()[key]))
         conf, args = parse_args_as_dict(parser, return_plain_args=True)
-        # Asteroid's parser adds a group for positional arguments; we have none.
+        # Asteroid's parser adds a group for positional arguments; there are none.
         conf = {name: values for name, values in conf.items() if values}
         for values in conf.values():
-            for key in set(values) & set(options.RULES):
+            for key in set(values) & set(options.rules()):
                 values[key] = options.checked(key, values[key])
                 setattr(args, key, values[key])
         options.check_together(vars(args))
-        if hasattr(args, "mixture_loss"):
-            options.check_mixture_loss(args.mixture_loss, getattr(args, "supervision", ""))
+        if has_loss:
+            supervision = getattr(args, "supervision", "score")
+            options.check_loss(conf["loss"], supervision, args.model)
+        args.weights = {name: weight for name, weight in conf["loss"].items() if weight}
     except options.BadOption as error:
         bad_option(error)
     for key in ("help", "quiet"):
@@ -80,19 +90,19 @@ def parse(parser):
     return conf, args
 
 
-def bad_option(message):
-    """Ends a script whose options cannot be, with one sentence."""
+def bad_option(message: object) -> NoReturn:
+    """Ends a script with invalid options, with one sentence."""
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def run(main, parser):
-    """Runs a script: what is wrong, and what was interrupted, is said in one sentence."""
-    folder = []
+def run(main: Callable[[Conf, Namespace], None], parser: ArgumentParser) -> None:
+    """Runs a script; errors and interruptions end it with one sentence."""
+    folder: list[Path] = []
 
-    def sentence():
+    def sentence() -> str:
         if not folder:
-            return "interrupted; nothing was begun."
+            return "interrupted; nothing was started."
         epoch = resume_epoch(folder[0] / "checkpoints")
         place = f"resumes from epoch {epoch}" if epoch else "starts this stage again"
         return f"interrupted; the same command {place}."
@@ -103,12 +113,24 @@ def run(main, parser):
         main(conf, args)
 
 
-def claim(conf, args, manifest, *sections, inputs=()):
-    """Takes the experiment folder for these settings, data and input models, or refuses.
+def lock(
+    conf: Conf,
+    args: Namespace,
+    manifest: Manifest,
+    *sections: str,
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Locks the experiment folder to these settings, data and input models.
 
     Args:
-        sections: Sections of the settings that this step uses besides the common ones.
-        inputs: Model files that it starts from.
+        conf (dict): All settings.
+        args (Namespace): The same, flat.
+        manifest (Manifest): The prepared data.
+        *sections (str): Sections of the settings that this step uses besides the common ones.
+        inputs (iterable of str or Path): Model files that it starts from.
+
+    Raises:
+        ValueError: if the folder holds a run with another configuration.
     """
     used = ["data", "stft", "network", "score", "optim", *sections]
     chosen = {name: conf[name] for name in used}
@@ -117,189 +139,132 @@ def claim(conf, args, manifest, *sections, inputs=()):
         "data_fingerprint": manifest.fingerprint(),
         "inputs": hash_inputs(args.exp_dir, inputs),
     }
-    free = {"data_dir", "exp_dir", "critic", "separator", *FREE}
-    free |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
-    lock_experiment(args.exp_dir, chosen, free)
+    # Of the loss, the weights count and not the name of their file.
+    ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
+    ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
+    lock_experiment(args.exp_dir, chosen, ignored)
 
 
-def is_done(models, epochs, minutes=0.0):
-    """Whether a step has written its models already; says so."""
+def is_done(models: list[Path], epochs: int, minutes: float = 0.0) -> bool:
+    """Whether a step has already written its models; prints a line if so."""
     done = is_finished(models, epochs, minutes)
     if done:
         print(f"  done before: {', '.join(map(str, models))}")
     return done
 
 
-def require_same(model, args, manifest):
-    """A model from a file must hear what the data and the settings say."""
-    found = [model.sources, model.sample_rate]
-    wanted = [list(manifest.names), manifest.sample_rate]
-    what = "classes, Hz"
-    if not isinstance(model, WaveformSeparator):
-        found += [model.stft.n_fft, model.stft.hop_length]
-        wanted += [args.n_fft, args.hop_length]
-        what += ", n_fft, hop"
-    if found != wanted:
-        raise SystemExit(
-            f"The {type(model).__name__} is for ({what}) = {tuple(found)}, data and settings have "
-            f"{tuple(wanted)}."
-        )
+def require_same(model: SourceModel, args: Namespace, manifest: Manifest) -> None:
+    """Refuses a model for other classes, another rate or another STFT than data and settings."""
+    require_match(model, manifest, args.n_fft, args.hop_length)
 
 
-def read_separator(path):
-    """A separator of any kind from its model file."""
-    model = SourceModel.from_pretrained(path)
-    if not isinstance(model, (TCNSeparator, WaveformSeparator)):
-        raise SystemExit(f"{path} holds a {type(model).__name__}, which is no separator.")
-    return model
-
-
-def build_separator(args, manifest, critic=None):
+def separator(
+    args: Namespace, manifest: Manifest, critic: SourceModel | None = None
+) -> SourceModel:
     """The separator that ``--model`` names; ours starts from the trunk of the critic."""
-    if args.model != "tcn":
-        sizes = {}
-        if args.model == "OpenUnmix":
-            sizes = {"n_fft": args.n_fft, "hop_length": args.hop_length}
-        return WaveformSeparator(manifest.names, args.model, sizes, manifest.sample_rate)
-    separator = TCNSeparator(mask_act=args.mask_act, **network(args))
-    if critic is not None and args.start_from_transcriptor:
-        separator.load_trunk(critic)
-    return separator
+    if args.model == "tcn":
+        trunk = critic if args.start_from_transcriptor else None
+        return build_separator("tcn", network(args, manifest), args.mask_act, trunk)
+    sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
+    shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
+    return build_separator(args.model, shared)
 
 
-def mixture_weights(args):
-    """Loss weights of the chosen mixture losses, from ``--mixture_loss clip+harmonic``."""
-    chosen = (MIXTURE_LOSSES[name] for name in args.mixture_loss.split("+"))
-    return {term: getattr(args, key) for term, key in chosen}
+def loss(args: Namespace, manifest: Manifest, critic: SourceModel) -> Any:
+    """The loss of step 2 with the weights of the settings."""
+    return build_loss(
+        args.weights,
+        critic,
+        templates(args, manifest.sample_rate),
+        args.critic_classes,
+        residual=manifest.mixture == "song",
+        semi=getattr(args, "supervision", "score") == "semi",
+    )
 
 
-def require_weights(weights):
-    """Refuses a loss of which nothing is left."""
-    if not any(weights.values()):
-        bad_option(f"the weights of all losses are 0 ({', '.join(weights)}): nothing is learned.")
-    return weights
+def compiled(args: Namespace, *models: SourceModel) -> None:
+    """Compiles the networks if ``--compile`` asks for it."""
+    if args.compile:
+        compile_networks(*models)
 
 
-def stem_weights(args):
-    """Loss weights of the chosen distance to stems; shares weigh as those of the informed loss."""
-    term, weight = STEM_LOSSES[args.stem_loss]
-    return {term: args.informed_weight if weight is None else weight}
-
-
-def hardware(args):
-    """What training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
+def hardware(args: Namespace) -> dict[str, Any]:
+    """What a training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
     keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
     return {key: getattr(args, key) for key in keys}
 
 
-def compile_networks(args, *models):
-    """Compiles the networks where ``--compile`` asks for it; weights and files stay the same."""
-    if not args.compile:
-        return
-    # Separator and critic share one code, each in several shapes: more than torch expects.
-    config = torch._dynamo.config
-    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
-    setattr(config, limit, 32)
-    for model in models:
-        whole = getattr(model, "trunk", getattr(model, "net", model))
-        # What lies behind the STFT of Open-Unmix: inductor stumbles over its layout.
-        for part in getattr(whole, "targets", [whole]):
-            part.compile()
-
-
-def network(args):
+def network(args: Namespace, manifest: Manifest) -> dict[str, Any]:
     """Arguments that every network shares."""
-    keys = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
-    keys += ("conv_kernel_size", "norm_type")
-    manifest = Manifest.load(args.data_dir)
+    keys = ["n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan"]
+    keys += ["conv_kernel_size", "norm_type"]
     frames = args.segment * manifest.sample_rate / args.hop_length
-    if 2 ** (args.n_blocks - 1) >= frames:
+    reach = 2 ** (args.n_blocks - 1)
+    if reach >= frames:
         raise SystemExit(
-            f"n_blocks {args.n_blocks} reaches {2 ** (args.n_blocks - 1)} frames to each side, "
-            f"but a segment has {frames:.0f}: its outer taps would never be trained. "
+            f"With n_blocks {args.n_blocks} the network reaches {reach} frames to each side, but "
+            f"a segment has {frames:.0f}, so the outer taps would never be trained. "
             "Use fewer blocks or longer segments."
         )
     shared = {key: getattr(args, key) for key in keys}
     return {"sources": manifest.names, "sample_rate": manifest.sample_rate, **shared}
 
 
-def adam(args, network, lr, **kwargs):
-    """Adam in one pass over the weights: torch's own way takes a tenth of a short update."""
-    # It divides by the scale of float16's losses itself, so that Lightning could not clip before.
-    fused = args.precision != "16-mixed"
-    return torch.optim.Adam(network.parameters(), lr=lr, fused=fused, **kwargs)
-
-
-def loaders(args, steps, batch_size, remix=0.0, weights=()):
+def loaders(
+    args: Namespace, manifest: Manifest, steps: int, batch_size: int, **options: Any
+) -> tuple[DataLoader, DataLoader]:
     """Training loader (random segments) and validation loader (fixed ones).
 
-    Where `weights` has the informed term, its shares are fitted first, if they are not there yet.
-    With stems for some songs only, supervised training draws from those alone.
+    Args:
+        args (Namespace): The settings.
+        manifest (Manifest): The prepared data.
+        steps (int): Batches per epoch.
+        batch_size (int): Segments per batch, of one device.
+        **options: ``remix``; ``supervision``; ``soft_masks``.
     """
-    supervision = getattr(args, "supervision", "score")
-    targets = "both" if supervision in ("stems", "semi") else "score"
-    stems = {}
-    if targets == "both":
-        stems = dict(stem_fraction=args.stem_fraction, stem_draw=args.stem_draw)
-        if supervision == "stems":
-            stems["stem_draw"] = 1.0
-    manifest = Manifest.load(args.data_dir)
-    soft_masks = score_informed_masks(args, manifest) if "informed" in weights else None
-    if soft_masks is not None:
-        tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-        soft_masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
-    shared = dict(
+    augment = {key: getattr(args, key) for key in ("gain_db", "eq_db", "varispeed", "saliency")}
+    augment["remix"] = options.pop("remix", 0.0)
+    return training_loaders(
+        manifest,
+        steps * batch_size * args.devices * args.num_nodes,
+        batch_size,
+        stem_fraction=args.stem_fraction,
+        stem_draw=args.stem_draw,
+        augment=augment,
+        num_workers=args.num_workers,
         segment=args.segment,
         n_fft=args.n_fft,
         hop_length=args.hop_length,
-        soft_masks=soft_masks,
         seed=args.seed,
         sounding=sounding(args),
-    )
-    train = ScoreDataset(
-        manifest,
-        "train",
-        n_segments=steps * batch_size * args.devices * args.num_nodes,
-        gain_db=args.gain_db,
-        eq_db=args.eq_db,
-        varispeed=args.varispeed,
-        saliency=args.saliency,
-        remix=remix,
-        targets=targets,
-        **stems,
-        **shared,
-    )
-    held_out = "validation"
-    if not any(track.split == held_out for track in manifest.tracks):
-        held_out = "train"
-        print(
-            "Warning: there is no validation split; checkpoints are chosen on the training songs."
-        )
-    targets = "both" if supervision == "stems" else "score"
-    validation = ScoreDataset(manifest, held_out, targets=targets, **shared)
-    return (
-        make_loader(train, batch_size, args.num_workers),
-        make_loader(validation, batch_size, args.num_workers),
+        **options,
     )
 
 
-def score_informed_masks(args, manifest):
-    """The score-informed shares of the settings."""
+def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | None:
+    """Score-informed masks of the training and validation songs, if the loss reads them."""
+    if "informed" not in args.weights:
+        return None
+    masks = score_informed_masks(args, manifest)
+    tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
+    masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+    return masks
+
+
+def score_informed_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks:
+    """The score-informed masks of the settings."""
     return ScoreInformedMasks(
         manifest,
         args.n_fft,
         args.hop_length,
         iterations=args.informed_iterations,
-        n_partials=args.n_partials,
-        relative_width=args.relative_width,
-        decay=args.partial_decay,
-        inharmonicity=args.inharmonicity,
         power=args.informed_power,
         sounding=sounding(args),
+        **partials(args),
     )
 
 
-def sounding(args):
+def sounding(args: Namespace) -> SoundingOptions:
     """How long and how strongly notes sound, for the rolls behind harmonic masks."""
     return SoundingOptions(
         before=args.sound_before,
@@ -309,14 +274,16 @@ def sounding(args):
     )
 
 
-def templates(args, sample_rate):
-    """Harmonic templates of the settings."""
-    return HarmonicTemplates(
-        sample_rate,
-        args.n_fft,
+def partials(args: Namespace) -> dict[str, Any]:
+    """How the partials of a note are drawn."""
+    return dict(
         n_partials=args.n_partials,
         relative_width=args.relative_width,
         decay=args.partial_decay,
         inharmonicity=args.inharmonicity,
-        power=args.soft_power,
     )
+
+
+def templates(args: Namespace, sample_rate: float) -> HarmonicTemplates:
+    """Harmonic templates of the settings."""
+    return HarmonicTemplates(sample_rate, args.n_fft, power=args.soft_power, **partials(args))

@@ -1,9 +1,9 @@
-# Sourced by a script, after the idea of Kaldi's parse_options.sh: turns `--name value` on its command
-# line into the variable `name`, which must stand in the head of the script (its default and
-# documentation). `--name=value` works too.
-# `--help` prints the head of the script, down to the first line that is neither comment nor variable.
+# Sourced by a script, like Kaldi's parse_options.sh: turns `--name value` on its command line into
+# the variable `name`, which must be set in the head of the script (its default and documentation).
+# `--name=value` works too.
+# `--help` prints the head of the script, up to the first line that is neither comment nor variable.
 _head() { awk 'NR > 1 && !/^#/ && !/^[a-z_]+=/ && !/^$/ { exit } NR > 1' "$0"; }
-# Only these can be set; nothing of an argument is expanded before its name is one of them.
+# Only these can be set; no part of an argument is expanded before its name is one of them.
 _names=" $(_head | sed -n 's/^\([a-z_]*\)=.*/\1/p' | tr '\n' ' ')"
 _refuse() { printf '%s: %s\n' "$0" "$1" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -39,15 +39,16 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# One sentence, and the exit code of bad options.
+# Ends the script with one sentence and the exit code of invalid options.
 bad_option() { printf '%s: %s\n' "$0" "$1" >&2; exit 2; }
 absolute() { case "$1" in ""|/*) printf '%s\n' "$1" ;; *) printf '%s\n' "$PWD/$1" ;; esac; }
-# Name of an option, its value, words it may be.
+join() { printf '%s, ' "$@" | sed 's/, $//'; }
+# Name of an option, its value, the allowed words.
 one_of() {
   local name=$1 value=$2 word
   shift 2
   for word in "$@"; do [ "$value" != "$word" ] || return 0; done
-  bad_option "--$name is one of $(printf '%s, ' "$@" | sed 's/, $//'), found '$value'."
+  bad_option "--$name is one of $(join "$@"), found '$value'."
 }
 # Name of an option, its value, smallest and largest whole number.
 whole_number() {
@@ -58,13 +59,13 @@ whole_number() {
   bad_option "--$1 is a whole number from $3 to $4, found '$2'."
 }
 # Name of an option, its text: splits the text into the array `words`, quoted as in a shell, so that
-# "--data_dir '/my songs'" is two words. Nothing in it is expanded.
+# "--data_dir '/my songs'" is two words, without expanding anything in it.
 split_words() {
   words=()
   case "$2" in *[![:space:]]*) ;; *) return 0 ;; esac
   local word
   printf '%s\n' "$2" | xargs printf '%s' > /dev/null 2>&1 \
-    || bad_option "--$1 has a quote without its partner: $2"
+    || bad_option "--$1 has an unmatched quote: $2"
   while IFS= read -r -d '' word; do words+=("$word"); done \
     < <(printf '%s\n' "$2" | xargs printf '%s\0')
 }

@@ -1,9 +1,11 @@
-"""What the losses say of wrong and of right masks: a table, on validation songs with stems.
+"""Compares the values of all losses for wrong and right masks, on validation songs with stems.
 
-A loss that likes a wrong estimate as much as the true stems cannot teach. Rows are the mixture for
-everybody, an even split between the classes that play, the masks of the score, the true stems
-(ratio masks), and any separators.
+A loss that is as low for a wrong estimate as for the true stems cannot train a separator. Rows are
+the mixture as the estimate of every class, an even split between the classes that play, soft masks
+drawn from the score, the true stems (ratio masks), and any separators.
 """
+
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
@@ -14,10 +16,10 @@ from asteroid.losses import singlesrc_neg_sisdr
 from local import settings
 
 from asteroid_scoresup.data import Manifest, ScoreDataset, make_loader
-from asteroid_scoresup.dsp import Spectrograms
+from asteroid_scoresup.dsp import STFT, Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
-from asteroid_scoresup.score import frame_activity
+from asteroid_scoresup.score import HarmonicTemplates, frame_activity
 from asteroid_scoresup.utils.markdown import markdown_table
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -26,28 +28,35 @@ parser.add_argument("--separators", default="", help="comma-separated NAME=FILE"
 parser.add_argument("--n_batches", type=int, default=5, help="batches of eight segments")
 
 
-def known_masks(mixture, targets, stems, templates):
+def known_masks(
+    mixture: torch.Tensor,
+    targets: dict[str, torch.Tensor],
+    stems: torch.Tensor,
+    templates: HarmonicTemplates,
+) -> dict[str, torch.Tensor]:
     """Masks that need no network, by name."""
     active = frame_activity(targets["sounding"]).unsqueeze(2).float()
     even = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(stems)
     soft = templates.soft_mask(targets["sounding"])
     return {
-        "mixture for everybody": torch.ones_like(stems),
+        "mixture for every class": torch.ones_like(stems),
         "even split": even,
         "soft harmonic masks": soft.where(soft.sum(1, keepdim=True) > 0, even),
         "true stems": stems / stems.sum(1, keepdim=True).clamp(min=1e-8),
     }
 
 
-def si_sdr(stft, spectrum, masks, sources):
-    """Mean SI-SDR over the stems that sound, in dB."""
-    estimates = stft.separated(spectrum, masks, sources.shape[-1])
-    score = -singlesrc_neg_sisdr(estimates.flatten(0, 1), sources.flatten(0, 1))
-    return score[sources.flatten(0, 1).pow(2).mean(-1) > 1e-8].mean()
+def si_sdr(
+    stft: STFT, spectrum: torch.Tensor, masks: torch.Tensor, stems: torch.Tensor
+) -> torch.Tensor:
+    """Mean SI-SDR of the stems that are not silent, in dB."""
+    estimates = stft.separated(spectrum, masks, stems.shape[-1])
+    score = -singlesrc_neg_sisdr(estimates.flatten(0, 1), stems.flatten(0, 1))
+    return score[stems.flatten(0, 1).pow(2).mean(-1) > 1e-8].mean()
 
 
 @torch.no_grad()
-def main(conf, args):
+def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
     critic = ScoreTranscriptor.from_pretrained(args.transcriptor)
     separators = {}
@@ -76,7 +85,7 @@ def main(conf, args):
             estimates = Spectrograms(mixture, mask * mixture.unsqueeze(1))
             terms = {key: float(value) for key, value in loss.terms(estimates, targets).items()}
             terms["SI-SDR"] = float(si_sdr(stft, spectrum, mask, targets["sources"]))
-            # A mask that hardly moves is a filter, and follows no note.
+            # A mask that hardly varies over time is a fixed filter.
             logit = mask.clamp(1e-3, 1 - 1e-3).logit()
             terms["mask, std over time"] = float(logit.std(-1).mean())
             terms["mask, std over bins"] = float(logit.mean(-1).std(-1).mean())

@@ -1,0 +1,72 @@
+"""Training and validation loaders for each kind of supervision."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from ..data import Manifest, ScoreDataset, make_loader
+
+logger = logging.getLogger(__name__)
+
+#: What teaches a separator: scores, who plays when, stems, or stems where there are some.
+SUPERVISION = ("score", "activity", "stems", "semi")
+
+
+def training_loaders(
+    manifest: Manifest,
+    n_segments: int,
+    batch_size: int,
+    supervision: str = "score",
+    stem_fraction: float = 1.0,
+    stem_draw: float = 0.25,
+    augment: dict[str, float] | None = None,
+    num_workers: int = 0,
+    **shared: Any,
+) -> tuple[DataLoader, DataLoader]:
+    """Makes a loader of random training segments and one of fixed validation segments.
+
+    With stems for some songs only, supervised training draws from those alone. Validation of
+    semi-supervised training reads scores only. If there is no validation split, the training songs
+    take its place, with a warning.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        n_segments (int): Training segments per epoch, over all processes.
+        batch_size (int): Segments per batch, of one device.
+        supervision (str): One of :data:`SUPERVISION`.
+        stem_fraction (float): Fraction of the training songs whose stems are used.
+        stem_draw (float): Smallest fraction of the segments drawn from songs with stems
+            (``"semi"``).
+        augment (dict, optional): ``gain_db``, ``eq_db``, ``varispeed``, ``saliency``, ``remix`` of
+            :class:`~asteroid_scoresup.data.ScoreDataset`, for training segments.
+        num_workers (int): Loader processes.
+        **shared: Arguments of :class:`~asteroid_scoresup.data.ScoreDataset` for both.
+
+    Returns:
+        tuple: Training and validation loader.
+
+    Raises:
+        ValueError: on an unknown kind of supervision.
+    """
+    if supervision not in SUPERVISION:
+        raise ValueError(f"supervision is one of {', '.join(SUPERVISION)}, found {supervision!r}.")
+    options: dict[str, Any] = {"targets": "score", **(augment or {})}
+    if supervision in ("stems", "semi"):
+        draw = 1.0 if supervision == "stems" else stem_draw
+        options.update(targets="both", stem_fraction=stem_fraction, stem_draw=draw)
+    train = ScoreDataset(manifest, "train", n_segments=n_segments, **options, **shared)
+    split = "validation"
+    if not any(track.split == split for track in manifest.tracks):
+        split = "train"
+        logger.warning(
+            "Warning: there is no validation split; checkpoints are chosen on the training songs."
+        )
+    targets = "both" if supervision == "stems" else "score"
+    validation = ScoreDataset(manifest, split, targets=targets, **shared)
+    return (
+        make_loader(train, batch_size, num_workers),
+        make_loader(validation, batch_size, num_workers),
+    )

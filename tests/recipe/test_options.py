@@ -1,0 +1,108 @@
+"""The settings of the recipe: losses, presets and what they say of the library."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asteroid_scoresup.losses import TERMS, terms_that_need, terms_that_read
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+LOSSES = sorted((RECIPE / "local" / "losses").glob("*.yml"))
+
+
+@pytest.fixture
+def options(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
+    return importlib.import_module("local.options")
+
+
+def test_every_term_is_a_setting_and_what_it_needs_is_known(options):
+    assert list(options.read_conf("paper")["loss"]) == list(TERMS)
+    assert set(options.WITH_STEMS) == terms_that_read("sources")
+    assert set(options.WITH_WAVEFORMS) == terms_that_need("waveforms")
+    with_pitch = terms_that_need("templates") | terms_that_read("soft_masks")
+    assert set(options.WITHOUT_PITCH) == set(TERMS) - with_pitch - set(options.WITH_STEMS)
+
+
+def test_the_default_loss_is_clip_and_informed(options):
+    conf = options.read_conf("mini")
+    assert options.read_conf("mini", "clip+informed") == conf
+    weights = {name: weight for name, weight in conf["loss"].items() if weight}
+    assert weights == {"transcription": 0.2, "clip": 0.5, "informed": 3.0}
+
+
+@pytest.mark.parametrize("path", LOSSES, ids=lambda path: path.stem)
+def test_every_loss_suits_a_supervision(options, path):
+    weights = options.read_loss(path.stem)
+    assert weights == options.read_loss(str(path)) and list(weights) == list(TERMS)
+    fitting = []
+    for supervision in options.SUPERVISION:
+        try:
+            options.check_loss(weights, supervision, "ConvTasNet")
+        except options.BadOption:
+            continue
+        fitting.append(supervision)
+    assert fitting
+    if "+" in path.stem:  # the name lists the terms besides transcription
+        chosen = [name for name, weight in weights.items() if weight]
+        assert chosen == ["transcription", *path.stem.split("+")]
+
+
+def test_the_default_loss_of_each_supervision_suits_it(options):
+    for supervision, name in options.DEFAULT_LOSS.items():
+        options.check_loss(options.read_conf("paper", name)["loss"], supervision)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("loss: {sharp: 1}", "has a term 'sharp'; the terms are transcription, clip"),
+        ("loss: {clip: -1}", "clip is a number from 0"),
+        ("clip: 1", "is damaged"),
+        ("loss: {clip: 1}\nmore: {}", "expected `loss:"),
+    ],
+)
+def test_damaged_losses_are_refused(options, tmp_path, content, message):
+    path = tmp_path / "own.yml"
+    path.write_text(content)
+    with pytest.raises(options.BadOption, match=message):
+        options.read_loss(str(path))
+
+
+def test_own_losses_are_read_by_their_path(options, tmp_path):
+    path = tmp_path / "own.yml"
+    path.write_text("loss: {clip: 0.7}")
+    assert options.read_loss(str(path)) == {**dict.fromkeys(TERMS, 0.0), "clip": 0.7}
+
+
+def test_models_with_masks_refuse_terms_of_waveforms(options):
+    with pytest.raises(options.BadOption, match="needs waveforms, and --model tcn returns masks"):
+        options.check_loss(options.read_loss("si_sdr"), "stems")
+    options.check_loss(options.read_loss("si_sdr"), "stems", "ConvTasNet")
+
+
+def test_every_preset_counts_its_songs(options):
+    assert tuple(options.presets()) == options.PRESETS
+    for preset in options.PRESETS:
+        assert list(options.song_counts(preset)) == [
+            "n_train", "n_validation", "n_test", "n_test_unseen", "seconds"
+        ]  # fmt: skip
+
+
+def test_the_rows_of_the_tables_choose_losses_and_settings_that_exist(options):
+    rows = yaml.safe_load((RECIPE / "local" / "experiments.yml").read_text())
+    names = {path.stem for path in LOSSES}
+    own = {"loss", "supervision", "adversarial", "adapt_critic"}
+    for group in set(rows) - {"critics"}:
+        for row in rows[group].values():
+            chosen = row["options"]
+            assert set(chosen) <= set(options.rules()) | own
+            assert chosen.get("adversarial", "none") in options.ADVERSARIAL
+            supervision = chosen.get("supervision", "score")
+            name = chosen.get("loss", options.DEFAULT_LOSS[supervision])
+            assert name in names | {""}
+            weights = options.read_conf("small", name)["loss"]
+            weights.update({key: chosen[key] for key in chosen if key in weights})
+            options.check_loss(weights, supervision, chosen.get("model", "tcn"))
