@@ -80,9 +80,8 @@ def separate_by_masks(
     waves = None
     if stems:
         start = chunk.start - frames.start * stft.hop_length
-        n_samples = start + chunk.length
-        waves = stft.separated(spectrum[..., frames], masks, n_samples)[..., start:]
-        waves = _stems_to_numpy(waves)
+        separated = stft.separated(spectrum[..., frames], masks, start + chunk.length)
+        waves = _stems_to_numpy(separated[..., start:])
     if not notes:
         return SeparatedChunk(waves, None, None)
     levels = _masked_levels(stft, mixture[..., frames], masks)

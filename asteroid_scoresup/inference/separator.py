@@ -139,10 +139,10 @@ class Separator:
                 f"{BUNDLED_MODEL} is missing from the installed package: install it again, or name "
                 "a model file (--model)."
             )
-        model, packed, decoding, programs = unpack(BUNDLED_MODEL if path is None else path)
+        model, packed, settings, programs = unpack(BUNDLED_MODEL if path is None else path)
         if transcriptor is not None:
-            packed, decoding = read_transcriptor(transcriptor)
-        decoding = Decoding.from_plain(decoding, model.n_src)
+            packed, settings = read_transcriptor(transcriptor)
+        decoding = Decoding.from_plain(settings, model.n_src)
         return cls(model, packed, decoding, programs, device, **kwargs)
 
     @property

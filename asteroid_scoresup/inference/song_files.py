@@ -18,7 +18,7 @@ def find_songs(
 
     Args:
         arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
-            depth for :data:`~asteroid_scoresup.utils.audio.AUDIO_SUFFIXES`.
+            depth for the suffixes in ``utils.audio.AUDIO_SUFFIXES``.
         out_dir (str or Path, optional): Folder of the results; files in it are not songs.
 
     Returns:

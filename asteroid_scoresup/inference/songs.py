@@ -252,7 +252,7 @@ def _write_results(
         completed(outputs.score)
     if with_page:
         notes = None if transcription is None else transcription.notes()
-        write_page, song = _import_write_page(), recording.path
+        song, write_page = Path(recording.name), _import_write_page()
         write_page(outputs.page.parent, song.name, song, outputs.audio, transcription=notes)
         completed(outputs.page)
 

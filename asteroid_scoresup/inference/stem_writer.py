@@ -98,7 +98,7 @@ def open_stem_writer(
         container = "RF64"  # WAV with 64-bit sizes; libsndfile silently truncates a larger WAV
     clipping = ClippingCounter(is_float=subtype == "FLOAT")
     shape = (recording.sample_rate, recording.n_channels)
-    with audio_writers(targets.values(), *shape, subtype, container) as writers:
+    with audio_writers(list(targets.values()), *shape, subtype, container) as writers:
         yield StemWriter(recording, names, dict(zip(targets, writers)), kept, clipping)
 
 
