@@ -116,6 +116,8 @@ class Tuning:
             program (int): Tuning program; it counts while the channel has it selected.
             keys (dict): Semitones above the key, by key.
         """
+        if self._is_full():
+            return
         table = self._programs.setdefault(program, np.zeros(128)).copy()
         table[list(keys)] = list(keys.values())
         self._programs[program] = table
@@ -125,12 +127,18 @@ class Tuning:
 
     def tune_octave(self, tick: int, semitones: Sequence[float] | np.ndarray) -> None:
         """Retunes every C, C sharp, … of the channel; 12 values in semitones above the key."""
+        if self._is_full():
+            return
         self._octave = np.resize(semitones, 128)
         self._add_scale()
         self._record(tick)
 
+    def _is_full(self) -> bool:
+        """Whether further changes of the keys' tuning are ignored."""
+        return len(self.scales) > MAX_TUNINGS
+
     def _add_scale(self) -> None:
-        if len(self.scales) <= MAX_TUNINGS:
+        if not self._is_full():
             self.scales.append(self._octave + self._programs.get(self._program, 0.0))
 
     def _record(self, tick: int) -> None:
