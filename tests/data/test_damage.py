@@ -392,11 +392,11 @@ def test_a_damaged_cache_is_made_again(tmp_path, damage):
     elif damage == "other names":
         np.savez(path, a=np.zeros(3))
     elif damage == "compressed":
-        np.savez_compressed(path, **{**arrays, "levels": np.zeros((9, 10**6), np.float16)})
+        np.savez_compressed(path, **{**arrays, "activations": np.zeros((9, 10**6), np.float16)})
     elif damage == "pickle":
-        np.savez(path, **{**arrays, "source": np.array([{}], dtype=object)})
+        np.savez(path, **{**arrays, "class_index": np.array([{}], dtype=object)})
     else:
-        key = {"NaN": "spectra", "shape": "levels", "class": "source"}[damage]
+        key = {"NaN": "templates", "shape": "activations", "class": "class_index"}[damage]
         arrays[key] = arrays[key] * np.nan if damage == "NaN" else arrays[key] + 100
         if damage == "shape":
             arrays[key] = arrays[key][:, :-1]
