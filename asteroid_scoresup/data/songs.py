@@ -127,7 +127,7 @@ class Source:
         }
 
     def fingerprint(self):
-        """What identifies the song's files: a list of :func:`~.identity.file_record`."""
+        """What identifies the song's files: a list of :func:`~.hashing.file_record`."""
         return [file_record(path, name) for name, path in self.paths().items()]
 
     def is_unchanged(self, fingerprint):
