@@ -75,7 +75,7 @@ class FfmpegStream:
 
         Args:
             size (int): Number of samples; fewer at the end.
-            **_: Options of :meth:`soundfile.SoundFile.read`, ignored.
+            **_: Options of ``soundfile.SoundFile.read``, ignored.
 
         Returns:
             :class:`numpy.ndarray`: float32, shape :math:`(time, channels)`.

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
     Args:
         path (str or Path): File to write.
-        value (object): Anything that :func:`json.dumps` accepts.
+        value (object): Anything that ``json.dumps`` accepts.
 
     Raises:
         OSError: if the file cannot be written.
@@ -256,7 +256,7 @@ def audio_writers(
     n_channels: int,
     subtype: str = "FLOAT",
     container: str | None = None,
-) -> Iterator[list[_Writer]]:
+) -> Iterator[list[Callable[[np.ndarray], None]]]:
     r"""Opens audio files for writing in blocks; they get their names once all are verified.
 
     libsndfile encodes the last samples when it closes a file, and ignores errors while doing so: on
@@ -286,7 +286,7 @@ def audio_writers(
                     shape = (int(sample_rate), n_channels)
                     writer = _Writer(path, temporary, *shape, format=container, subtype=subtype)
                     writers.append(streams.enter_context(contextlib.closing(writer)))
-                yield writers
+                yield [*writers]
         except sf.LibsndfileError as error:
             failed = [str(writer.path) for writer in writers if writer.failed]
             where = ", ".join(failed or map(str, paths))
