@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from pretty_midi import hz_to_note_number, note_number_to_hz
 
-#: Resolution of the pitch axis, in semitones; it has :data:`N_STEPS` points from MIDI note 0.
+#: Resolution of the pitch axis, in semitones; see also ``N_STEPS``, its length from MIDI note 0.
 STEP = 0.1
 N_STEPS = round(125 / STEP)
 

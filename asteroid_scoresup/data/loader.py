@@ -15,7 +15,7 @@ from .dataset import ScoreDataset
 class SegmentSampler(DistributedSampler):
     """Numbers the random segments of a dataset consecutively across epochs.
 
-    Lightning calls :meth:`set_epoch` itself, also after resuming, so epoch `n` draws the same
+    Lightning calls ``set_epoch`` itself, also after resuming, so epoch `n` draws the same
     segments whether or not the run was interrupted. Processes that train together (DDP) take
     segments in turn: two of them with batches of four process the same segments as one with batches
     of eight. A Lightning ``Trainer`` recognizes the

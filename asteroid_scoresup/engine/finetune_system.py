@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from ..data import ScoreDataset
 from ..dsp import Spectrograms
 from ..losses import (
     ScoreSupervisedLoss,
@@ -93,7 +94,7 @@ class FineTuneSystem(System):
             )
         for loader in (train_loader, val_loader):
             dataset = getattr(loader, "dataset", None)
-            if hasattr(dataset, "names"):
+            if isinstance(dataset, ScoreDataset):
                 require_dataset(dataset, separator.stft, transcriptor, loss_func.weights)
         self.automatic_optimization = False
         self.transcriptor = transcriptor

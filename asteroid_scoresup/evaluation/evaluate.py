@@ -192,7 +192,9 @@ def score_transcription(
         signals["isolated"] = torch.stack(list(song.stems.values()))
     if separated is not None:
         signals["separated"] = separated
-    records = [{"row": row, "track": song.track.id, "instrument": name} for name in names]
+    records: list[dict[str, Any]] = [
+        {"row": row, "track": song.track.id, "instrument": name} for name in names
+    ]
     for signal, wav in signals.items():
         predicted = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
         if wav.ndim == 2:
