@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-import soxr
 
 from ..dsp.downmix import LEAST_OPPOSED, downmix
 from .audio import BLOCK, AudioFile
@@ -217,6 +216,8 @@ def resample_audio(audio: np.ndarray, rate: float, sample_rate: float) -> np.nda
         return audio
     audio = np.ascontiguousarray(audio, dtype=np.float32)
     length = math.ceil(len(audio) * sample_rate / rate)
+    import soxr  # here: importing the package loads what asteroid loads, and no more
+
     resampled = soxr.resample(audio, rate, sample_rate, quality=RESAMPLER)[:length]
     # The resampler rounds the length to the nearest integer.
     missing = [(0, length - len(resampled))] + [(0, 0)] * (audio.ndim - 1)

@@ -71,7 +71,7 @@ def test_missing_checkpoints_are_not_among_the_best(manifest, tmp_path):
     assert fit(scripted(manifest), tmp_path, 3, quiet=True)["best_val_loss"] == 2.0
     for path in tmp_path.glob("checkpoints/epoch=*"):
         path.unlink()
-    with pytest.raises(ValueError, match="has lost the best checkpoints of a finished training"):
+    with pytest.raises(ValueError, match="lacks the best checkpoints of a finished training"):
         fit(scripted(manifest), tmp_path, 3, quiet=True)
 
 

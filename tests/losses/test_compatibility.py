@@ -97,8 +97,8 @@ def test_fine_tuning_compares_its_data_and_needs_templates(manifest):
     parts = (system.separator, system.transcriptor)
     optimizers = [torch.optim.SGD(part.parameters(), 0.1) for part in parts]
     loss = ScoreSupervisedLoss({"transcription": 1.0}, stft(), parts[1])
-    with pytest.raises(ValueError, match="truth.*templates"):
-        FineTuneSystem(*parts, loss, optimizers, *loaders(manifest), truth=1.0)
+    with pytest.raises(ValueError, match="audible_notes.*templates"):
+        FineTuneSystem(*parts, loss, optimizers, *loaders(manifest), audible_notes=1.0)
     names = NAMES[::-1]
     manifest.classes.classes = manifest.classes.classes[::-1]
     try:

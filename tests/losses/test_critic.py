@@ -71,8 +71,8 @@ def test_labels_of_an_activity_classifier_are_audible_classes():
 def test_only_the_transcriptor_receives_a_gradient(tmp_path):
     manifest = write_folder(tmp_path)
     gradients = {}
-    for truth in (0.0, 1.0):
-        system = step_three(manifest, critic=transcriptor(), truth=truth)
+    for weight in (0.0, 1.0):
+        system = step_three(manifest, critic=transcriptor(), audible_notes=weight)
         batch = next(iter(system.train_loader))
         found = {}
 
@@ -88,7 +88,7 @@ def test_only_the_transcriptor_receives_a_gradient(tmp_path):
         system.log = system.log_dict = lambda *args, **kwargs: None
         torch.manual_seed(0)
         system.training_step(batch, 0)
-        gradients[truth] = found
+        gradients[weight] = found
     assert len(NAMES) == 3
     without, with_it = gradients[0.0], gradients[1.0]
     torch.testing.assert_close(without["TCNSeparator"], with_it["TCNSeparator"])
