@@ -91,8 +91,8 @@ def _describe_tuning(findings: Mapping[str, Any], names: Sequence[str]) -> list[
         warned.append(
             f"the audio is tuned {abs(cents):.0f} cents {'below' if cents < 0 else 'above'} its "
             f"notes (A4 = {440 * 2 ** (cents / 1200):.1f} Hz), and harmonic masks tolerate about "
-            f"10: retune it, or train with wider masks (--relative_width "
-            f"{max(2 ** (abs(cents) / 1200) - 1, 0.006) + 0.004:.3f})"
+            f'10: retune it, or train with wider masks (--train_opts "--relative_width '
+            f'{max(2 ** (abs(cents) / 1200) - 1, 0.006) + 0.004:.3f}")'
         )
     for name in names:
         own = findings[name].get("tuning_cents")

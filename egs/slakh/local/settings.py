@@ -28,6 +28,7 @@ from asteroid_scoresup.engine import (
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
+from asteroid_scoresup.losses import terms_that_read
 from asteroid_scoresup.models import SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 
@@ -243,7 +244,7 @@ def loaders(
 
 def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | None:
     """Score-informed masks of the training and validation songs, if the loss reads them."""
-    if "informed" not in args.weights:
+    if not terms_that_read("soft_masks") & set(args.weights):
         return None
     masks = score_informed_masks(args, manifest)
     tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
