@@ -63,7 +63,7 @@ def build(case: str, files: Mapping[str, str]) -> torch.nn.Module:
 
 def separate(model: Any, samples: np.ndarray, precision: str) -> int:
     """Separates a recording chunk by chunk; returns the number of samples of the stems."""
-    if hasattr(model, "stft"):
+    if hasattr(model, "masks"):
         from asteroid_scoresup.inference import Separator
         from asteroid_scoresup.utils.stream import Recording
 
@@ -80,7 +80,7 @@ def operations(model: Any, seconds: int = CHUNK) -> float | None:
     """Floating-point operations of the network per second of audio, if known."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    if not hasattr(model, "stft"):
+    if not hasattr(model, "masks"):
         return None
     frames = model.stft.n_frames(seconds * RATE)
     with FlopCounterMode(display=False) as counter:

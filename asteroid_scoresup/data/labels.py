@@ -34,17 +34,17 @@ def count_notes(notes: Notes, names: Sequence[str]) -> dict[str, int]:
     return {name: int((notes.class_index == index).sum()) for index, name in enumerate(names)}
 
 
-def settle_labels(manifest: Manifest, correct: bool = False) -> dict[str, Any]:
+def settle_labels(manifest: Manifest, correct: bool | None = None) -> dict[str, Any]:
     """Summarizes the findings of all tracks and corrects the note tables if requested.
 
     Corrections always start from the notes as they were read, which are kept beside the corrected
-    ones: correcting twice or after an interruption gives the same result, and `correct=False`
-    reverts earlier corrections.
+    ones: correcting twice or after an interruption gives the same result.
 
     Args:
         manifest (Manifest): The tracks, each with ``facts["check"]``; their facts and numbers of
             notes are updated here and in their own files.
-        correct (bool): Whether to correct.
+        correct (bool, optional): Whether to correct. False reverts earlier corrections, None keeps
+            them and corrects nothing more.
 
     Returns:
         dict: The findings over all tracks with their notes as they are now: corrections are counted
@@ -54,9 +54,11 @@ def settle_labels(manifest: Manifest, correct: bool = False) -> dict[str, Any]:
     findings = {f"{t.split}/{t.id}": t.facts["check"] for t in manifest.tracks}
     aggregate = summarize_checks(findings, names)
     for track in manifest.tracks:
-        wanted = correction_of(track.facts["check"], aggregate) if correct else None
         folder = manifest.folder_to_write(track)
         done = track.facts.get("corrected")
+        wanted = done if correct is None else None
+        if correct:
+            wanted = correction_of(track.facts["check"], aggregate)
         # Raw notes beside a track that is not corrected: a run was interrupted while correcting.
         if wanted == done and (done is not None or not (folder / RAW_NOTES).is_file()):
             continue

@@ -44,7 +44,8 @@ class PreparedTrack:
         id (str): Name of the track, unique within its split.
         split (str): ``train``, ``validation``, ``test`` or any other.
         n_samples (int): Length of the mixture, in samples.
-        rms (float): Root mean square of the mixture.
+        rms (float): Root mean square of the mixture, without its silences
+            (:func:`~asteroid_scoresup.dsp.level.gated_rms`).
         n_notes (dict): Number of notes by class name.
         stems (list of str): Names of the files under ``stems/`` when the track was prepared.
         facts (dict): What preparation found out about the track (label check, drops).

@@ -46,7 +46,7 @@ def prepare(
     splits: Splits | Mapping[str, Any] | str | Path | None = None,
     label_shift: str = "auto",
     check: bool = True,
-    correct: bool = False,
+    correct: bool | None = None,
     include_omitted: bool = False,
     validation_fraction: float = 0.1,
     test_fraction: float = 0.0,
@@ -71,7 +71,8 @@ def prepare(
         label_shift (str): ``"auto"``: the labels of basses of real Slakh are transposed down an
             octave; ``"none"``; or semitones per class, ``"bass=-12,guitar=0"``.
         check (bool): Whether labels are checked against the audio.
-        correct (bool): Whether constant errors of which the check is sure are corrected.
+        correct (bool, optional): Whether constant errors of which the check is sure are corrected.
+            False reverts the corrections of earlier runs, None keeps them.
         include_omitted (bool): Whether Slakh's split ``omitted`` is used.
         validation_fraction (float): Fraction of the songs for validation, where neither folders nor
             a file of splits assign any.

@@ -91,6 +91,7 @@ class ResultsRecord:
             callable: takes the names of results that are complete, and what made them.
         """
         before, existed = (self.song, dict(self.files), self.found), self.folder.is_dir()
+        stamps = {name: self._stamp(name) for name in names}
         self.files = self.files if self.is_of(song) else {}
         self.files.update(dict.fromkeys(names))
         self.song, self.found = song, True
@@ -103,13 +104,22 @@ class ResultsRecord:
         try:
             yield mark_complete
         except BaseException:
-            if all(self.files[name] is None for name in names):  # no file has changed
+            unchanged = all(self._stamp(name) == stamp for name, stamp in stamps.items())
+            if unchanged and all(self.files[name] is None for name in names):
                 self.song, self.files, self.found = before
                 with contextlib.suppress(OSError):
                     self._write()
                     if not existed:
                         self.folder.rmdir()
             raise
+
+    def _stamp(self, name: str) -> tuple[int, int, int] | None:
+        """What changes when a result is replaced; None if it does not exist."""
+        try:
+            status = (self.folder / name).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _write(self) -> None:
         if not self.found:

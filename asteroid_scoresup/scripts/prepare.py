@@ -57,10 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", help="prepared folder to write")
     add_reading_arguments(parser)
     parser.add_argument("--no_check", action="store_true", help="skip comparing labels with audio")
-    parser.add_argument(
+    correct = parser.add_mutually_exclusive_group()
+    correct.add_argument(
         "--correct",
         action="store_true",
+        default=None,
         help="correct constant errors (offset, interval) that the check is sure about",
+    )
+    correct.add_argument(
+        "--no_correct",
+        dest="correct",
+        action="store_false",
+        help="revert the corrections of earlier runs (default: keep them)",
     )
     parser.add_argument(
         "--validation_fraction",

@@ -13,14 +13,21 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import soundfile as sf
 
-from .audio_streams import Truncated, asf_size, flac_streams, mapped, mpeg_streams, ogg_streams
+from .audio_streams import (
+    Slice,
+    Truncated,
+    asf_size,
+    flac_streams,
+    mapped,
+    mpeg_streams,
+    ogg_streams,
+)
 from .ffmpeg import FfmpegStream, ffmpeg
 
 #: Suffixes of the formats that libsndfile decodes, lossless ones first.
@@ -229,12 +236,9 @@ def _opened(opener: Callable[[], sf.SoundFile], promised: int = 0) -> _Stream:
         return opener, promised, (stream.samplerate, stream.channels)
 
 
-def _open(stream: bytes | RawIOBase | BytesIO) -> _Forward:
-    """Opens a part of a file, from its beginning."""
-    if isinstance(stream, bytes):
-        return _Forward(_piped(stream))
-    stream.seek(0)
-    return _Forward(stream)
+def _open(stream: bytes | Slice) -> _Forward:
+    """Opens a part of a file, from its beginning; several may be open at a time."""
+    return _Forward(_piped(stream) if isinstance(stream, bytes) else stream.reopened())
 
 
 def _check_sizes(log: str) -> None:

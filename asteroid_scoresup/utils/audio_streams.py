@@ -51,6 +51,10 @@ class Slice(io.RawIOBase):
         self._data, self._start, self._head = data, start, head
         self._size, self._position = stop - start, 0
 
+    def reopened(self) -> Slice:
+        """The same part with a position of its own."""
+        return Slice(self._data, self._start, self._start + self._size, self._head)
+
     def readable(self) -> bool:
         """See :class:`io.IOBase`."""
         return True
@@ -220,7 +224,7 @@ def _xing(data: Data, at: int, kind: Kind) -> int | None:
     return None
 
 
-def mpeg_streams(data: Data) -> tuple[list[io.BytesIO | bytes], bool]:
+def mpeg_streams(data: Data) -> tuple[list[Slice | bytes], bool]:
     """Finds the MPEG audio streams in a file: joined MP3 files, or one without a known length.
 
     Args:
@@ -254,12 +258,13 @@ def mpeg_streams(data: Data) -> tuple[list[io.BytesIO | bytes], bool]:
             groups.append(([], announced))
         groups[-1][0].append((at, at + length))
         at, kind = at + length, frame[1]
-    streams: list[io.BytesIO | bytes] = []
+    streams: list[Slice | bytes] = []
     for frames, announced in groups:
         if announced is not None and len(frames) + 4 < announced:
             raise Truncated(f"{announced - len(frames)} of {announced} MPEG frames are missing")
         if announced:
-            streams.append(io.BytesIO(_joined(data, frames)))
+            joined = _joined(data, frames)
+            streams.append(Slice(joined, 0, len(joined)))
         elif frames[announced is not None :]:
             streams.append(_joined(data, frames[announced is not None :]))
     return streams, incomplete

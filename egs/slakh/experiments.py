@@ -57,15 +57,20 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 def chosen_rows(args: argparse.Namespace, groups: Mapping[str, Any]) -> dict[str, Any]:
     """The requested rows, and those they start from, in the order of the tables."""
-    rows: dict[str, Any] = {}
-    for group in args.groups.split(","):
-        rows.update(groups[group])
+    known = {
+        row: how
+        for name, group in groups.items()
+        if name != "critics"
+        for row, how in group.items()
+    }
+    rows = [row for group in args.groups.split(",") for row in groups[group]]
     wanted = {row for row in rows if re.search(args.rows, row)}
     if not wanted:
         raise SystemExit(f"--rows {args.rows} matches none of: {'; '.join(rows)}.")
+    # A row may start from one of another group.
     for key in ("critic_of", "start"):
-        wanted |= {rows[row][key] for row in wanted if key in rows[row]}
-    return {row: how for row, how in rows.items() if row in wanted}
+        wanted |= {known[row][key] for row in wanted if key in known[row]}
+    return {row: how for row, how in known.items() if row in wanted}
 
 
 def plan(args: argparse.Namespace, conf: Mapping[str, Any], groups: Mapping[str, Any]) -> list[Job]:

@@ -487,11 +487,14 @@ def test_constant_errors_are_corrected_when_asked(tmp_path):
         assert "corrected: time in 1, bass -12 in 3 of 3 tracks" in again["check"]["lines"]
         assert "--correct" not in summary(again)
 
-    # Doing it again changes nothing; not asking for it takes it back.
+    # Correcting again, or preparing again, changes nothing; only correct=False takes it back.
     text = (manifest.folder(track) / "notes.csv").read_text()
     assert run(tmp_path, correct=True)[1].tracks == manifest.tracks
     assert (manifest.folder(track) / "notes.csv").read_text() == text
-    _, manifest, track = run(tmp_path)
+    report, again, _ = run(tmp_path)
+    assert again.tracks == manifest.tracks and report["check"]["corrected_tracks"] == 3
+    assert (manifest.folder(track) / "notes.csv").read_text() == text
+    _, manifest, track = run(tmp_path, correct=False)
     assert manifest.notes(track).pitch.tolist() == raw.pitch.tolist()
     assert "corrected" not in track.facts
 

@@ -1,5 +1,6 @@
 """Song files in, folders out: formats, levels, names, existing files, failures."""
 
+import contextlib
 import json
 import resource
 import shutil
@@ -457,3 +458,29 @@ def test_a_page_without_matplotlib_is_refused_before_the_work(
             process()
     assert not (tmp_path / "out").exists()
     assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).written) == 3
+
+
+def test_a_record_does_not_claim_stems_that_were_replaced_before_an_interruption(
+    separator, song, tmp_path, monkeypatch
+):
+    """The stems of another song are in place, and their record is not yet complete."""
+    out, other = tmp_path / "out", tmp_path / "other" / song.name
+    other.parent.mkdir()
+    sf.write(other, 0.3 * np.random.default_rng(5).standard_normal((2 * RATE, 2)), RATE)
+    process_song(separator, song, out, OutputOptions())
+    original = ResultsRecord.writing
+
+    @contextlib.contextmanager
+    def interrupted(self, *args):
+        def stop(made_by):
+            raise KeyboardInterrupt
+
+        with original(self, *args):
+            yield stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResultsRecord, "writing", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            process_song(separator, other, out, OutputOptions(overwrite=True))
+    with pytest.raises(ValueError, match="another song"):
+        process_song(separator, song, out, OutputOptions())

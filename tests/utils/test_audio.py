@@ -251,3 +251,27 @@ def test_ffmpeg_reads_other_formats(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(audio, "ffmpeg", lambda: None)
     with pytest.raises(ValueError, match=rf"{suffix} cannot be read without ffmpeg.*install it"):
         read_audio(path)
+
+
+@pytest.mark.parametrize("kind", ["flac", "mp3", "joined flac", "ogg", "wav"])
+def test_a_file_is_decoded_by_several_readers_at_a_time(tmp_path, kind):
+    """Separation reads a song for its stems and, interleaved, for its residual."""
+    wave = song(40.0)
+    data = {
+        "flac": lambda: encoded(wave, format="FLAC"),
+        "mp3": lambda: mp3(wave=wave),
+        "joined flac": lambda: 2 * encoded(wave, format="FLAC"),
+        "ogg": lambda: encoded(wave, format="OGG"),
+        "wav": lambda: encoded(wave, format="WAV"),
+    }[kind]()
+    path = write(tmp_path / f"song.{kind.split()[-1]}", data)
+    recording = Recording(path)
+    expected = np.concatenate(list(recording.blocks(1 << 14)))
+    first, second = recording.blocks(1 << 14), recording.blocks(1 << 13)
+    parts = [[], []]
+    for block in first:
+        parts[0].append(block)
+        parts[1] += [part for part in (next(second, None), next(second, None)) if part is not None]
+    parts[1] += list(second)
+    for found in parts:
+        np.testing.assert_array_equal(np.concatenate(found), expected)
