@@ -19,6 +19,7 @@ from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_s
 from asteroid_scoresup.inference.song_files import find_songs
 from asteroid_scoresup.inference.songs import FORMATS, process_songs
 from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup_cli import main
 
 
 @pytest.fixture
@@ -457,3 +458,14 @@ def test_a_page_without_matplotlib_is_refused_before_the_work(
             process()
     assert not (tmp_path / "out").exists()
     assert len(process_song(separator, song, tmp_path / "out", OutputOptions()).written) == 3
+
+
+def test_empty_names_do_not_stand_for_the_current_folder():
+    with pytest.raises(ValueError, match="A song has an empty name"):
+        find_songs(["a.wav", ""])
+
+
+@pytest.mark.parametrize("arguments", [["prepare", "", "out"], ["prepare", "a", ""], ["check", ""]])
+def test_commands_refuse_empty_folders(arguments, capsys):
+    assert main(arguments) == 1
+    assert "A folder has an empty name" in capsys.readouterr().err
