@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command was interrupted or terminated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with terminable():  # before the imports, which take seconds
             return _run(argv)

@@ -8,6 +8,8 @@ import numpy as np
 import soundfile as sf
 import torch
 
+from ..utils.audio import sndfile_path
+
 _PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
 
 
@@ -22,7 +24,7 @@ def require_length(path: Path, n_samples: int) -> None:
         ValueError: if the file has another length or cannot be read.
     """
     try:
-        found = sf.info(path).frames
+        found = sf.info(sndfile_path(path)).frames
     except (sf.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from None
     _compare_length(path, found, n_samples)
@@ -45,7 +47,7 @@ def read_segment(path: Path, start: int, n_samples: int, track_samples: int) -> 
             infinite samples.
     """
     try:
-        with sf.SoundFile(path) as stream:
+        with sf.SoundFile(sndfile_path(path)) as stream:
             _compare_length(path, stream.frames, track_samples)
             stream.seek(min(start, track_samples))
             audio = stream.read(n_samples, dtype="float32", fill_value=0.0)

@@ -10,6 +10,7 @@ from typing import Any
 import soundfile as sf
 
 from ..checks.corrections import summarize_checks
+from ..utils.audio import sndfile_path
 from ..utils.files import read_json, write_json
 from ..utils.hashing import with_times_of
 from .manifest import PreparedTrack
@@ -136,7 +137,7 @@ def _kept_track(
             summarize_checks({track.id: track.facts["check"]}, names)
         stems = [folder / "stems" / f"{name}.wav" for name in track.stems]
         for path in (folder / "mixture.wav", *stems):
-            header = sf.info(path)
+            header = sf.info(sndfile_path(path))
             if (header.frames, header.samplerate) != (track.n_samples, settings.sample_rate):
                 return None
         read_notes(folder / "notes.csv", names)

@@ -25,7 +25,12 @@ def find_songs(
         list of tuple: path of each song, and a unique name that is fit for a folder: the file name
         without its suffix, plus the suffix and then the parent folder where songs would share a
         name. A folder without songs is listed itself, so that it is reported.
+
+    Raises:
+        ValueError: if an argument is empty, which would stand for the current folder.
     """
+    if not all(map(str, arguments)):
+        raise ValueError("A song has an empty name: name a file or folder ('.' is this folder).")
     paths: list[Path] = []
     results = None if out_dir is None else Path(out_dir).resolve()
     for argument in map(Path, arguments):

@@ -146,7 +146,7 @@ def write_page(
         song=json.dumps(song, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     )
     with atomic_path(index) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return index
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .prepare import add_reading_arguments
+from .prepare import add_reading_arguments, refuse_empty
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from ..data.labels import check_folder
     from ..data.report import summary
     from ..utils.files import write_json
+
+    refuse_empty(args.folder)
 
     report = check_folder(
         args.folder,

@@ -47,6 +47,19 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
+def refuse_empty(*folders: str) -> None:
+    """Refuses empty arguments, which would stand for the current folder.
+
+    Args:
+        *folders (str): The folders that a command line names.
+
+    Raises:
+        ValueError: if one is empty.
+    """
+    if not all(folders):
+        raise ValueError("A folder has an empty name: name a folder ('.' is this folder).")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command to its parser.
 
@@ -95,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         int: Exit status, 0.
     """
     from ..data.prepare import prepare, summary
+
+    refuse_empty(args.input, args.out)
 
     report = prepare(
         args.input,

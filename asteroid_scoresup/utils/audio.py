@@ -53,10 +53,37 @@ _PCM = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "UL
 _UNKNOWN = ((-1, 0), (0x7FFF_0000, 0x8000_0000), (0xFFFF_0000, 0xFFFF_FFFF))
 _SIZES = re.compile(r"^ *(data|SSND|BODY|riff|Data Size) *: (-?\d+) \(should be (\d+)\)", re.M)
 _DS64 = re.compile(r"Calculated frame count (\d+) does not match .*'ds64' chunk of (\d+)")
+# Where libsndfile stopped to look for chunks, and the most bytes there that are tolerated.
+_LENGTH = re.compile(r"^Length : (\d+)", re.M)
+_DATA = re.compile(r"^ *(?:data|SSND) : (\d+)", re.M)
+_STOP = re.compile(
+    r"Unknown chunk marker \(\w+\) at position (\d+)\. Exiting"
+    r"|Unknown chunk marker at position (\d+)\. Resynching\.\n\*\*\* Chunk size"
+)
+_STRAY = 4096
+
+
+def sndfile_path(path: str | os.PathLike[str]) -> str | bytes:
+    """A path as soundfile takes it: on POSIX as bytes, since names need not be UTF-8.
+
+    Args:
+        path (str or Path): The path.
+
+    Returns:
+        str or bytes: The same path.
+    """
+    return os.fsencode(path) if os.name == "posix" else os.fspath(path)
+
+
+class _Unfinished(Exception):
+    """The header of a file announces fewer samples than it has."""
 
 
 class _Forward(sf.SoundFile):
     """Reads all that decodes, where soundfile would stop at the length in the header."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(sndfile_path(file) if isinstance(file, os.PathLike) else file)
 
     def seekable(self) -> bool:
         return False
@@ -181,6 +208,11 @@ class AudioFile:
         """Turns :class:`Truncated` into a sentence that says how to use what is left."""
         try:
             yield
+        except _Unfinished as error:
+            raise ValueError(
+                f"{self.path} is damaged: {error}. Was the recording not finished? Correct its "
+                "header, or export it again."
+            ) from None
         except Truncated as error:
             raise ValueError(
                 f"{self.path} is truncated: {error}. Copy it again, or convert what is left "
@@ -252,6 +284,21 @@ def _check_sizes(log: str) -> None:
     for found, announced in _DS64.findall(log):
         if int(announced) > int(found):
             raise Truncated(f"its header announces {announced} samples, it has {found}")
+    _check_rest(log)
+
+
+def _check_rest(log: str) -> None:
+    """Refuses files with many bytes after the samples that belong to no chunk."""
+    length, data, stop = _LENGTH.search(log), _DATA.search(log), _STOP.search(log)
+    if not (length and data and stop) or not int(data[1]):  # 0 is reported as empty
+        return
+    announced, rest = int(data[1]), int(length[1]) - int(stop[1] or stop[2])
+    # Without a byte of padding after an odd size, libsndfile does not find the next chunk.
+    if rest > max(_STRAY, announced if announced % 2 else 0):
+        raise _Unfinished(
+            f"its header announces {announced} bytes of samples, but {rest} more bytes follow that "
+            "belong to no chunk"
+        )
 
 
 def _check_asf(head: bytes, size: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile as sf
 
 from ..dsp.downmix import LEAST_OPPOSED, downmix
-from .audio import BLOCK, AudioFile
+from .audio import BLOCK, AudioFile, sndfile_path
 from .partial_files import sweep_beside
 
 #: Quality of resampling in soxr: passband to 95 % of Nyquist, 28 bits.
@@ -308,7 +308,7 @@ class _Writer:
         **kwargs: str | None,
     ) -> None:
         self.path, self.temporary, self.n_samples, self.failed = path, temporary, 0, True
-        self._stream = sf.SoundFile(temporary, "w", sample_rate, n_channels, **kwargs)
+        self._stream = sf.SoundFile(sndfile_path(temporary), "w", sample_rate, n_channels, **kwargs)
         self.failed = False
 
     def __call__(self, block: np.ndarray) -> None:
@@ -331,7 +331,7 @@ def _verify(temporary: Path, path: str | os.PathLike[str], n_samples: int) -> No
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())  # only now do some file systems report that they are full
     try:
-        with sf.SoundFile(temporary) as stream:
+        with sf.SoundFile(sndfile_path(temporary)) as stream:
             announced, found = stream.frames, 0
             while n_read := len(stream.read(BLOCK, dtype="float32")):
                 found += n_read

@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
+from .audio import sndfile_path
+
 #: Largest size, in bytes, of files that are always hashed as a whole.
 SMALL = 1 << 18
 #: Number of blocks that are probed in a larger file, and their size in bytes (or samples).
@@ -172,7 +174,7 @@ def audio_probe(path: str | os.PathLike[str]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with sf.SoundFile(path) as file:
+        with sf.SoundFile(sndfile_path(path)) as file:
             digest.update(f"{file.frames} {file.samplerate} {file.channels}".encode())
             for number in range(PROBES):
                 file.seek(file.frames * (2 * number + 1) // (2 * PROBES))

@@ -20,6 +20,7 @@ from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_s
 from asteroid_scoresup.inference.song_files import find_songs
 from asteroid_scoresup.inference.songs import FORMATS, process_songs
 from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup_cli import main
 
 
 @pytest.fixture
@@ -484,3 +485,14 @@ def test_a_record_does_not_claim_stems_that_were_replaced_before_an_interruption
             process_song(separator, other, out, OutputOptions(overwrite=True))
     with pytest.raises(ValueError, match="another song"):
         process_song(separator, song, out, OutputOptions())
+
+
+def test_empty_names_do_not_stand_for_the_current_folder():
+    with pytest.raises(ValueError, match="A song has an empty name"):
+        find_songs(["a.wav", ""])
+
+
+@pytest.mark.parametrize("arguments", [["prepare", "", "out"], ["prepare", "a", ""], ["check", ""]])
+def test_commands_refuse_empty_folders(arguments, capsys):
+    assert main(arguments) == 1
+    assert "A folder has an empty name" in capsys.readouterr().err

@@ -340,3 +340,8 @@ def test_a_full_disk_leaves_no_page(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_titles_need_not_be_utf8(song, tmp_path):
+    page = write_page(tmp_path / "page", "caf\udce9", *song)
+    assert "caf\\udce9" in page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import struct
 import subprocess
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile as sf
 from asteroid_scoresup.utils import audio
 from asteroid_scoresup.utils.audio import AudioFile
 from asteroid_scoresup.utils.files import read_audio
+from asteroid_scoresup.utils.hashing import audio_probe
 from asteroid_scoresup.utils.stream import Recording
 
 RATE = 16000
@@ -275,3 +277,49 @@ def test_a_file_is_decoded_by_several_readers_at_a_time(tmp_path, kind):
     parts[1] += list(second)
     for found in parts:
         np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_too_small_sizes_of_data_are_refused(tmp_path, subtype):
+    data = bytearray(encoded(format="WAV", subtype=subtype))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", 1000)
+    path = tmp_path / "song.wav"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"song.wav is damaged: its header announces 1000 bytes"):
+        AudioFile(path)
+
+
+def chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        chunk(b"LIST", b"INFO" + chunk(b"ISFT", b"Recorder"))
+        + chunk(b"id3 ", b"ID3" + bytes(20_000))
+        + chunk(b"bext", bytes(602))
+        + chunk(b"odd ", b"abc"),
+        chunk(b"abcd", bytes(range(256)) * 100),
+        b"\x01\xfe\x90",
+        b"\xff\xfe\x90\x01" * 100,
+        bytes(100_000),
+    ],
+)
+def test_chunks_and_stray_bytes_after_the_samples_are_no_damage(tmp_path, rest):
+    path = tmp_path / "song.wav"
+    path.write_bytes(encoded(format="WAV", subtype="PCM_16") + rest)
+    assert AudioFile(path).count() == len(song())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are Unicode")
+def test_names_need_not_be_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    try:
+        path.write_bytes(encoded(format="WAV", subtype="FLOAT"))
+    except OSError:
+        pytest.skip("the file system allows only UTF-8")
+    assert sum(map(len, AudioFile(path).blocks())) == len(song())
+    assert len(read_audio(path)[0]) == len(song())
+    assert len(audio_probe(path)) == 16
