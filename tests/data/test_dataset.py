@@ -1,5 +1,6 @@
 """The dataset: what an item holds, which files it opens, and what chance decides."""
 
+import os
 import shutil
 
 import numpy as np
@@ -32,7 +33,7 @@ def opened(monkeypatch):
     class Logged(sf.SoundFile):
         def __init__(self, file, *args, **kwargs):
             super().__init__(file, *args, **kwargs)
-            log.append([str(file), 0, 0])
+            log.append([os.fsdecode(file), 0, 0])
 
         def read(self, *args, **kwargs):
             before = self.tell()

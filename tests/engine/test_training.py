@@ -445,7 +445,7 @@ def test_si_sdr_of_validation_stems_is_logged_and_chooses_nothing(
 
     class Logged(sf.SoundFile):
         def __init__(self, file, *args, **kwargs):
-            opened.append(str(file))
+            opened.append(os.fsdecode(file))
             super().__init__(file, *args, **kwargs)
 
     def read_logged(path):
