@@ -29,7 +29,8 @@ OUTCOMES = {
     "TRACEBACK": "raise KeyError('x')",
     "CRASH": "os.kill(os.getpid(), 11)",
     "HANG": "import time; time.sleep(60)",
-    "MEMORY": "print(len(b'x' * 500_000_000)); return 0",
+    # More than the process of the tests may already use.
+    "MEMORY": "print(len(b'x' * 3_000_000_000)); return 0",
 }
 
 
