@@ -157,8 +157,6 @@ class SourceModel(BaseModel):
                     cls(*args, **copy.deepcopy(arguments))
                 model = cls(*args, **arguments)
             model.load_state_dict(state_dict)
-        except NotImplementedError as error:
-            raise ValueError(f"{name}: {first_line(error)}") from None
         except ImportError:
             raise
         except Exception as error:  # wrong arguments raise many kinds in Asteroid

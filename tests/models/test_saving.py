@@ -56,7 +56,7 @@ def test_saved_and_restored(tmp_path, build, through, source):
     torch.save(package, tmp_path / "model.pth")
     cls = through or type(model)
     if through is BaseModel and source == "path":
-        source = "file"  # Asteroid's own knows no Path
+        source = "file"  # Asteroid's own does not accept a Path
     given = {"file": str(tmp_path / "model.pth"), "path": tmp_path / "model.pth", "dict": package}
     restored = cls.from_pretrained(given[source])
     assert type(restored) is type(model)
