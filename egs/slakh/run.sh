@@ -60,7 +60,8 @@ train_opts=
 
 . "$(dirname "${BASH_SOURCE[0]}")/utils/shared.sh"
 
-# Everything is checked before anything is done.
+# Checked before anything is done. What is in --classes, --synthesize_opts and --prepare_opts is checked by the
+# commands of stages 0 and 1.
 stage_number stage "$stage"
 stage_number stop_stage "$stop_stage"
 [ "$stage" -le "$stop_stage" ] \
@@ -95,7 +96,8 @@ for folder in "$data_dir" "$exp_root"; do
     || bad_option "$folder is a file, expected a folder."
 done
 case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
-songs=$(check_settings --loss="$loss" --supervision "$supervision") || exit 2
+songs=$(check_settings --loss="$loss" --supervision "$supervision" \
+  --stages "$stage" "$stop_stage" --adversarial "$adversarial" --classes="$classes") || exit 2
 
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 split_words synthesize_opts "$synthesize_opts"; synthesize_options=(${words[@]+"${words[@]}"})

@@ -240,12 +240,48 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
         )
 
 
+def check_stages(
+    values: Mapping[str, Any], supervision: str, stages: range, adversarial: str, n_classes: int
+) -> None:
+    """Checks the settings against the stages that will run.
+
+    Args:
+        values (dict): The settings, without their sections.
+        supervision (str): One of :data:`SUPERVISION`.
+        stages (range): Numbers of the stages.
+        adversarial (str): The adversarial losses of step 3, as in run.sh.
+        n_classes (int): Number of classes.
+
+    Raises:
+        BadOption: if a stage cannot run with the settings.
+    """
+    model, fine_tunes = values["model"], 4 in stages and supervision == "score"
+    if model != "tcn" and (fine_tunes or 5 in stages):
+        raise BadOption(
+            f"--model {model} ends with step 2: use --stop_stage separator, and run_baselines.sh "
+            "to evaluate it."
+        )
+    if fine_tunes and values["devices"] * values["num_nodes"] > 1:
+        raise BadOption(
+            "step 3 trains two networks in turn, on one device: omit --devices, or use "
+            "--stop_stage separator."
+        )
+    if fine_tunes and "aml" in adversarial and values["f_batch_size"] < n_classes:
+        raise BadOption(
+            f"--adversarial {adversarial}: remixes of {n_classes} classes need --f_batch_size "
+            f"{n_classes} or more, found {values['f_batch_size']}."
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--preset", required=True)
     parser.add_argument("--given", default="", help="settings, quoted as in a shell")
     parser.add_argument("--loss", default="", help="as for the training scripts")
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
+    parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
+    parser.add_argument("--adversarial", default="none", help="as for run.sh")
+    parser.add_argument("--classes", default="", help="as for run.sh")
     args = parser.parse_args()
     try:
         values = flat(read_conf(args.preset))
@@ -259,6 +295,9 @@ def main() -> int:
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         weights.update({key: given[key] for key in given if key in weights})
         check_loss(weights, args.supervision, values["model"])
+        n_classes = len([name for name in args.classes.split(";") if name.strip()]) or 3
+        stages = range(args.stages[0], args.stages[1] + 1)
+        check_stages(values, args.supervision, stages, args.adversarial, n_classes)
         for name, value in song_counts(args.preset).items():
             print(f"--{name} {value}")
     except BadOption as error:
