@@ -27,15 +27,23 @@ TINY = (
 )
 
 
-def command(*options, opts=TINY):
-    return ["bash", str(RUN), "--python", sys.executable, *options, "--train_opts", opts]
+def command(*options, opts=TINY, python=sys.executable):
+    return ["bash", str(RUN), "--python", python, *options, "--train_opts", opts]
 
 
-def run(*options, cwd, opts=TINY):
-    done = subprocess.run(
-        command(*map(str, options), opts=opts), cwd=cwd, capture_output=True, text=True, timeout=600
-    )
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def run(fast_python):
+    """Runs the recipe to its end; returns its exit status and output."""
+
+    def run(*options, cwd, opts=TINY):
+        done = subprocess.run(
+            # Workers of `prepare` would import everything again.
+            command("--n_jobs", "1", *map(str, options), opts=opts, python=fast_python),
+            cwd=cwd, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,7 @@ def prepared(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(run, data, tmp_path_factory):
     """The whole recipe, run once, from a folder that is not the recipe's."""
     root = tmp_path_factory.mktemp("exp")
     options = ["--stage", 1, "--data_dir", data, "--exp_root", root, "--tag", "t"]
@@ -120,7 +128,7 @@ def results(exp):
     return [*tables, *(model_hash(exp / name) for name in models)]
 
 
-def test_the_same_command_again_does_nothing_even_in_a_moved_folder(finished, data, tmp_path):
+def test_the_same_command_again_does_nothing_even_in_a_moved_folder(run, finished, data, tmp_path):
     exp, _ = finished
     shutil.copytree(exp, tmp_path / "exp root" / "slakh_t")
     shutil.copytree(data, tmp_path / "moved data")
@@ -145,7 +153,7 @@ KILLED_AT = {
 }
 
 
-def test_a_recipe_killed_in_every_stage_gives_the_same_results(finished, data, tmp_path):
+def test_a_recipe_killed_in_every_stage_gives_the_same_results(run, finished, data, tmp_path):
     shutil.copytree(data / "slakh", tmp_path / "data" / "slakh")
     options = ["--data_dir", str(tmp_path / "data"), "--exp_root", str(tmp_path), "--tag", "t"]
     options += ["--adversarial", "aml+atl"]
@@ -206,7 +214,7 @@ def test_a_signal_ends_training_with_a_sentence(prepared, tmp_path, how):
         os.killpg(process.pid, 0)
 
 
-def test_data_that_was_damaged_ends_training_with_a_sentence(prepared, tmp_path):
+def test_data_that_was_damaged_ends_training_with_a_sentence(run, prepared, tmp_path):
     shutil.copytree(prepared / "prepared", tmp_path / "d" / "prepared")
     mixture = sorted(tmp_path.glob("d/prepared/train/*/mixture.wav"))[0]
     mixture.write_bytes(mixture.read_bytes()[:40000])
@@ -217,7 +225,7 @@ def test_data_that_was_damaged_ends_training_with_a_sentence(prepared, tmp_path)
     assert not list(tmp_path.glob("slakh_x/**/*.pth"))
 
 
-def test_other_settings_in_a_used_folder_are_refused(finished, data):
+def test_other_settings_in_a_used_folder_are_refused(run, finished, data):
     exp, _ = finished
     options = ["--data_dir", data, "--exp_root", exp.parent, "--tag", "t"]
     status, output = run("--stage", "separator", *options, cwd=exp, opts=TINY + " --s_lr 0.5")
@@ -225,7 +233,7 @@ def test_other_settings_in_a_used_folder_are_refused(finished, data):
     assert "holds a run with another configuration" in output and "s_lr" in output
 
 
-def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
+def test_training_needs_no_stem_and_a_model_comes_out(run, data, tmp_path):
     status, output = run("--stage", 1, "--stop_stage", 1, "--data_dir", data, cwd=tmp_path)
     assert status == 0, output
     bare = tmp_path / "bare"
@@ -246,7 +254,7 @@ def test_training_needs_no_stem_and_a_model_comes_out(data, tmp_path):
 
 
 @pytest.mark.parametrize("supervision", ["activity", "stems"])
-def test_the_other_supervisions_run(data, tmp_path, supervision, finished):
+def test_the_other_supervisions_run(run, data, tmp_path, supervision, finished):
     options = ["--stage", 2, "--data_dir", data, "--exp_root", tmp_path, "--tag", "o"]
     status, output = run(*options, "--supervision", supervision, cwd=tmp_path)
     assert status == 0, output
@@ -254,7 +262,7 @@ def test_the_other_supervisions_run(data, tmp_path, supervision, finished):
     assert row in (tmp_path / "slakh_o" / "tables.md").read_text()
 
 
-def test_own_songs_through_every_stage(tmp_path):
+def test_own_songs_through_every_stage(run, tmp_path):
     """Pairs of audio and MIDI without stems, other classes, a relative path."""
     made = tmp_path / "made"
     synthesize(
@@ -280,7 +288,7 @@ def test_own_songs_through_every_stage(tmp_path):
     assert status != 0 and "data_fingerprint" in output
 
 
-def test_the_weak_baseline_receives_no_pitch(data, tmp_path, finished):
+def test_the_weak_baseline_receives_no_pitch(run, data, tmp_path, finished):
     options = ["--stage", 2, "--stop_stage", 3, "--data_dir", data, "--exp_root", tmp_path]
     options += ["--supervision", "activity", "--loss", "clip+harmonic"]
     status, output = run(*options, "--tag", "w", cwd=tmp_path)
@@ -290,7 +298,7 @@ def test_the_weak_baseline_receives_no_pitch(data, tmp_path, finished):
     assert status != 0 and "holds a ScoreTranscriptor" in output
 
 
-def test_the_real_files_run_through(real_data, tmp_path):
+def test_the_real_files_run_through(run, real_data, tmp_path):
     """Two seconds of one song, and defects: stages 1 to 3 and 5."""
     options = ["--slakh_dir", real_data / "slakh2100_flac_redux", "--data_dir", tmp_path / "d"]
     options += ["--exp_root", tmp_path, "--tag", "real"]
@@ -304,7 +312,7 @@ def test_the_real_files_run_through(real_data, tmp_path):
     assert metrics["guitar/n_counted"] == 1 and metrics["bass/n_silent"] == 1
 
 
-def test_a_stage_without_input_names_the_stage_that_makes_it(data, finished, tmp_path):
+def test_a_stage_without_input_names_the_stage_that_makes_it(run, data, finished, tmp_path):
     status, output = run("--stage", 2, "--data_dir", tmp_path / "no", cwd=tmp_path)
     assert status == 1 and "which stage 1 makes" in output
     options = ["--data_dir", data, "--exp_root", tmp_path, "--tag", "new"]
@@ -477,7 +485,7 @@ def test_damaged_files_of_settings_are_named(tmp_path, name, content, message):
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_killed_run_is_resumed(data, finished, tmp_path):
+def test_a_killed_run_is_resumed(run, data, finished, tmp_path):
     options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(data)]
     options += ["--exp_root", str(tmp_path), "--tag", "k"]
     checkpoint = tmp_path / "slakh_k" / "transcriptor" / "checkpoints" / "last.ckpt"
