@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from preloaded_python import preloaded_python
 
 #: Names the folder of excerpts of the real Slakh2100, for the tests that read them.
 EXCERPTS = "SLAKH_EXCERPTS"
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(items):
             folder = item.path.relative_to(here).parts[0]
             for marker in SLOW_FOLDERS.get(folder, []):
                 item.add_marker(marker)
+
+
+@pytest.fixture(scope="session")
+def fast_python():
+    """Path of a program used like `sys.executable`; torch is imported once for all scripts."""
+    with preloaded_python() as program:
+        yield program
 
 
 @pytest.fixture

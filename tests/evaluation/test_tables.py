@@ -250,7 +250,7 @@ def test_test_sets_are_never_pooled(tmp_path):
     assert files == {"tables.md", "tables.json"} | {f"tables_{kind}.csv" for kind in kinds}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_tables_do_not_depend_on_the_order_of_lines(random):
     frame = tidy(records() + records(seed=1, shift=0.7))

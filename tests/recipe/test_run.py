@@ -35,10 +35,10 @@ def command(*options, opts=TINY, python=sys.executable):
 def run(fast_python):
     """Runs the recipe to its end; returns its exit status and output."""
 
-    def run(*options, cwd, opts=TINY):
+    def run(*options, cwd, opts=TINY, python=fast_python):
         done = subprocess.run(
             # Workers of `prepare` would import everything again.
-            command("--n_jobs", "1", *map(str, options), opts=opts, python=fast_python),
+            command("--n_jobs", "1", *map(str, options), opts=opts, python=python),
             cwd=cwd, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
@@ -67,10 +67,11 @@ def prepared(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(run, data, tmp_path_factory):
-    """The whole recipe, run once, from a folder that is not the recipe's."""
+    """The whole recipe, run once with the interpreter itself, from a folder of its own."""
     root = tmp_path_factory.mktemp("exp")
     options = ["--stage", 1, "--data_dir", data, "--exp_root", root, "--tag", "t"]
-    status, output = run(*options, "--adversarial", "aml+atl", cwd=root)
+    options += ["--adversarial", "aml+atl"]
+    status, output = run(*options, cwd=root, python=sys.executable)
     assert status == 0, output
     return root / "slakh_t", output
 
@@ -153,20 +154,21 @@ KILLED_AT = {
 }
 
 
-def test_a_recipe_killed_in_every_stage_gives_the_same_results(run, finished, data, tmp_path):
+def test_a_recipe_killed_in_every_stage_gives_the_same_results(
+    run, fast_python, finished, data, tmp_path
+):
     shutil.copytree(data / "slakh", tmp_path / "data" / "slakh")
     options = ["--data_dir", str(tmp_path / "data"), "--exp_root", str(tmp_path), "--tag", "t"]
     options += ["--adversarial", "aml+atl"]
     for stage, signal_file in KILLED_AT.items():
         process = subprocess.Popen(
-            command("--stage", str(stage), *options), cwd=tmp_path, start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command("--stage", str(stage), *options, python=fast_python),
+            cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             wait_for(lambda: list(tmp_path.glob(signal_file)), process)  # noqa: B023
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            kill(process)
         # What the next stages start from; the stage itself is resumed.
         if stage < 5:
             status, output = run("--stage", stage, "--stop_stage", stage, *options, cwd=tmp_path)
@@ -176,6 +178,12 @@ def test_a_recipe_killed_in_every_stage_gives_the_same_results(run, finished, da
     assert output.count("done before") == 3
     assert results(tmp_path / "slakh_t") == results(finished[0])
     assert not list(tmp_path.rglob("*.part*"))
+
+
+def kill(process):
+    """Kills the processes of a session; returns when none of them holds its output any more."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
 
 
 def wait_for(condition, process, seconds=300):
@@ -446,13 +454,13 @@ def test_options_in_one_text_are_quoted_as_in_a_shell(text, words):
     assert done.stdout == ("".join(f"<{word}>" for word in words) or "<>")
 
 
-def test_every_path_may_contain_blanks(prepared, tmp_path):
+def test_every_path_may_contain_blanks(fast_python, prepared, tmp_path):
     """Paths of the checkout, Python, data and experiments."""
     recipe = tmp_path / "check out" / "egs" / "slakh"
     shutil.copytree(RUN.parent, recipe, ignore=shutil.ignore_patterns("data", "exp", "results"))
     python = tmp_path / "py dir" / "python"
     python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{fast_python}" "$@"\n')
     python.chmod(0o755)
     shutil.copytree(prepared / "prepared", tmp_path / "my data" / "prepared")
     done = subprocess.run(
@@ -485,21 +493,19 @@ def test_damaged_files_of_settings_are_named(tmp_path, name, content, message):
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_killed_run_is_resumed(run, data, finished, tmp_path):
-    options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(data)]
+def test_a_killed_run_is_resumed(run, fast_python, prepared, tmp_path):
+    options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(prepared)]
     options += ["--exp_root", str(tmp_path), "--tag", "k"]
     checkpoint = tmp_path / "slakh_k" / "transcriptor" / "checkpoints" / "last.ckpt"
+    opts = TINY.replace("--t_epochs 1", "--t_epochs 10000")
     process = subprocess.Popen(
-        command(*options, opts=TINY.replace("--t_epochs 1", "--t_epochs 10000")),
-        cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command(*options, opts=opts, python=fast_python),
+        cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 300
-        while not checkpoint.is_file() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(checkpoint.is_file, process)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
     reached = torch.load(checkpoint, weights_only=True)["epoch"]
     opts = TINY.replace("--t_epochs 1", f"--t_epochs {reached + 3}")
     status, output = run(*options, cwd=tmp_path, opts=opts)

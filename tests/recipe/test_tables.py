@@ -282,13 +282,13 @@ def test_the_command_prepares_trains_and_publishes(fast_python, data, tmp_path):
 
 
 def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
-    opts = TINY
+    opts = TINY.replace("--segment 2.048", "--segment 1.024") + " --s_batch_size 1 --s_steps 1"
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
     given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts, "--minutes", 0.02]
     rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
     status, output = run("experiments.py", *given, "--rows", f"^({'|'.join(rows)})$")
     assert status == 0, output
-    status, output = run("baselines.py", tmp_path, "--repeats", 1)
+    status, output = run("baselines.py", tmp_path, "--repeats", 1, "--seconds", 3)
     assert status == 0, output
     assert (tmp_path / "baselines.md").read_text() in output
     frame = pd.read_csv(tmp_path / "baselines.csv")
