@@ -80,6 +80,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["trainer", "fit"])
 def test_two_processes_draw_every_segment_once_and_random_numbers_of_their_own(
     fast_python, tmp_path, how
