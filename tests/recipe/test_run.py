@@ -263,7 +263,12 @@ def test_training_needs_no_stem_and_a_model_comes_out(run, data, tmp_path):
 
 @pytest.mark.parametrize("supervision", ["activity", "stems"])
 def test_the_other_supervisions_run(run, data, tmp_path, supervision, finished):
-    options = ["--stage", 2, "--data_dir", data, "--exp_root", tmp_path, "--tag", "o"]
+    options = ["--data_dir", data, "--exp_root", tmp_path, "--tag", "o"]
+    if supervision == "activity":  # its critic is trained on other labels
+        options += ["--stage", 2]
+    else:
+        transcriptor = finished[0] / "transcriptor" / "best_model.pth"
+        options += ["--stage", 3, "--transcriptor", transcriptor]
     status, output = run(*options, "--supervision", supervision, cwd=tmp_path)
     assert status == 0, output
     row = "baseline, frame" if supervision == "activity" else "supervised"
