@@ -15,7 +15,7 @@ TESTS = [
     *RECIPE,
     *DOCS,
     "pytest>=8",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.7",
     "hypothesis",
     "ruff==0.17.6",
     "selenium>=4.20",

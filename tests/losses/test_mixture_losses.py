@@ -104,6 +104,7 @@ def test_soft_harmonic(seed):
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_divergence_passes_gradcheck():
     generator = torch.Generator().manual_seed(0)
     mixture = 0.1 + torch.rand(2, 5, 4, generator=generator, dtype=torch.float64)
