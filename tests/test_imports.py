@@ -120,7 +120,7 @@ def test_the_choices_of_commands_are_those_of_the_library():
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
     from asteroid_scoresup.data.song import MIXTURES
     from asteroid_scoresup.inference.separator import PRECISIONS
-    from asteroid_scoresup.inference.songs import FORMATS
+    from asteroid_scoresup.inference.stem_writer import FORMATS
 
     assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
     assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pretty_midi
@@ -21,21 +20,24 @@ from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import loaded_model_hash
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import SeparatedChunk, separate_by_masks, separate_waveforms
+from .chunk import (
+    Progress,
+    SeparatedChunk,
+    join_stems,
+    separate_by_masks,
+    separate_waveforms,
+)
 from .resampler import StemResampler
+from .stem_writer import require_stem_names
 from .transcription import TranscriptionBuilder
 
 #: Default length of a chunk's core: this many seconds, or this many times the context if longer.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
-#: Names that no class can have: the results of a song use them.
-RESERVED_NAMES = ("mixture", "residual", "score", "page")
 #: The model file that is used if none is named.
 BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
 
-#: Called with the seconds processed so far and the length of the recording in seconds.
-Progress: TypeAlias = Callable[[float, float], object]
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6
 
@@ -90,13 +92,10 @@ class Separator:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
-        for name in model.sources:
-            # They become file names, beside "mixture" and "residual".
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
-                    f"of {', '.join(RESERVED_NAMES)}."
-                )
+        try:
+            require_stem_names(model.sources)
+        except ValueError as error:
+            raise ValueError(f"The model has {error}") from None
         self.model = model.to(self.device).eval()
         self.transcriptor = None
         if transcriptor is not None:
@@ -203,13 +202,8 @@ class Separator:
                 or infinite samples.
         """
         recording = Recording(audio, sample_rate)
-        parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
-        stems = np.concatenate([part for part in parts if part is not None])
-        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
-        return {
-            name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
-            for i, name in enumerate(self.names)
-        }
+        chunks = self.chunks(recording, progress=progress)
+        return join_stems(chunks, self.names, recording, audio)
 
     def transcribe(
         self,

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..inference.songs import OutputOptions
+    from ..inference.outputs import OutputOptions
+    from ..inference.score_informed import ScoreInformedSeparator
+    from ..inference.separator import Separator
 
-# Copies of inference.separator.PRECISIONS and inference.songs.FORMATS: importing takes seconds.
+# Copies of inference.separator.PRECISIONS and inference.stem_writer.FORMATS: importing takes seconds.
 PRECISIONS = ("float32", "bfloat16")
+# Options of networks, which a score does not need, and their defaults.
+_OF_NETWORKS = {"model": None, "transcriptor": None, "device": "cpu", "precision": "float32"}
 FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
 
@@ -30,6 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(FORMATS),
         default="wav32f",
         help="format of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
+    )
+    add("--only", metavar="CLASS", help="write only this stem")
+    add("--without", metavar="CLASS", help="write the song without this stem (without_CLASS)")
+    add(
+        "--score",
+        metavar="PATH",
+        help="separate with the score of the song (a MIDI file), without a network; for several "
+        "songs a folder with a score of the same name for each",
+    )
+    add(
+        "--classes",
+        metavar="LIST",
+        help="with --score: the stems and their programs (default: bass, guitar and piano)",
     )
 
 
@@ -64,16 +83,55 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
-    from ..inference.songs import OutputOptions
+    from ..inference.outputs import OutputOptions
 
+    _require_consistent(args)
     options = OutputOptions(
         residual=args.residual,
         midi=args.midi,
         page=args.report,
+        only=args.only,
+        without=args.without,
         file_format=args.format,
         overwrite=args.overwrite,
     )
+    if args.score is not None:
+        return _report(args, options, "separate", _informed_separators(args))
     return process_all(args, options, "separate")
+
+
+def _require_consistent(args: argparse.Namespace) -> None:
+    """Refuses options that would do nothing."""
+    if args.score is None:
+        if args.classes is not None:
+            raise ValueError(
+                "--classes is for --score; the stems of a model are those it was trained for."
+            )
+        return
+    for option, default in _OF_NETWORKS.items():
+        if getattr(args, option) != default:
+            raise ValueError(
+                f"--{option} is for networks, and --score separates without one: leave out one of "
+                "the two."
+            )
+
+
+def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInformedSeparator]:
+    """What separates each song with its score."""
+    from ..data.classes import DEFAULT_CLASSES, ClassMap
+    from ..inference.outputs import require_classes
+    from ..inference.score_informed import ScoreInformedSeparator
+    from ..inference.song_files import SongScores, find_songs
+
+    classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
+    require_classes(classes.names, only=args.only, without=args.without)
+    scores = SongScores(args.score)
+    if not scores.is_folder and len(songs := find_songs(args.songs, args.out_dir)) > 1:
+        raise ValueError(
+            f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
+            "score for each."
+        )
+    return lambda song: ScoreInformedSeparator(scores.of(song), classes)
 
 
 def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> int:
@@ -87,8 +145,8 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
+    from ..inference.outputs import require_classes
     from ..inference.separator import Separator
-    from ..inference.songs import process_songs
 
     separator = Separator.from_pretrained(
         args.model, args.transcriptor, args.device, precision=args.precision
@@ -98,6 +156,19 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
             f"{args.model} includes no transcriptor: name one with --transcriptor (for example "
             "transcriptor/best_model.pth of the recipe)."
         )
+    require_classes(separator.names, only=options.only, without=options.without)
+    return _report(args, options, verb, separator)
+
+
+def _report(
+    args: argparse.Namespace,
+    options: OutputOptions,
+    verb: str,
+    separator: Separator | Callable[[Path], ScoreInformedSeparator],
+) -> int:
+    """Processes the songs, and prints what was written and what failed."""
+    from ..inference.songs import process_songs
+
     failed, bar = 0, _Bar(args.quiet)
     for path, result in process_songs(separator, args.songs, args.out_dir, options, bar):
         bar.close()

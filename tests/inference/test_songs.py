@@ -18,7 +18,8 @@ from asteroid_scoresup.evaluation import Decoding
 from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs, stem_writer
 from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_song
 from asteroid_scoresup.inference.song_files import find_songs
-from asteroid_scoresup.inference.songs import FORMATS, process_songs
+from asteroid_scoresup.inference.songs import process_songs
+from asteroid_scoresup.inference.stem_writer import FORMATS
 from asteroid_scoresup.models import TCNSeparator
 from asteroid_scoresup_cli import main
 
