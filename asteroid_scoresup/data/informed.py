@@ -38,6 +38,7 @@ from ..utils.files import atomic_path
 from ..utils.parallel import run_parallel
 from ..utils.partial_files import sweep
 from .manifest import Manifest, PreparedTrack
+from .stretches import certain_frames
 
 #: Number of components of no class, where the mixture is the whole song.
 N_FREE = 6
@@ -103,6 +104,8 @@ class ScoreInformedMasks:
             folder = self.manifest.folder(track)
             audio = self.manifest.audio_identity(track).encode()
             content = self.settings + (folder / "notes.csv").read_bytes() + audio
+            if track.uncertain:
+                content += json.dumps(track.uncertain).encode()
             name = f"informed-{hashlib.sha256(content).hexdigest()[:16]}.npz"
             self._paths[key] = folder / name
         return self._paths[key]
@@ -114,14 +117,20 @@ class ScoreInformedMasks:
         wav = torch.from_numpy(manifest.read_mixture(track))
         notes = manifest.notes(track)
         size = (len(manifest.names), stft.n_frames(len(wav)), stft.grid)
+        # Where the score is uncertain, there is nothing to fit, and the activations stay 0.
+        certain = certain_frames(track, size[1], stft.grid)
         factors = score_informed_nmf(
-            stft.magnitude(stft(wav.unsqueeze(0)))[0],
-            sounding_roll(notes, *size, self.sounding),
-            onset_roll(notes, *size),
+            stft.magnitude(stft(wav.unsqueeze(0)))[0][:, certain],
+            sounding_roll(notes, *size, self.sounding)[..., certain],
+            onset_roll(notes, *size)[:, certain],
             HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
             self.iterations,
             free=self.free,
         )
+        if track.uncertain:
+            whole = factors.activations.new_zeros(len(factors.class_index), size[1])
+            whole[:, certain] = factors.activations
+            factors = factors._replace(activations=whole)
         # Half precision has a small range. Templates are normalized; the activations of a track are
         # scaled to at most 1.
         activations = factors.activations / factors.activations.amax().clamp(min=1e-9)

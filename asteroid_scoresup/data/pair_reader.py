@@ -11,9 +11,11 @@ from ..checks.bends import resolve_bends
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio
+from .drops import midi_drops
 from .pairs import Pair
+from .settings import Settings
 from .slakh import parse_label_shift
-from .song import Settings, Song, midi_drops
+from .song import Song
 
 
 def read_pair_song(pair: Pair, settings: Settings) -> Song:

@@ -1,9 +1,9 @@
-"""The files of a song's results: which are requested, and where they are."""
+"""What is written for a song: the options, the files, and which of them were written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,27 @@ class OutputOptions:
             raise ValueError("No output is requested: neither stems nor score nor page.")
 
 
+@dataclass
+class SongResult:
+    """The files of one song.
+
+    Args:
+        folder (Path): Where they are.
+        written (list of Path): Files written by this call.
+        kept (list of Path): Files that existed and were kept.
+        warnings (list of str): What the user should know about them.
+    """
+
+    folder: Path
+    written: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def name_of(self, target: Path) -> str:
+        """Name of a file in the record of the folder."""
+        return target.relative_to(self.folder).as_posix()
+
+
 @dataclass(frozen=True)
 class Outputs:
     """The requested files of a song.
@@ -67,7 +88,8 @@ class Outputs:
         score (Path): The transcription or score, requested or not.
         page (Path): The page, requested or not.
         targets (dict): Each requested file → the identity of what makes it, see
-            :meth:`Separator.identity`.
+            :meth:`Separator.identity
+            <asteroid_scoresup.inference.separator.Separator.identity>`.
     """
 
     audio: dict[str, Path]

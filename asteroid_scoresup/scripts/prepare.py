@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-# Copies of data.classes.DEFAULT_CLASSES and data.song.MIXTURES: importing them takes seconds.
+# Copies of data.classes.DEFAULT_CLASSES and data.settings.MIXTURES: importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
 

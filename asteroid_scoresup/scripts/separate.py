@@ -121,12 +121,12 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
     from ..data.classes import DEFAULT_CLASSES, ClassMap
     from ..inference.outputs import require_classes
     from ..inference.score_informed import ScoreInformedSeparator
-    from ..inference.song_files import SongScores, find_songs
+    from ..inference.inputs import SongScores, find_audio_files
 
     classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
     require_classes(classes.names, only=args.only, without=args.without)
     scores = SongScores(args.score)
-    if not scores.is_folder and len(songs := find_songs(args.songs, args.out_dir)) > 1:
+    if not scores.is_folder and len(songs := find_audio_files(args.songs, args.out_dir)) > 1:
         raise ValueError(
             f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
             "score for each."
@@ -167,7 +167,7 @@ def _report(
     separator: Separator | Callable[[Path], ScoreInformedSeparator],
 ) -> int:
     """Processes the songs, and prints what was written and what failed."""
-    from ..inference.songs import process_songs
+    from ..inference.processing import process_songs
 
     failed, bar = 0, _Bar(args.quiet)
     for path, result in process_songs(separator, args.songs, args.out_dir, options, bar):

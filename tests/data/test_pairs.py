@@ -7,10 +7,11 @@ from slakh_folder import RATE, melody, play, write_midi
 
 from asteroid_scoresup.data import pairs as pairs_module
 from asteroid_scoresup.data.classes import ClassMap
+from asteroid_scoresup.data.discovery import find_songs
+from asteroid_scoresup.data.drops import UnusableSongError
 from asteroid_scoresup.data.pairs import find_pairs
-from asteroid_scoresup.data.song import Settings, UnusableSongError
-from asteroid_scoresup.data.song_reader import read_song
-from asteroid_scoresup.data.song_sources import find_songs
+from asteroid_scoresup.data.reader import read_song
+from asteroid_scoresup.data.settings import Settings
 from asteroid_scoresup.utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 
 CLASSES = ClassMap.parse("bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano")

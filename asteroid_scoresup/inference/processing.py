@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,34 +22,13 @@ import soundfile as sf
 from ..utils.files import atomic_path
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk
-from .outputs import PAGE, SCORE, OutputOptions, Outputs
+from .inputs import find_audio_files
+from .outputs import PAGE, SCORE, OutputOptions, Outputs, SongResult
 from .record import RECORD, ResultsRecord, describe_song
 from .score_informed import ScoreInformedSeparator
 from .separator import Separator
-from .song_files import find_songs
 from .stem_writer import open_stem_writer, require_stem_of
 from .transcription import TranscriptionBuilder
-
-
-@dataclass
-class SongResult:
-    """The files of one song.
-
-    Args:
-        folder (Path): Where they are.
-        written (list of Path): Files written by this call.
-        kept (list of Path): Files that existed and were kept.
-        warnings (list of str): What the user should know about them.
-    """
-
-    folder: Path
-    written: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def name_of(self, target: Path) -> str:
-        """Name of a file in the record of the folder."""
-        return target.relative_to(self.folder).as_posix()
 
 
 def process_songs(
@@ -66,7 +44,7 @@ def process_songs(
         separator (Separator or callable): The models; or a function that returns what separates a
             song with its score.
         arguments (sequence of str or Path): Files and folders, see
-            :func:`~asteroid_scoresup.inference.song_files.find_songs`.
+            :func:`~asteroid_scoresup.inference.inputs.find_audio_files`.
         out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
         options (OutputOptions): What to write for each song.
         progress (callable, optional): Called with the name of the song, the seconds processed and
@@ -80,7 +58,7 @@ def process_songs(
     """
     if options.page:
         _import_write_page()
-    for path, name in find_songs(arguments, out_dir):
+    for path, name in find_audio_files(arguments, out_dir):
         song_progress = None if progress is None else partial(progress, name)
         try:
             folder = Path(out_dir) / name

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.hashing import file_record, same_files
+from .drops import drop_record
 from .pairs import Pair, find_pairs
 from .slakh import TrackFolder, find_slakh_tracks
-from .song import drop_record
 from .splits import OMITTED, Splits, assign_splits
 
 
