@@ -21,6 +21,7 @@ TESTS = [
     "selenium>=4.20",
     "mypy>=1.10",
     "types-PyYAML",
+    "partitura>=1.5",  # an independent reader of MusicXML
 ]
 
 setup(

@@ -11,6 +11,7 @@ import soxr
 import torch
 from torch.utils.data import Dataset
 
+from ..checks.song import unpitched_indices
 from ..dsp import NOMINAL_RMS, FrameGrid, equalize
 from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
 from .informed import ScoreInformedMasks
@@ -337,7 +338,7 @@ class ScoreDataset(Dataset):
         n_frames = self.grid.n_frames(segment.n_samples)
         notes = self._notes_in(segment, margin=1.0)
         if segment.semitones:
-            notes = notes.at_speed(segment.semitones)
+            notes = notes.at_speed(segment.semitones, unpitched_indices(self.manifest.classes))
         size = (len(self.names), n_frames, self.grid)
         targets = {
             "roll": piano_roll(notes, *size),

@@ -119,9 +119,9 @@ def _require_consistent(args: argparse.Namespace) -> None:
 def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInformedSeparator]:
     """What separates each song with its score."""
     from ..data.classes import DEFAULT_CLASSES, ClassMap
+    from ..inference.inputs import SongScores, find_audio_files
     from ..inference.outputs import require_classes
     from ..inference.score_informed import ScoreInformedSeparator
-    from ..inference.inputs import SongScores, find_audio_files
 
     classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
     require_classes(classes.names, only=args.only, without=args.without)

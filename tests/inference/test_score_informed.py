@@ -10,8 +10,8 @@ from tiny import CLASSES, NAMES, random_notes, render
 
 from asteroid_scoresup.inference import OutputOptions, ScoreInformedSeparator, process_song
 from asteroid_scoresup.inference import score_informed as module
-from asteroid_scoresup.inference.record import RECORD
 from asteroid_scoresup.inference.inputs import SongScores
+from asteroid_scoresup.inference.record import RECORD
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.stream import Recording
 from asteroid_scoresup_cli import main
