@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.slakh import MIDI_SUFFIXES
+from ..notation.reader import SCORE_SUFFIXES
 from ..utils.audio import AUDIO_SUFFIXES
 from ..utils.files import short_name
 
@@ -89,10 +89,10 @@ class SongScores:
             return
         for found in sorted(self.path.rglob("*")):
             is_hidden = any(part.startswith(".") for part in found.relative_to(self.path).parts)
-            if found.suffix.lower() in MIDI_SUFFIXES and found.is_file() and not is_hidden:
+            if found.suffix.lower() in SCORE_SUFFIXES and found.is_file() and not is_hidden:
                 self._by_name[found.stem.casefold()].append(found)
         if not self._by_name:
-            raise ValueError(f"{self.path} holds no scores: expected {', '.join(MIDI_SUFFIXES)}.")
+            raise ValueError(f"{self.path} holds no scores: expected {', '.join(SCORE_SUFFIXES)}.")
 
     def of(self, song: Path) -> Path:
         """The score of a song.

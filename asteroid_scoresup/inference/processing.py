@@ -120,6 +120,8 @@ def process_song(
             require_stem_of(target, Recording(target), recording)
     if not result.written:
         return result
+    if isinstance(separator, ScoreInformedSeparator):
+        result.warnings += separator.use(recording).warnings
     stale = [] if record.is_of(song) else list(record.files)
     try:
         names = [result.name_of(target) for target in result.written]
@@ -175,14 +177,15 @@ def _write_results(
     if outputs.score in result.written:
         with atomic_path(outputs.score) as temporary:
             if isinstance(separator, ScoreInformedSeparator):
-                separator.write_midi(temporary)
+                separator.write_midi(temporary, recording)
             elif transcription is not None:
                 transcription.midi().write(str(temporary))
         completed(outputs.score)
     if with_page:
         notes: dict[str, Any] = {}
         if isinstance(separator, ScoreInformedSeparator):
-            notes = {"score": separator.notes, "remark": separator.remark()}
+            used, name = separator.use(recording), Path(separator.name).name
+            notes = {"score": used.score.notes, "remark": used.describe(name)}
         elif transcription is not None:
             notes = {"transcription": transcription.notes()}
         song, write_page = Path(recording.name), _import_write_page()

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT, FrameGrid
+from ..notation.reader import MIDI_SUFFIXES
 from ..score import (
     Factors,
     HarmonicTemplates,
@@ -36,6 +38,7 @@ from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk, join_stems
+from .score_alignment import ALIGN_MODES, UsedScore, align_score
 from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
 
@@ -84,12 +87,16 @@ class ScoreInformedSeparator:
     """Separates one recording with its score; no network is needed.
 
     Args:
-        score (str, Path or Notes): The score of the recording: a MIDI file; or notes whose
-            `class_index` refers to `classes`, or is larger for notes of no class.
+        score (str, Path or Notes): The score of the recording: a MIDI or MusicXML file; or notes
+            whose `class_index` refers to `classes`, or is larger for notes of no class.
         classes (ClassMap or str): The classes, which become stems, in order.
+        align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
+            already; ``"always"`` aligns it, even if it seems to be the score of another song;
+            ``"never"`` uses it as it is.
 
     Raises:
-        ValueError: if the score cannot be read or has no notes of the classes.
+        ValueError: if the score cannot be read or has no notes of the classes, or `align` is
+            unknown.
 
     Examples
         >>> score = Notes([0.2, 0.6], [1.0, 1.4], [40, 76], [0, 2], [90, 90])
@@ -100,15 +107,23 @@ class ScoreInformedSeparator:
     """
 
     def __init__(
-        self, score: str | Path | Notes, classes: ClassMap | str = DEFAULT_CLASSES
+        self,
+        score: str | Path | Notes,
+        classes: ClassMap | str = DEFAULT_CLASSES,
+        align: str = "auto",
     ) -> None:
+        if align not in ALIGN_MODES:
+            raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
+        self.align_mode = align
         self.classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
         try:
             require_stem_names(self.classes.names)
         except ValueError as error:
             raise ValueError(f"The list of classes has {error}") from None
         self.source = score
+        #: The score as it was read.
         self.score = SongScore.read(score, self.classes)
+        self._used: tuple[Recording, UsedScore] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -116,9 +131,26 @@ class ScoreInformedSeparator:
         return list(self.classes.names)
 
     @property
-    def notes(self) -> Notes:
-        """Notes: those of the classes."""
-        return self.score.notes
+    def name(self) -> str:
+        """str: Name of the score, for messages."""
+        return "The score" if isinstance(self.source, Notes) else str(self.source)
+
+    def use(self, recording: Recording) -> UsedScore:
+        """Aligns the score with a recording.
+
+        Args:
+            recording (Recording): The recording.
+
+        Returns:
+            UsedScore: The score as it is used for the recording.
+
+        Raises:
+            ValueError: if the score seems to be that of another song.
+        """
+        if self._used is None or self._used[0] is not recording:
+            found = align_score(self.score, recording, self.align_mode, self.name)
+            self._used = recording, found
+        return self._used[1]
 
     def identity(self) -> dict[str, Any]:
         """Everything that determines the results for a recording, as plain values."""
@@ -126,26 +158,26 @@ class ScoreInformedSeparator:
             "model": f"score-informed factorization, version {_VERSION}",
             "score": score_identity(self.source),
             "list of classes": str(self.classes),
+            "alignment": self.align_mode,
         }
 
-    def remark(self) -> str:
-        """One sentence about the score that was used, for the listening page."""
-        name = "note table" if isinstance(self.source, Notes) else Path(self.source).name
-        return f"Separated with the score {name}, used as it is."
-
-    def write_midi(self, path: str | Path) -> None:
-        """Writes the score as it was used.
+    def write_midi(self, path: str | Path, recording: Recording) -> None:
+        """Writes the score as it is used for a recording.
 
         Args:
             path (str or Path): File to write.
+            recording (Recording): The recording.
 
         Raises:
             OSError: if it cannot be written.
         """
-        if isinstance(self.source, Notes):
-            self.score.to_midi(self.classes).write(str(path))
-        else:
+        used = self.use(recording)
+        if isinstance(self.source, Notes) or Path(self.source).suffix.lower() not in MIDI_SUFFIXES:
+            used.score.to_midi(self.classes).write(str(path))
+        elif used.alignment is None:
             shutil.copyfile(self.source, path)
+        else:
+            write_aligned_midi(self.source, used.alignment, path)
 
     def separate(
         self,
@@ -163,7 +195,8 @@ class ScoreInformedSeparator:
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples.
+            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples, or the
+                score seems to be that of another song.
         """
         recording = Recording(audio, sample_rate)
         chunks = self.chunks(recording, progress)
@@ -184,8 +217,8 @@ class ScoreInformedSeparator:
             SeparatedChunk: the stems of successive parts, which together have as many samples as
             the recording.
         """
-        rate = recording.sample_rate
-        model = _WindowModel(rate, len(self.classes))
+        rate, used = recording.sample_rate, self.use(recording)
+        model = _WindowModel(rate, len(self.classes), used.tuning_cents)
         hop = model.stft.hop_length
         core, context, fade = (
             max(round(seconds * rate / hop), 1) * hop
@@ -195,7 +228,7 @@ class ScoreInformedSeparator:
         for chunk in stream.chunks(recording.blocks(), core, context):
             start = (done - chunk.start) / rate
             stop = start + chunk.samples.shape[1] / rate
-            score = self.score.within(start, stop, HIT_SECONDS)
+            score = used.score.within(start, stop, HIT_SECONDS)
             after = 0 if chunk.last else min(fade, chunk.samples.shape[1] - context)
             after = min(after, chunk.samples.shape[1] - chunk.start - chunk.length)
             stems = model.separate(chunk, score, after)
@@ -218,10 +251,10 @@ def _fade_in(stems: np.ndarray, previous: np.ndarray) -> None:
 class _WindowModel:
     """Factorizes windows of a recording."""
 
-    def __init__(self, sample_rate: int, n_src: int) -> None:
+    def __init__(self, sample_rate: int, n_src: int, tuning_cents: float = 0.0) -> None:
         self.n_src, self.stft = n_src, stft_for(sample_rate)
         self.templates = HarmonicTemplates(
-            sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH
+            sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH, tuning_cents=tuning_cents
         )
 
     def separate(self, chunk: stream.Chunk, score: SongScore, after: int) -> np.ndarray:

@@ -13,21 +13,19 @@ import numpy as np
 import pretty_midi
 import torch
 
+from ..data.classes import ClassMap
 from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import loaded_model_hash
+from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import (
-    Progress,
-    SeparatedChunk,
-    join_stems,
-    separate_by_masks,
-    separate_waveforms,
-)
+from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
 from .resampler import StemResampler
+from .score_informed import ScoreInformedSeparator
+from .song_score import default_classes
 from .stem_writer import require_stem_names
 from .transcription import TranscriptionBuilder
 
@@ -182,6 +180,9 @@ class Separator:
         audio: np.ndarray | str | Path,
         sample_rate: int | None = None,
         progress: Progress | None = None,
+        score: str | Path | Notes | None = None,
+        classes: ClassMap | str | None = None,
+        align: str = "auto",
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
@@ -193,6 +194,12 @@ class Separator:
             sample_rate (int, optional): Sample rate of an array, in Hz.
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
+            score (str, Path or Notes, optional): The score of the recording. The stems are then
+                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
+                not use the network.
+            classes (ClassMap or str, optional): With a score: the classes and their programs.
+                Default: those of this model, if all of them are default classes.
+            align (str): With a score: see the same class.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
@@ -201,6 +208,10 @@ class Separator:
             ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
                 or infinite samples.
         """
+        if score is not None:
+            classes = default_classes(self.names) if classes is None else classes
+            informed = ScoreInformedSeparator(score, classes, align)
+            return informed.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)
         chunks = self.chunks(recording, progress=progress)
         return join_stems(chunks, self.names, recording, audio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from typing import Any
 import numpy as np
 import pretty_midi
 
-from ..checks.song import UNPITCHED, unpitched_classes
-from ..data.classes import ClassMap
+from ..alignment.align import Alignment
+from ..checks.label_check import UNPITCHED, unpitched_classes
+from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..evaluation.decoding import to_midi
-from ..midi import DRUMS, MidiSong, join_instruments, read_midi
+from ..midi import DRUMS, MidiSong, join_instruments
+from ..notation.reader import read_score
 from ..score import Notes
 from .record import describe_song
+
+#: A score is on the clock of a recording if this fraction of its onsets is within so many seconds:
+#: about as far as an alignment itself may be off.
+_ON_TIME, _MOST = 0.05, 0.9
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class SongScore:
         """Reads a score and assigns its instruments to classes.
 
         Args:
-            score (str, Path or Notes): A MIDI file; or notes whose `class_index` refers to
-                `classes`, or is larger for notes of no class.
+            score (str, Path or Notes): A MIDI or MusicXML file; or notes whose `class_index` refers
+                to `classes`, or is larger for notes of no class.
             classes (ClassMap): The classes.
 
         Raises:
@@ -55,7 +62,7 @@ class SongScore:
             is_unpitched = np.isin(index, unpitched)
             found = cls(n_src, notes.select(~is_unpitched), notes.select(is_unpitched))
         else:
-            found = cls._of_midi(read_midi(score, drums=True), classes)
+            found = cls._of_midi(read_score(score, drums=True), classes)
         name = "The score" if isinstance(score, Notes) else str(score)
         if not len(found.pitched) + len(found.unpitched):
             raise ValueError(f"{name} holds no notes.")
@@ -70,7 +77,7 @@ class SongScore:
     def _of_midi(cls, song: MidiSong, classes: ClassMap) -> SongScore:
         pitched, unpitched = [Notes.empty()], [Notes.empty()]
         for instrument in song.instruments:
-            index = classes.index_of(program=instrument.program)
+            index = classes.index_of(instrument.program, track_name=instrument.name)
             notes = join_instruments([instrument], len(classes) if index is None else index)
             (unpitched if instrument.program in UNPITCHED else pitched).append(notes)
         return cls(len(classes), Notes.concatenate(pitched), Notes.concatenate(unpitched))
@@ -95,10 +102,49 @@ class SongScore:
             part.program = 0 if part.is_drum else part.program
         return midi
 
+    def aligned(self, alignment: Alignment) -> SongScore:
+        """The notes where a recording plays them.
+
+        Args:
+            alignment (Alignment): Of the recording with this score.
+        """
+        # The keys of a drum kit are not transposed.
+        unpitched = alignment.warp.notes(self.unpitched)
+        return SongScore(self.n_src, alignment.notes(self.pitched), unpitched)
+
+    def is_aligned(self, alignment: Alignment, seconds: float) -> bool:
+        """Whether the score is on the clock of the recording already, and in its key.
+
+        Args:
+            alignment (Alignment): Of the recording with this score.
+            seconds (float): Length of the recording.
+        """
+        onset = self.pitched.onset[self.pitched.onset < seconds]
+        late = np.abs(alignment.warp.to_audio(onset) - onset)
+        return not alignment.transposition and bool(np.mean(late <= _ON_TIME) >= _MOST)
+
     def within(self, start: float, stop: float, margin: float) -> SongScore:
         """The notes of a stretch, on its clock; see :meth:`Notes.within`."""
         parts = (notes.within(start, stop, margin) for notes in (self.pitched, self.unpitched))
         return SongScore(self.n_src, *parts)
+
+
+def default_classes(names: Sequence[str]) -> ClassMap:
+    """The classes of a model with their programs, which a model file does not have.
+
+    Args:
+        names (sequence of str): Names of the classes, all of them default classes.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    known = {source.name: source for source in ClassMap.parse(DEFAULT_CLASSES).classes}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(
+            f"The programs of the classes {', '.join(unknown)} are not known: name them with "
+            "`classes`, for example 'strings=48-51'."
+        )
+    return ClassMap([known[name] for name in names])
 
 
 def score_identity(score: str | Path | Notes) -> str:
@@ -121,5 +167,5 @@ def _programs(score: Any) -> str:
     """The programs of a score, for a message."""
     if isinstance(score, Notes):
         return "not in a note table"
-    programs = {instrument.program for instrument in read_midi(score, drums=True).instruments}
+    programs = {instrument.program for instrument in read_score(score, drums=True).instruments}
     return ", ".join(map(str, sorted(programs)))

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from ..inference.score_informed import ScoreInformedSeparator
     from ..inference.separator import Separator
 
-# Copies of inference.separator.PRECISIONS and inference.stem_writer.FORMATS: importing takes seconds.
+# Copies of PRECISIONS, ALIGN_MODES and FORMATS in inference: importing takes seconds.
 PRECISIONS = ("float32", "bfloat16")
 # Options of networks, which a score does not need, and their defaults.
 _OF_NETWORKS = {"model": None, "transcriptor": None, "device": "cpu", "precision": "float32"}
+ALIGN_MODES = ("auto", "always", "never")
 FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
 
@@ -42,13 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--score",
         metavar="PATH",
-        help="separate with the score of the song (a MIDI file), without a network; for several "
-        "songs a folder with a score of the same name for each",
+        help="separate with the score of the song (MIDI or MusicXML), without a network; for "
+        "several songs a folder with a score of the same name for each",
     )
     add(
         "--classes",
         metavar="LIST",
         help="with --score: the stems and their programs (default: bass, guitar and piano)",
+    )
+    add(
+        "--align",
+        choices=ALIGN_MODES,
+        help="with --score: align it with the song; auto refuses the score of another song, and "
+        "leaves alone what is aligned already (default: auto)",
     )
 
 
@@ -107,6 +114,8 @@ def _require_consistent(args: argparse.Namespace) -> None:
             raise ValueError(
                 "--classes is for --score; the stems of a model are those it was trained for."
             )
+        if args.align is not None:
+            raise ValueError("--align is for --score, which is missing.")
         return
     for option, default in _OF_NETWORKS.items():
         if getattr(args, option) != default:
@@ -131,7 +140,7 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
             f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
             "score for each."
         )
-    return lambda song: ScoreInformedSeparator(scores.of(song), classes)
+    return lambda song: ScoreInformedSeparator(scores.of(song), classes, args.align or "auto")
 
 
 def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> int:
