@@ -5,37 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pretty_midi
 import torch
 
+from ..data.classes import ClassMap
 from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import loaded_model_hash
+from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import SeparatedChunk, separate_by_masks, separate_waveforms
+from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
 from .resampler import StemResampler
+from .score_informed import ScoreInformedSeparator
+from .song_score import default_classes
+from .stem_writer import require_stem_names
 from .transcription import TranscriptionBuilder
 
 #: Default length of a chunk's core: this many seconds, or this many times the context if longer.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
-#: Names that no class can have: the results of a song use them.
-RESERVED_NAMES = ("mixture", "residual", "score", "page")
 #: The model file that is used if none is named.
 BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
 
-#: Called with the seconds processed so far and the length of the recording in seconds.
-Progress: TypeAlias = Callable[[float, float], object]
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6
 
@@ -90,13 +90,10 @@ class Separator:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
-        for name in model.sources:
-            # They become file names, beside "mixture" and "residual".
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
-                    f"of {', '.join(RESERVED_NAMES)}."
-                )
+        try:
+            require_stem_names(model.sources)
+        except ValueError as error:
+            raise ValueError(f"The model has {error}") from None
         self.model = model.to(self.device).eval()
         self.transcriptor = None
         if transcriptor is not None:
@@ -183,6 +180,9 @@ class Separator:
         audio: np.ndarray | str | Path,
         sample_rate: int | None = None,
         progress: Progress | None = None,
+        score: str | Path | Notes | None = None,
+        classes: ClassMap | str | None = None,
+        align: str = "auto",
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
@@ -194,6 +194,12 @@ class Separator:
             sample_rate (int, optional): Sample rate of an array, in Hz.
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
+            score (str, Path or Notes, optional): The score of the recording. The stems are then
+                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
+                not use the network.
+            classes (ClassMap or str, optional): With a score: the classes and their programs.
+                Default: those of this model, if all of them are default classes.
+            align (str): With a score: see the same class.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
@@ -202,14 +208,13 @@ class Separator:
             ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
                 or infinite samples.
         """
+        if score is not None:
+            classes = default_classes(self.names) if classes is None else classes
+            informed = ScoreInformedSeparator(score, classes, align)
+            return informed.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)
-        parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
-        stems = np.concatenate([part for part in parts if part is not None])
-        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
-        return {
-            name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
-            for i, name in enumerate(self.names)
-        }
+        chunks = self.chunks(recording, progress=progress)
+        return join_stems(chunks, self.names, recording, audio)
 
     def transcribe(
         self,
