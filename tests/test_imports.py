@@ -23,6 +23,7 @@ LAYERS = [
     {"dsp"},
     {"score"},
     {"midi"},
+    {"notation"},
     {"checks", "models"},
     {"alignment"},
     {"data", "losses"},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pretty_midi
 
+from ..notation import MUSICXML_SUFFIXES, read_score
 from ..utils.files import write_json
 from .align import Alignment
 from .midi_writer import write_aligned_midi
@@ -88,7 +91,8 @@ def write_alignment(
 
     Args:
         alignment (Alignment): The alignment.
-        score (str or Path): The MIDI file that was aligned.
+        score (str or Path): The MIDI or MusicXML file that was aligned. Of a MusicXML file the MIDI
+            file has the notes of each part; its bars and texts are not kept.
         output (str or Path): MIDI file to write; the others are named after it, see
             :func:`output_paths`.
         facts (dict, optional): What else the JSON file says, for example the names of the files.
@@ -101,7 +105,22 @@ def write_alignment(
         OSError: if a file cannot be written.
     """
     midi, table, described = output_paths(output)
-    write_aligned_midi(score, alignment, midi)
+    if Path(score).suffix.lower() in MUSICXML_SUFFIXES:
+        with tempfile.TemporaryDirectory() as folder:
+            write_aligned_midi(_as_midi(score, Path(folder) / "score.mid"), alignment, midi)
+    else:
+        write_aligned_midi(score, alignment, midi)
     alignment.warp.save_csv(table, alignment.certainty)
     write_json(described, {**(facts or {}), **plain_alignment(alignment)})
     return midi, table, described
+
+
+def _as_midi(score: str | Path, path: Path) -> Path:
+    """Writes the notes of a MusicXML file as MIDI, with a constant tempo."""
+    song = read_score(score, drums=True)
+    midi = pretty_midi.PrettyMIDI(resolution=960, initial_tempo=song.tempo)
+    midi.instruments = [instrument.to_pretty_midi() for instrument in song.instruments]
+    for part in midi.instruments:  # MIDI stores names in Latin-1
+        part.name = part.name.encode("latin1", "replace").decode("latin1")
+    midi.write(str(path))
+    return path

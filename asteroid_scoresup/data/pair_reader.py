@@ -1,4 +1,4 @@
-"""Reading a pair of an audio file and a MIDI file: one mixture, no stems."""
+"""Reading a pair of an audio file and a score: one mixture, no stems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from ..alignment import Alignment
 from ..checks.bends import resolve_bends
-from ..midi.reader import DRUMS, Instrument, join_instruments, read_midi
+from ..midi.reader import DRUMS, Instrument, join_instruments
+from ..notation.reader import read_score
 from ..score import Notes
 from ..utils.files import read_audio
 from .drops import drop_record, midi_drops
@@ -21,13 +22,13 @@ from .song import Song
 
 
 def read_pair_song(pair: Pair, settings: Settings, alignment: Alignment | None = None) -> Song:
-    """Reads a pair; the programs of the MIDI file's instruments give the classes of their notes.
+    """Reads a pair; the instruments of the score give the classes of their notes.
 
     Args:
         pair (Pair): The files.
         settings (Settings): How they are read.
         alignment (Alignment, optional): Where the recording plays the score. Default: where the
-            MIDI file says.
+            file says.
 
     Raises:
         ValueError: if a file cannot be read.
@@ -35,17 +36,16 @@ def read_pair_song(pair: Pair, settings: Settings, alignment: Alignment | None =
     classes = settings.classes
     label_shift = parse_label_shift(settings.label_shift, classes.names)
     shifts = dict.fromkeys(classes.names, 0) if isinstance(label_shift, str) else label_shift
-    wants_drums = classes.index_of(program=DRUMS) is not None
-    midi = read_midi(pair.midi, drums=wants_drums)
+    score = read_score(pair.midi, drums=classes.wants_drums)
     remarks: list[str] = []
     mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
-    instruments = [_aligned(instrument, alignment) for instrument in midi.instruments]
+    instruments = [_aligned(instrument, alignment) for instrument in score.instruments]
     context = join_instruments(instruments)
     tables, others = [], set()
     programs: dict[str, list[int]] = defaultdict(list)
     bends: dict[str, list[str]] = defaultdict(list)
     for instrument in instruments:
-        index = classes.index_of(program=instrument.program)
+        index = classes.index_of(instrument.program, track_name=instrument.name)
         if index is None:
             others.add(instrument.program)
             continue
@@ -60,7 +60,7 @@ def read_pair_song(pair: Pair, settings: Settings, alignment: Alignment | None =
     facts: dict[str, Any] = {
         "generated": False,
         "programs": dict(programs),
-        "drops": midi_drops(midi.dropped, midi.remarks),
+        "drops": midi_drops(score.dropped, score.remarks),
     }
     if remarks:
         facts["remarks"] = remarks
@@ -68,9 +68,9 @@ def read_pair_song(pair: Pair, settings: Settings, alignment: Alignment | None =
     if bends:
         facts["bends"] = dict(bends)
     if alignment is not None:
-        n_before = sum(len(instrument.notes) for instrument in midi.instruments)
+        n_before = sum(len(instrument.notes) for instrument in score.instruments)
         played = alignment.warp.to_audio
-        n_played = sum(int(np.isfinite(played(i.notes.onset)).sum()) for i in midi.instruments)
+        n_played = sum(int(np.isfinite(played(i.notes.onset)).sum()) for i in score.instruments)
         if n_played < n_before:
             drop = drop_record("notes", "not played in the recording", notes=n_before - n_played)
             facts["drops"].append(drop)

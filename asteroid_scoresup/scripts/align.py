@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (argparse.ArgumentParser): The parser.
     """
     parser.add_argument("audio", metavar="AUDIO", help="the recording")
-    parser.add_argument("score", metavar="SCORE", help="a MIDI file of the same song")
+    parser.add_argument("score", metavar="SCORE", help="its score: a MIDI or MusicXML file")
     parser.add_argument(
         "-o",
         "--output",

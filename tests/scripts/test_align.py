@@ -6,11 +6,18 @@ import json
 import numpy as np
 import pytest
 import soundfile as sf
+from musicxml import note, score, sound
 from slakh_folder import RATE, melody, play, write_midi
 
 from asteroid_scoresup.alignment import Alignment, Span, Warp
-from asteroid_scoresup.alignment.outputs import alignment_of, output_paths, plain_alignment
+from asteroid_scoresup.alignment.outputs import (
+    alignment_of,
+    output_paths,
+    plain_alignment,
+    write_alignment,
+)
 from asteroid_scoresup.midi import join_instruments, read_midi
+from asteroid_scoresup.notation import read_score
 from asteroid_scoresup.report import plot_alignment
 from asteroid_scoresup.scripts.align import describe
 from asteroid_scoresup.scripts.cli import main
@@ -158,3 +165,17 @@ def test_files_are_named_after_the_midi_file(tmp_path):
     assert [path.name for path in output_paths(tmp_path / "a.b.mid")] == [
         "a.b.mid", "a.b.warp.csv", "a.b.align.json"
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_musicxml_score_are_written_as_midi(tmp_path):
+    attributes = "<attributes><divisions>2</divisions></attributes>"
+    part = attributes + sound(tempo=60) + note("C4", 2) + note("E4", 4) + note("G4", 2)
+    path = tmp_path / "score.musicxml"
+    path.write_text(score({"Piano \u266f": [part]}), encoding="utf-8")
+    warp = Warp((Span([0, 1, 4], [0.5, 2.5, 5.5]),))
+    write_alignment(hand_made(warp=warp), path, tmp_path / "out.mid")
+    (written,) = read_midi(tmp_path / "out.mid").instruments
+    (read,) = read_score(path).instruments
+    expected = warp.notes(read.notes)
+    np.testing.assert_allclose(written.notes.onset, expected.onset, atol=0.002)
+    assert written.notes.pitch.tolist() == (expected.pitch - 2).tolist()
