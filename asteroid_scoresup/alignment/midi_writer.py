@@ -75,8 +75,9 @@ def write_aligned_midi(
 
     All tracks, programs, controllers, lyrics and signatures are kept. Reading the file with
     :func:`~asteroid_scoresup.midi.read_midi` gives the notes of ``alignment.notes``, within two
-    milliseconds. Notes that never end in the score, and those that the transposition would move
-    beyond the range of MIDI, are left out.
+    milliseconds (unless a quarter note lasts longer than 16.7 s, the slowest tempo of MIDI). Notes
+    that never end in the score, and those that the transposition would move beyond the range of
+    MIDI, are left out.
 
     Args:
         score_path (str or Path): The MIDI file that was aligned.

@@ -30,9 +30,8 @@ class ScoreDataset(Dataset):
     r"""Segments or whole tracks of a prepared folder with their scores.
 
     Stems are opened only if `targets` asks for them: a folder whose stems were deleted can still be
-    used for training. Segments come from the certain stretches of a track only
-    (:mod:`~asteroid_scoresup.data.stretches`) and are silent beyond their end; tracks without any
-    are left out, and counted as `n_left_out`.
+    used for training. Segments come from certain :mod:`~asteroid_scoresup.data.stretches` only, and
+    are silent beyond their end; tracks without any are left out, and counted as `n_left_out`.
 
     Args:
         root (str, Path or Manifest): The prepared folder.
@@ -152,8 +151,8 @@ class ScoreDataset(Dataset):
         self._stretches = stretches_of(self.tracks, self.sample_rate, hop_length)
         lengths = np.array([stretch.n_samples for stretch in self._stretches], dtype=np.int64)
         has = np.array([self._has_stems(self.tracks[s.track]) for s in self._stretches])
-        limited = self.with_stems is not None
-        self._cumulative = cumulative_weights(lengths, has, stem_draw if limited else None)
+        least = None if self.with_stems is None else stem_draw
+        self._cumulative = cumulative_weights(lengths, has, least)
         if n_segments is None and self.n_samples is not None:
             size = self.n_samples
             self._fixed = [
