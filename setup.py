@@ -39,7 +39,7 @@ setup(
         "Asteroid": "https://github.com/asteroid-team/asteroid",
     },
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
-    py_modules=["asteroid_scoresup_cli"],
+    py_modules=["asteroid_scoresup_cli", "asteroid_scoresup_onnx"],
     package_data={
         "asteroid_scoresup.report": ["page_assets/*"],
         "asteroid_scoresup": ["py.typed", "pretrained/*"],

@@ -129,7 +129,7 @@ def model_facts(package: dict, metadata: dict[str, Any] | None = None) -> ModelF
         n_weights=sum(tensor.numel() for tensor in tensors),
         n_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         license=_text((metadata or {}).get("license")) or _text(infos.get("license")),
-        numbers=_numbers(metrics) if isinstance(metrics, dict) else {},
+        numbers=_numbers(metrics) if isinstance(metrics, dict) else _index(metadata or {}),
         provenance=_text(infos.get("provenance")) or _provenance(package, infos),
         limits=_text(infos.get("limits")),
     )
@@ -148,6 +148,16 @@ def _numbers(metrics: dict) -> dict[str, float]:
     }
 
 
+def _index(metadata: dict) -> dict[str, float]:
+    """The numbers in the metadata of a card; of several data sets, those of the first."""
+    try:
+        metrics = metadata["model-index"][0]["results"]
+        pairs = [(m["type"], m["value"]) for result in metrics for m in result["metrics"]]
+        return _numbers(dict(reversed(pairs)))
+    except (KeyError, IndexError, TypeError):
+        return {}
+
+
 def _provenance(package: dict, infos: dict) -> str | None:
     """Data set and recipe of a package that Asteroid's publishing has filled in."""
     parts = [("Data: ", package.get("dataset")), ("Recipe: ", infos.get("recipe_name"))]
@@ -164,19 +174,7 @@ def model_card(package: dict, name: str) -> str:
     Returns:
         str: Markdown with YAML metadata.
     """
-    from huggingface_hub import ModelCardData
-
     facts = model_facts(package)
-    tags = [*_TAGS, *(["automatic-music-transcription"] if facts.transcribes else [])]
-    metadata = ModelCardData(
-        license=facts.license,
-        library_name=LIBRARY,
-        pipeline_tag="audio-to-audio",
-        tags=sorted(tags),
-        **_results(package, facts, name),
-        classes=facts.classes,
-        sample_rate=facts.sample_rate,
-    ).to_yaml()
     use = _USE_TRANSCRIPTOR if facts.kind == "ScoreTranscriptor" else _USE
     sections = [
         f"# {name.rsplit('/', 1)[-1]}",
@@ -191,7 +189,25 @@ def model_card(package: dict, name: str) -> str:
     for title, text in (("Data and training", facts.provenance), ("Limits", facts.limits)):
         if text:
             sections.append(f"## {title}\n\n{text}")
-    return f"---\n{metadata}\n---\n\n" + "\n\n".join(sections) + "\n"
+    return card_metadata(package, name) + "\n" + "\n\n".join(sections) + "\n"
+
+
+def card_metadata(package: dict, name: str) -> str:
+    """The metadata on top of a card, with its lines of dashes; see :func:`model_card`."""
+    from huggingface_hub import ModelCardData
+
+    facts = model_facts(package)
+    tags = [*_TAGS, *(["automatic-music-transcription"] if facts.transcribes else [])]
+    metadata = ModelCardData(
+        license=facts.license,
+        library_name=LIBRARY,
+        pipeline_tag="audio-to-audio",
+        tags=sorted(tags),
+        **_results(package, facts, name),
+        classes=facts.classes,
+        sample_rate=facts.sample_rate,
+    ).to_yaml()
+    return f"---\n{metadata}\n---\n"
 
 
 def _description(facts: ModelFacts) -> str:

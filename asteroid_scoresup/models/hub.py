@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .card import model_card, with_facts
+from .card import model_card, read_card, with_facts
 from .folder import CARD, CONFIG, WEIGHTS, read_folder, write_folder
-from .loading import first_line, load_package
+from .loading import first_line, load_package, require_package
 
 #: Folder of the models that are part of this package; each has its card beside it (``.md``).
 BUNDLED_FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -74,14 +74,46 @@ def read_package(name: str | Path, **options: Any) -> dict:
         ValueError: if it is not a model of this package.
         ConnectionError: if the Hub cannot be reached.
     """
-    if os.path.isdir(name):
-        return read_folder(name)
-    if not os.path.lexists(name):
-        if isinstance(name, str) and name in bundled_models():
-            return load_package(bundled_models()[name])
+    path = locate(name, **options)
+    return read_folder(path, str(name)) if os.path.isdir(path) else load_package(path)
+
+
+def read_with_card(name: str | Path, **options: Any) -> tuple[dict, dict[str, Any], str | None]:
+    """Reads a model package with its card.
+
+    Args:
+        name (str or Path): See :func:`read_package`.
+        **options: Of :func:`download`.
+
+    Returns:
+        tuple: The checked package; metadata and text of its card, see
+        :func:`~asteroid_scoresup.models.card.read_card`.
+
+    Raises:
+        FileNotFoundError, ValueError, ConnectionError: see :func:`read_package`.
+    """
+    path = locate(name, **options)
+    package = read_folder(path, str(name)) if os.path.isdir(path) else load_package(path)
+    require_package(package, name)
+    return package, *read_card(path)
+
+
+def locate(name: str | Path, **options: Any) -> Path:
+    """Path of the file or folder that a name stands for, after a download where that is needed.
+
+    Args:
+        name (str or Path): See :func:`read_package`.
+        **options: Of :func:`download`.
+
+    Returns:
+        Path: The path; it does not exist if the name stands for nothing.
+    """
+    if not os.path.lexists(name) and isinstance(name, str):
+        if name in bundled_models():
+            return bundled_models()[name]
         if is_hub_name(name):
-            return read_folder(download(str(name), **options), str(name))
-    return load_package(name)
+            return download(name, **options)
+    return Path(name)
 
 
 def download(
@@ -194,6 +226,8 @@ def _explained(name: str, action: str) -> Iterator[None]:
         ) from None
     except utils.HFValidationError as error:
         raise ValueError(f"{name} is not the name of a model: {first_line(error)}") from None
+    except (utils.LocalEntryNotFoundError, utils.OfflineModeIsEnabled) as error:
+        raise ConnectionError(_unreachable(name, action, error)) from None
     except utils.HfHubHTTPError as error:
         if getattr(error.response, "status_code", 0) in (401, 403):
             raise PermissionError(
@@ -203,12 +237,21 @@ def _explained(name: str, action: str) -> Iterator[None]:
         raise ConnectionError(
             f"{name} is not {action}: the Hugging Face Hub answers {first_line(error)}"
         ) from None
-    except (utils.LocalEntryNotFoundError, ConnectionError) as error:
-        raise ConnectionError(
-            f"There is no file or folder {name} here, and the Hugging Face Hub cannot be reached "
-            f"({type(error).__name__}), nor is the model in its cache: check the name and the "
-            "network, or copy the model's folder here and name that."
-        ) from None
+    except Exception as error:
+        # Which of these libraries is used depends on the version of huggingface_hub.
+        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "requests"):
+            raise
+        raise ConnectionError(_unreachable(name, action, error)) from None
+
+
+def _unreachable(name: str, action: str, error: Exception) -> str:
+    reason = f"the Hugging Face Hub cannot be reached ({type(error).__name__})"
+    if action == "uploaded":
+        return f"{name} is not uploaded: {reason}. Check the network, and run it again."
+    return (
+        f"There is no file or folder {name} here, and {reason}, nor is the model in its cache: "
+        "check the name and the network, or copy the model's folder here and name that."
+    )
 
 
 class HubMixin:
