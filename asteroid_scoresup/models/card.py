@@ -88,7 +88,8 @@ def with_facts(package: dict, **facts: Any) -> dict:
         >>> with_facts({"infos": {}}, license="mit")
         {'infos': {'license': 'mit'}}
     """
-    infos = dict(package.get("infos") or {})
+    infos = package.get("infos")
+    infos = dict(infos) if isinstance(infos, dict) else {}
     for key, value in facts.items():
         kind = _KEYS.get(key)
         if kind is None:

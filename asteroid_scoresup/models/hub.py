@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .card import model_card, read_card, with_facts
-from .folder import CARD, CONFIG, WEIGHTS, read_folder, write_folder
+from .folder import CARD, CONFIG, TRANSCRIPTOR, WEIGHTS, read_folder, write_folder
 from .loading import first_line, load_package, require_package
 
 #: Folder of the models that are part of this package; each has its card beside it (``.md``).
@@ -95,6 +95,8 @@ def read_with_card(name: str | Path, **options: Any) -> tuple[dict, dict[str, An
     path = locate(name, **options)
     package = read_folder(path, str(name)) if os.path.isdir(path) else load_package(path)
     require_package(package, name)
+    if TRANSCRIPTOR in package:
+        require_package(package[TRANSCRIPTOR], f"{name} (its transcriptor)")
     return package, *read_card(path)
 
 

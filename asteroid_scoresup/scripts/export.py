@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..models import save_model, unpack
     from ..models.card import model_card, model_facts, with_facts
-    from ..models.folder import CONFIG, write_folder
+    from ..models.folder import CONFIG, TRANSCRIPTOR, write_folder
     from ..models.hub import read_with_card
     from ..models.onnx_export import export_onnx
     from ..models.source_model import SourceModel
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{written} exists: name another file, or add --overwrite.")
     package, metadata, _ = read_with_card(args.model)
     SourceModel.from_package(package, args.model)  # checks it
+    if TRANSCRIPTOR in package:
+        unpack(package, args.model)
     terms = args.license or model_facts(package, metadata).license
     package = with_facts(package, license=terms)
     if out.suffix == ".onnx":

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tiny import NAMES, RATE, separator, transcriptor
 
 from asteroid_scoresup.models import TCNSeparator, model_hash, pack, save_folder, save_model, unpack
@@ -81,3 +82,25 @@ def test_export_overwrites_only_if_told_to(model, tmp_path, capsys):
         assert "exists: name another file, or add --overwrite" in capsys.readouterr().err
         assert main(["export", str(model), out, "--overwrite", "--license", "mit"]) == 0
     assert read_card(tmp_path / "m")[0]["license"] == "mit"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transcriptor": "x"}, "it holds a str"),
+        ({"transcriptor": {**separator().serialize(), "state_dict": 3}}, "its state_dict is a int"),
+        ({"transcriptor": {"transcriptor": {}}}, "lacks"),
+        ({"model_args": {}}, "sources"),
+        ({"infos": "x"}, None),
+        ({"infos": {"final_metrics": 3, "license": 3, "provenance": ["x"]}}, None),
+        ({"dataset": 3, "licenses": [3, {"title": 3}, None]}, None),
+    ],
+)
+def test_odd_packages_are_shown_or_refused(changes, message, tmp_path, capsys):
+    path = tmp_path / "odd.pth"
+    torch.save({**pack(separator(), transcriptor()), **changes}, path)
+    commands = [["models", "list"], ["models", "card"], ["export"]]
+    for command, rest in zip(commands, ([], [], [str(tmp_path / "out")])):
+        assert main([*command, str(path), *rest]) == (0 if message is None else 1)
+        error = capsys.readouterr().err
+        assert error.count("\n") == (message is not None) and (message or "") in error, error
