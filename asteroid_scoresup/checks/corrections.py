@@ -47,7 +47,7 @@ def describe(findings: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """Warnings about a track.
 
     Args:
-        findings (dict): Of a track, from :func:`~asteroid_scoresup.checks.song.check_song`.
+        findings (dict): Of a track, from :func:`~asteroid_scoresup.checks.label_check.check_song`.
         names (sequence of str): Names of the classes.
 
     Returns:
@@ -108,8 +108,8 @@ def summarize_checks(
     """Summarizes the findings of all tracks.
 
     Args:
-        findings (dict): Results of :func:`~asteroid_scoresup.checks.song.check_song`, by name of
-            the track.
+        findings (dict): Results of :func:`~asteroid_scoresup.checks.label_check.check_song`, by
+            name of the track.
         names (sequence of str): Names of the classes.
 
     Returns:
@@ -209,7 +209,8 @@ def correction_of(findings: Mapping[str, Any], aggregate: Mapping[str, Any]) -> 
     the consensus of the data set, and not in tracks with a different certain answer.
 
     Args:
-        findings (dict): Of the track, from :func:`~asteroid_scoresup.checks.song.check_song`.
+        findings (dict): Of the track, from
+            :func:`~asteroid_scoresup.checks.label_check.check_song`.
         aggregate (dict): Of the data set, from :func:`summarize_checks`.
 
     Returns:

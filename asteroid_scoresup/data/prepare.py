@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..checks.song import check_song, unpitched_classes
+from ..checks.label_check import check_song, unpitched_classes
 from ..dsp.level import gated_rms
 from ..utils.files import explained, write_audio, write_json
 from ..utils.hashing import samples_hash
@@ -23,13 +23,15 @@ from ..utils.names import why_not_plain
 from ..utils.parallel import run_parallel
 from ..utils.partial_files import replace_folder, unfinished
 from .classes import DEFAULT_CLASSES, ClassMap
+from .discovery import SongSource, find_songs
+from .drops import drop_of_error, drop_record
 from .labels import count_notes, settle_labels
 from .manifest import Manifest, PreparedTrack
 from .note_table import write_notes
+from .reader import read_song
 from .report import make_report, summary
-from .song import Settings, Song, drop_of_error, drop_record
-from .song_reader import read_song
-from .song_sources import SongSource, find_songs
+from .settings import Settings
+from .song import Song
 from .splits import Splits
 from .track_file import TRACK_FILE, finished_tracks, write_track_file
 

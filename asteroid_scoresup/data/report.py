@@ -8,19 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..checks.bends import describe_bends
+from .drops import BEYOND_END, group_drops, located_drops
 from .manifest import Manifest, PreparedTrack
-from .song import BEYOND_END, Settings
+from .settings import Settings
 
 #: Number of warnings that are printed; ``report.json`` has all of them.
 MAX_WARNINGS = 12
-
-
-def located_drops(drops: Iterable[Mapping[str, Any]], track_id: str) -> list[dict[str, Any]]:
-    """Records of one track's drops, with its name prepended to the place."""
-    return [
-        {**drop, "where": f"{track_id}/{drop['where']}" if drop["where"] else track_id}
-        for drop in drops
-    ]
 
 
 def make_report(
@@ -85,23 +78,6 @@ def _warnings_of_short_audio(tracks: Iterable[PreparedTrack]) -> list[str]:
                 "is it complete?"
             )
     return warned
-
-
-def group_drops(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Counts what was dropped, by kind and reason."""
-    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for drop in drops:
-        grouped[drop["what"], drop["reason"]].append(drop)
-    return [
-        {
-            "what": what,
-            "reason": reason,
-            "count": len(group),
-            "notes": sum(drop["notes"] for drop in group),
-            "where": sorted(drop["where"] for drop in group),
-        }
-        for (what, reason), group in sorted(grouped.items())
-    ]
 
 
 def summary(report: Mapping[str, Any]) -> str:

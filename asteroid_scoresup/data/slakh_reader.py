@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..checks.bends import resolve_bends
+from ..checks.label_check import unpitched_classes
 from ..checks.noise import DEFECTS, find_defect
-from ..checks.song import unpitched_classes
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio, resample_audio
+from .drops import UnusableSongError, drop_record, midi_drops
+from .settings import Settings
 from .slakh import (
     SlakhTrack,
     Stem,
@@ -23,7 +25,7 @@ from .slakh import (
     read_slakh_track,
     shift_of_stem,
 )
-from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, midi_drops
+from .song import SILENCE, Song
 
 #: Audio and its sample rate, in Hz.
 Signal = tuple[np.ndarray, float]
@@ -74,7 +76,7 @@ class _SlakhReader:
             if stem.program is None and stem.inst_class is None and stem.midi is not None:
                 stem.program = _program_in(stem.midi)
                 stem.is_drum = stem.program == DRUMS
-            index = self.classes.index_of(program=stem.program, inst_class=stem.inst_class)
+            index = self.classes.index_of(stem.program, stem.inst_class, stem.label)
             if index is not None:
                 self._add_stem(stem, index)
             elif self.whole_song:

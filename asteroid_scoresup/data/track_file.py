@@ -13,10 +13,10 @@ from ..checks.corrections import summarize_checks
 from ..utils.audio import sndfile_path
 from ..utils.files import read_json, write_json
 from ..utils.hashing import with_times_of
+from .discovery import SongSource
 from .manifest import PreparedTrack
 from .note_table import read_notes
-from .song import Settings
-from .song_sources import SongSource
+from .settings import Settings
 
 #: Name of the file, in a track's folder beside audio and notes.
 TRACK_FILE = "track.json"
@@ -33,7 +33,7 @@ def write_track_file(
         folder (Path): The track's folder.
         track (PreparedTrack): The track.
         settings (Settings): How it was prepared.
-        fingerprint (list): See :meth:`~asteroid_scoresup.data.song_sources.SongSource.fingerprint`.
+        fingerprint (list): See :meth:`~asteroid_scoresup.data.discovery.SongSource.fingerprint`.
     """
     content = {
         "format": FORMAT,

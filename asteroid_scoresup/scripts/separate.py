@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..inference.songs import OutputOptions
+    from ..inference.outputs import OutputOptions
 
-# Copies of inference.separator.PRECISIONS and inference.songs.FORMATS: importing takes seconds.
+# Copies of inference.separator.PRECISIONS and inference.stem_writer.FORMATS: importing takes
+# seconds.
 PRECISIONS = ("float32", "bfloat16")
 FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
-    from ..inference.songs import OutputOptions
+    from ..inference.outputs import OutputOptions
 
     options = OutputOptions(
         residual=args.residual,
@@ -87,8 +88,8 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
+    from ..inference.processing import process_songs
     from ..inference.separator import Separator
-    from ..inference.songs import process_songs
 
     separator = Separator.from_pretrained(
         args.model, args.transcriptor, args.device, precision=args.precision

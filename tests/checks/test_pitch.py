@@ -11,7 +11,7 @@ from asteroid_scoresup.checks.corrections import (
     name_interval,
     summarize_checks,
 )
-from asteroid_scoresup.checks.song import check_song, unpitched_classes
+from asteroid_scoresup.checks.label_check import check_song, unpitched_classes
 from asteroid_scoresup.data.classes import ClassMap
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
@@ -59,6 +59,7 @@ def answers(notes, stems, alone):
 INTERVALS = (-12, -7, -5, -3, -2, -1, 0, 1, 2, 4, 7, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "alone", "intervals", "least"),
     [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asteroid_scoresup.losses import TERMS, terms_that_need, terms_that_read
+from asteroid_scoresup.losses import TERMS, register_term
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 LOSSES = sorted((RECIPE / "local" / "losses").glob("*.yml"))
@@ -18,12 +18,36 @@ def options(monkeypatch):
     return importlib.import_module("local.options")
 
 
-def test_every_term_is_a_setting_and_what_it_needs_is_known(options):
+def test_every_term_is_a_setting(options):
     assert list(options.read_conf("paper")["loss"]) == list(TERMS)
-    assert set(options.WITH_STEMS) == terms_that_read("sources")
-    assert set(options.WITH_WAVEFORMS) == terms_that_need("waveforms")
-    with_pitch = terms_that_need("templates") | terms_that_read("soft_masks")
-    assert set(options.WITHOUT_PITCH) == set(TERMS) - with_pitch - set(options.WITH_STEMS)
+
+
+@pytest.mark.parametrize(
+    "reads, needs, supervision, message",
+    [
+        (["sources"], [], "score", "'new' needs stems"),
+        (["sounding"], ["templates"], "activity", "'new' needs more than who plays when"),
+        (["soft_masks"], [], "activity", "'new' needs more than who plays when"),
+        (["sources"], ["waveforms"], "stems", "'new' needs waveforms"),
+        (["sounding"], [], "stems", "no loss term compares with stems; give .* or new a weight"),
+        (["sounding"], [], "score", None),
+        (["sounding"], [], "activity", None),
+    ],
+)
+def test_what_a_new_term_needs_is_read_from_its_registration(
+    options, monkeypatch, reads, needs, supervision, message
+):
+    monkeypatch.setattr("asteroid_scoresup.losses.terms.TERMS", terms := dict(TERMS))
+    monkeypatch.setattr("asteroid_scoresup.losses.TERMS", terms)
+    register_term("new", reads, needs)(lambda batch: batch.estimates.mean())
+    if message is None:
+        options.check_loss({"new": 1.0}, supervision)
+        return
+    if "give" in message:
+        register_term("other", ["sources"])(lambda batch: batch.estimates.mean())
+        message = message.replace("new", "other")
+    with pytest.raises(options.BadOption, match=message):
+        options.check_loss({"new": 1.0}, supervision)
 
 
 def test_the_default_loss_is_clip_and_informed(options):
@@ -50,9 +74,10 @@ def test_every_loss_suits_a_supervision(options, path):
         assert chosen == ["transcription", *path.stem.split("+")]
 
 
-def test_the_default_loss_of_each_supervision_suits_it(options):
+def test_the_default_loss_of_each_supervision_suits_it_with_every_model(options):
     for supervision, name in options.DEFAULT_LOSS.items():
-        options.check_loss(options.read_conf("paper", name)["loss"], supervision)
+        for model in options.rules()["model"].words:
+            options.check_loss(options.read_conf("paper", name)["loss"], supervision, model)
 
 
 @pytest.mark.parametrize(

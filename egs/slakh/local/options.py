@@ -1,7 +1,7 @@
 """The recipe's settings: reads conf.yml, presets.yml and losses/, and says what each value may be.
 
-As a script it checks options before anything starts, without waiting for torch, and prints how many
-songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--s_epochs 20"``.
+As a script it checks options before anything starts, mostly without waiting for torch, and prints
+how many songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--clip 1"``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: weights in conf.yml, which are those of clip+informed.yml.
 DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "semi"}
 SUPERVISION = tuple(DEFAULT_LOSS)
-#: Loss terms that need no pitch, that need stems, and that need a model with waveforms as output.
-#: As in asteroid_scoresup/losses/terms.py, which cannot be imported without torch.
-WITHOUT_PITCH = ("transcription", "clip", "frame")
-WITH_STEMS = ("magnitude_approximation", "mask_approximation", "si_sdr", "multi_domain")
-WITH_WAVEFORMS = ("si_sdr", "multi_domain")
 
 
 class BadOption(ValueError):
@@ -207,31 +202,37 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
     Raises:
         BadOption: if every weight is 0, or a term needs what is not there.
     """
+    # Here, because it imports torch, which takes seconds.
+    from asteroid_scoresup.losses import TERMS, terms_that_need, terms_that_read
+
+    with_stems, with_waveforms = terms_that_read("sources"), terms_that_need("waveforms")
+    with_pitch = terms_that_need("templates") | terms_that_read("soft_masks")
     chosen = [term for term, weight in weights.items() if weight]
-    stems = [term for term in chosen if term in WITH_STEMS]
-    scores = [term for term in chosen if term not in WITH_STEMS]
+    stems = [term for term in chosen if term in with_stems]
+    scores = [term for term in chosen if term not in with_stems]
     if not chosen:
         raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
     for term in chosen:
-        if supervision == "activity" and term not in WITHOUT_PITCH:
+        if supervision == "activity" and term in with_pitch | with_stems:
             raise BadOption(
                 f"--supervision activity: the term {term!r} needs more than who plays when; use "
                 "clip or frame, as in --loss frame."
             )
-        if supervision == "score" and term in WITH_STEMS:
+        if supervision == "score" and term in with_stems:
             raise BadOption(
                 f"--supervision score: the term {term!r} needs stems; use --supervision stems or "
                 "semi."
             )
-        if model == "tcn" and term in WITH_WAVEFORMS:
+        if model == "tcn" and term in with_waveforms:
             raise BadOption(
                 f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
                 "magnitude_approximation or mask_approximation."
             )
     if supervision in ("stems", "semi") and not stems:
+        fitting = " or ".join(term for term in TERMS if term in with_stems)
         raise BadOption(
-            f"--supervision {supervision}: no loss term compares with stems; give "
-            f"{' or '.join(WITH_STEMS)} a weight, as in --loss {DEFAULT_LOSS[supervision]}."
+            f"--supervision {supervision}: no loss term compares with stems; give {fitting} a "
+            f"weight, as in --loss {DEFAULT_LOSS[supervision]}."
         )
     if supervision == "semi" and not scores:
         raise BadOption(
@@ -293,8 +294,9 @@ def main() -> int:
         values.update(given)
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
-        weights.update({key: given[key] for key in given if key in weights})
-        check_loss(weights, args.supervision, values["model"])
+        changed = {key: given[key] for key in given if key in weights}
+        if args.loss or changed:  # the defaults suit every supervision and model
+            check_loss({**weights, **changed}, args.supervision, values["model"])
         n_classes = len([name for name in args.classes.split(";") if name.strip()]) or 3
         stages = range(args.stages[0], args.stages[1] + 1)
         check_stages(values, args.supervision, stages, args.adversarial, n_classes)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,66 +19,12 @@ import soundfile as sf
 
 from ..utils.files import atomic_path
 from ..utils.stream import Recording
+from .inputs import find_audio_files
+from .outputs import PAGE, SCORE, OutputOptions, Outputs, SongResult
 from .record import RECORD, ResultsRecord, describe_song
 from .separator import Progress, Separator
-from .song_files import find_songs
-from .stem_writer import FORMATS, RESIDUAL, open_stem_writer, require_stem_of
+from .stem_writer import open_stem_writer, require_stem_of
 from .transcription import TranscriptionBuilder
-
-SCORE = "score.mid"
-PAGE = "page"
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What to write for each song.
-
-    Args:
-        stems (bool): One audio file per class, with the song's sample rate and channels.
-        residual (bool): The song minus its stems.
-        midi (bool): The transcription, :data:`SCORE`.
-        page (bool): A page to listen to, in the folder :data:`PAGE`.
-        file_format (str): One of :data:`~asteroid_scoresup.inference.stem_writer.FORMATS`. Integer
-            formats clip at full scale.
-        overwrite (bool): Whether to replace existing files.
-
-    Raises:
-        ValueError: if the format is unknown, or no output is requested.
-    """
-
-    stems: bool = True
-    residual: bool = False
-    midi: bool = False
-    page: bool = False
-    file_format: str = "wav32f"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.file_format not in FORMATS:
-            raise ValueError(f"format is {self.file_format!r}, expected one of {list(FORMATS)}.")
-        if not (self.stems or self.residual or self.midi or self.page):
-            raise ValueError("No output is requested: neither stems nor score nor page.")
-
-
-@dataclass
-class SongResult:
-    """The files of one song.
-
-    Args:
-        folder (Path): Where they are.
-        written (list of Path): Files written by this call.
-        kept (list of Path): Files that existed and were kept.
-        warnings (list of str): What the user should know about them.
-    """
-
-    folder: Path
-    written: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def name_of(self, target: Path) -> str:
-        """Name of a file in the record of the folder."""
-        return target.relative_to(self.folder).as_posix()
 
 
 def process_songs(
@@ -94,7 +39,7 @@ def process_songs(
     Args:
         separator (Separator): The models.
         arguments (sequence of str or Path): Files and folders, see
-            :func:`~asteroid_scoresup.inference.song_files.find_songs`.
+            :func:`~asteroid_scoresup.inference.inputs.find_audio_files`.
         out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
         options (OutputOptions): What to write for each song.
         progress (callable, optional): Called with the name of the song, the seconds processed and
@@ -108,7 +53,7 @@ def process_songs(
     """
     if options.page:
         _import_write_page()
-    for path, name in find_songs(arguments, out_dir):
+    for path, name in find_audio_files(arguments, out_dir):
         song_progress = None if progress is None else partial(progress, name)
         try:
             folder = Path(out_dir) / name
@@ -149,7 +94,7 @@ def process_song(
     if options.page:
         _import_write_page()
     path, result = Path(path), SongResult(Path(folder))
-    outputs = _Outputs.of(result.folder, separator, options)
+    outputs = Outputs.of(result.folder, separator, options)
     song, record = describe_song(path), ResultsRecord.read(result.folder)
     for target in outputs.targets:
         is_kept = target.exists() and not options.overwrite
@@ -186,42 +131,10 @@ def process_song(
     return result
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """The requested files of a song.
-
-    Args:
-        audio (dict of str to Path): Stems and residual, by name.
-        score (Path): The transcription, requested or not.
-        page (Path): The page, requested or not.
-        targets (dict): Each requested file → the identity of what makes it, see
-            :meth:`Separator.identity`.
-    """
-
-    audio: dict[str, Path]
-    score: Path
-    page: Path
-    targets: dict[Path, dict[str, Any]]
-
-    @classmethod
-    def of(cls, folder: Path, separator: Separator, options: OutputOptions) -> _Outputs:
-        suffix = FORMATS[options.file_format][0]
-        names = separator.names if options.stems or options.page else []
-        names += [RESIDUAL] if options.residual else []
-        audio = {name: folder / f"{name}{suffix}" for name in names}
-        score, page = folder / SCORE, folder / PAGE / "index.html"
-        targets = dict.fromkeys(audio.values(), separator.identity())
-        if options.midi or options.page:
-            of_notes = separator.identity(notes=True)
-            targets |= {score: of_notes} if options.midi else {}
-            targets |= {page: of_notes} if options.page else {}
-        return cls(audio, score, page, targets)
-
-
 def _write_results(
     separator: Separator,
     recording: Recording,
-    outputs: _Outputs,
+    outputs: Outputs,
     result: SongResult,
     options: OutputOptions,
     completed: Callable[..., None],
@@ -274,7 +187,7 @@ def _require_same_song(
     song: dict[str, Any],
     record: ResultsRecord,
     result: SongResult,
-    outputs: _Outputs,
+    outputs: Outputs,
 ) -> None:
     """Refuses to add to the results of another song, or to keep those of another model."""
     advice = "Use --overwrite or another --out_dir."
@@ -306,7 +219,7 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
 
 
 def _require_writable(
-    recording: Recording, path: Path, outputs: _Outputs, options: OutputOptions
+    recording: Recording, path: Path, outputs: Outputs, options: OutputOptions
 ) -> None:
     """Refuses, before the work, what would fail after it or overwrite the song."""
     for target in outputs.targets:

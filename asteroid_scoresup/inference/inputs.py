@@ -11,7 +11,7 @@ from ..utils.audio import AUDIO_SUFFIXES
 from ..utils.files import short_name
 
 
-def find_songs(
+def find_audio_files(
     arguments: Sequence[str | Path], out_dir: str | Path | None = None
 ) -> list[tuple[Path, str]]:
     """Finds the audio files that a command line names.

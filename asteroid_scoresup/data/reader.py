@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..score import LOWEST_PITCH, N_PITCHES
+from .discovery import SongSource
+from .drops import UnusableSongError, drop_record
 from .pair_reader import read_pair_song
 from .pairs import Pair
+from .settings import Settings
 from .slakh_reader import read_slakh_song
-from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, fit_notes
-from .song_sources import SongSource
+from .song import SILENCE, Song, fit_notes
 
 
 def read_song(source: SongSource, settings: Settings, find_defects: bool = True) -> Song:

@@ -15,10 +15,17 @@ import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
 from asteroid_scoresup.evaluation import Decoding
-from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs, stem_writer
+from asteroid_scoresup.inference import (
+    OutputOptions,
+    Separator,
+    process_song,
+    processing,
+    stem_writer,
+)
+from asteroid_scoresup.inference.inputs import find_audio_files
+from asteroid_scoresup.inference.processing import process_songs
 from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_song
-from asteroid_scoresup.inference.song_files import find_songs
-from asteroid_scoresup.inference.songs import FORMATS, process_songs
+from asteroid_scoresup.inference.stem_writer import FORMATS
 from asteroid_scoresup.models import TCNSeparator
 from asteroid_scoresup_cli import main
 
@@ -133,7 +140,7 @@ def test_songs_with_equal_names_get_unique_folders(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    found = find_songs([tmp_path, tmp_path / "other.flac"])
+    found = find_audio_files([tmp_path, tmp_path / "other.flac"])
     names = {str(path.relative_to(tmp_path)): name for path, name in found}
     assert names == {
         "a/song.wav": "a_song.wav",
@@ -142,7 +149,7 @@ def test_songs_with_equal_names_get_unique_folders(tmp_path):
         "other.flac": "other",
     }
     # Results of an earlier run in the same folder are not songs.
-    found = find_songs([tmp_path], out_dir=tmp_path / "a")
+    found = find_audio_files([tmp_path], out_dir=tmp_path / "a")
     assert {path.relative_to(tmp_path).as_posix() for path, _ in found} == {
         "b/song.wav",
         "other.flac",
@@ -306,7 +313,7 @@ def test_files_of_an_interrupted_run_are_written_again(separator, song, tmp_path
 
     folder = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(songs, "open_stem_writer", killed)
+        patch.setattr(processing, "open_stem_writer", killed)
         patch.setattr(ResultsRecord, "_write", lambda self: None)
         with pytest.raises(Killed):
             process_song(separator, song, folder, OutputOptions())
@@ -373,14 +380,14 @@ def test_names_that_are_too_long_fail_alone_or_are_shortened(separator, tmp_path
 def test_unexpected_errors_do_not_stop_the_other_songs(separator, song, tmp_path, monkeypatch):
     sf.write(tmp_path / "odd.wav", np.zeros(1000), 500)
     other = noise_file(tmp_path / "other.wav", 0)
-    process = songs.process_song
+    process = processing.process_song
 
     def fails(separator, path, *args):
         if path == other:
             raise ZeroDivisionError("division by zero")
         return process(separator, path, *args)
 
-    monkeypatch.setattr(songs, "process_song", fails)
+    monkeypatch.setattr(processing, "process_song", fails)
     arguments = [tmp_path / "odd.wav", other, song]
     results = dict(process_songs(separator, arguments, tmp_path / "out", OutputOptions(page=True)))
     assert "odd.wav has a sample rate of 500 Hz" in str(results[tmp_path / "odd.wav"])
@@ -489,7 +496,7 @@ def test_a_record_does_not_claim_stems_that_were_replaced_before_an_interruption
 
 def test_empty_names_do_not_stand_for_the_current_folder():
     with pytest.raises(ValueError, match="A song has an empty name"):
-        find_songs(["a.wav", ""])
+        find_audio_files(["a.wav", ""])
 
 
 @pytest.mark.parametrize("arguments", [["prepare", "", "out"], ["prepare", "a", ""], ["check", ""]])
