@@ -28,6 +28,8 @@ VERBS = {
     "align": "align a score with a recording: where each note sounds, and aligned MIDI",
     "separate": "separate songs into stems, optionally with MIDI and a listening page",
     "transcribe": "transcribe songs to MIDI",
+    "models": "list models, or show the card of one: license, classes, numbers, provenance",
+    "export": "write a model as ONNX, as a folder to share, or as a file",
     "infer": "run asteroid-infer, Asteroid's own command, with a model of this package",
 }
 #: Environment variable with the effect of --traceback, unless it is 0.

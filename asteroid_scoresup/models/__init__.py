@@ -3,6 +3,7 @@
 from .activity_classifier import ActivityClassifier
 from .checkpoint import pack, save_model, unpack
 from .fingerprint import model_hash
+from .hub import read_package, save_folder
 from .loading import load_package
 from .open_unmix import OpenUnmixNet
 from .score_transcriptor import ScoreTranscriptor
@@ -22,6 +23,8 @@ __all__ = [
     "load_package",
     "model_hash",
     "pack",
+    "read_package",
+    "save_folder",
     "save_model",
     "unpack",
 ]

@@ -98,6 +98,11 @@ def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
     assert "SI-SDRi (dB)" in page.read_text()
     published = torch.load(exp / "publish_dir" / "model.pth", weights_only=True)
     assert published["infos"]["final_metrics"] == metrics
+    assert model_hash(exp / "publish_dir") == model_hash(exp / "best_model.pth")
+    card = (exp / "publish_dir" / "README.md").read_text()
+    assert "si_sdr_imp" in card and "hid_chan" in card
+    for name in ("README.md", "config.json"):  # to share: without the names of local folders
+        assert str(exp.parent) not in (exp / "publish_dir" / name).read_text()
     for name in (
         "si_sdr_test.png",
         "details.md",
