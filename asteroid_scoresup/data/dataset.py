@@ -11,7 +11,7 @@ import soxr
 import torch
 from torch.utils.data import Dataset
 
-from ..checks.song import unpitched_indices
+from ..checks.label_check import unpitched_indices
 from ..dsp import NOMINAL_RMS, FrameGrid, equalize
 from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
 from .informed import ScoreInformedMasks

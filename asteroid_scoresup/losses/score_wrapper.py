@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..checks.song import unpitched_indices
+from ..checks.label_check import unpitched_indices
 from ..dsp import STFT, Spectrograms
 from ..models.checkpoint import read_transcriptor
 from ..score import HarmonicTemplates

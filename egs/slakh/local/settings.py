@@ -16,7 +16,7 @@ import torch
 from asteroid.utils import parse_args_as_dict
 from torch.utils.data import DataLoader
 
-from asteroid_scoresup.checks.song import unpitched_indices
+from asteroid_scoresup.checks.label_check import unpitched_indices
 from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.engine import (
     build_loss,
