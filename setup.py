@@ -15,12 +15,13 @@ TESTS = [
     *RECIPE,
     *DOCS,
     "pytest>=8",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.7",
     "hypothesis",
     "ruff==0.17.6",
     "selenium>=4.20",
     "mypy>=1.10",
     "types-PyYAML",
+    "partitura>=1.5",  # an independent reader of MusicXML
 ]
 
 setup(

@@ -23,7 +23,7 @@ LAYERS = [
     {"dsp"},
     {"score"},
     {"midi"},
-    {"checks", "models"},
+    {"checks", "models", "notation"},
     {"data", "losses"},
     {"evaluation", "synthesis"},
     {"report"},

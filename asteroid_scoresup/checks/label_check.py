@@ -65,6 +65,30 @@ def unpitched_classes(classes: ClassMap) -> tuple[str, ...]:
     )
 
 
+def unpitched_indices(classes: ClassMap) -> tuple[int, ...]:
+    """Indices of the classes that have only instruments without pitch.
+
+    Their notes are keys of a drum kit: harmonic masks do not apply to them.
+
+    Args:
+        classes (ClassMap): The classes.
+
+    Returns:
+        tuple of int
+
+    Examples
+        >>> from asteroid_scoresup.data import ClassMap
+        >>> unpitched_indices(ClassMap.parse("bass=32-39;drums=drums;other=40-127"))
+        (1,)
+    """
+    named = unpitched_classes(classes)
+    return tuple(
+        index
+        for index, source in enumerate(classes.classes)
+        if source.name in named and source.programs <= UNPITCHED
+    )
+
+
 def check_song(
     notes: Notes,
     names: Sequence[str],

@@ -11,6 +11,7 @@ import soxr
 import torch
 from torch.utils.data import Dataset
 
+from ..checks.label_check import unpitched_indices
 from ..dsp import NOMINAL_RMS, FrameGrid, equalize
 from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
 from .informed import ScoreInformedMasks
@@ -337,7 +338,7 @@ class ScoreDataset(Dataset):
         stop = start + self._n_played(n_samples, semitones)
         notes = self._notes_between(index, start, stop, margin=1.0)
         if semitones:
-            notes = notes.at_speed(semitones)
+            notes = notes.at_speed(semitones, unpitched_indices(self.manifest.classes))
         size = (len(self.names), n_frames, self.grid)
         targets = {
             "roll": piano_roll(notes, *size),

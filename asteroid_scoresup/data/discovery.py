@@ -120,6 +120,7 @@ def _find_files(root: Path) -> tuple[str, list[TrackFolder] | list[Pair], list[d
     if not pairs:
         raise ValueError(
             f"{root} holds no songs: expected tracks of Slakh (TrackNNNNN/metadata.yaml, with or "
-            "without folders of splits) or pairs of an audio file and a MIDI file of one name."
+            "without folders of splits) or pairs of an audio file and a score (MIDI or MusicXML) "
+            "of one name."
         )
     return "pairs", pairs, [drop_record("file", reason, where) for where, reason in unpaired]

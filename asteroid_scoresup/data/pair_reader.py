@@ -1,4 +1,4 @@
-"""Reading a pair of an audio file and a MIDI file: one mixture, no stems."""
+"""Reading a pair of an audio file and a score: one mixture, no stems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..checks.bends import resolve_bends
-from ..midi.reader import DRUMS, join_instruments, read_midi
+from ..midi.reader import join_instruments
+from ..notation.reader import read_score
 from ..score import Notes
 from ..utils.files import read_audio
 from .drops import midi_drops
@@ -19,7 +20,7 @@ from .song import Song
 
 
 def read_pair_song(pair: Pair, settings: Settings) -> Song:
-    """Reads a pair; the programs of the MIDI file's instruments give the classes of their notes.
+    """Reads a pair; the instruments of the score give the classes of their notes.
 
     Args:
         pair (Pair): The files.
@@ -31,16 +32,15 @@ def read_pair_song(pair: Pair, settings: Settings) -> Song:
     classes = settings.classes
     label_shift = parse_label_shift(settings.label_shift, classes.names)
     shifts = dict.fromkeys(classes.names, 0) if isinstance(label_shift, str) else label_shift
-    wants_drums = classes.index_of(program=DRUMS) is not None
-    midi = read_midi(pair.midi, drums=wants_drums)
+    score = read_score(pair.midi, drums=classes.wants_drums)
     remarks: list[str] = []
     mixture, _ = read_audio(pair.audio, settings.sample_rate, remarks)
-    context = join_instruments(midi.instruments)
+    context = join_instruments(score.instruments)
     tables, others = [], set()
     programs: dict[str, list[int]] = defaultdict(list)
     bends: dict[str, list[str]] = defaultdict(list)
-    for instrument in midi.instruments:
-        index = classes.index_of(program=instrument.program)
+    for instrument in score.instruments:
+        index = classes.index_of(instrument.program, track_name=instrument.name)
         if index is None:
             others.add(instrument.program)
             continue
@@ -55,7 +55,7 @@ def read_pair_song(pair: Pair, settings: Settings) -> Song:
     facts: dict[str, Any] = {
         "generated": False,
         "programs": dict(programs),
-        "drops": midi_drops(midi.dropped, midi.remarks),
+        "drops": midi_drops(score.dropped, score.remarks),
     }
     if remarks:
         facts["remarks"] = remarks

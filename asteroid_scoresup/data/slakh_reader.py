@@ -77,7 +77,7 @@ class _SlakhReader:
             if stem.program is None and stem.inst_class is None and stem.midi is not None:
                 stem.program = _program_in(stem.midi)
                 stem.is_drum = stem.program == DRUMS
-            index = self.classes.index_of(program=stem.program, inst_class=stem.inst_class)
+            index = self.classes.index_of(stem.program, stem.inst_class, stem.label)
             if index is not None:
                 self._add_stem(stem, index)
             elif self.whole_song:

@@ -87,7 +87,7 @@ def oracle_masks(
         dict: name of the row → masks of shape :math:`(1, n\_src, freq, frames)`.
     """
     roll = sounding_roll(song.notes, *song.roll_size(stft), sounding).unsqueeze(0)
-    allowed = allowed_bins(templates.mask(roll), roll).float()
+    allowed = allowed_bins(templates.mask(roll), roll, unpitched=templates.unpitched).float()
     binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
     active = frame_activity(roll).unsqueeze(2).float()
     free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(binary)

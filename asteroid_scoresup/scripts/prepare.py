@@ -18,7 +18,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         default=DEFAULT_CLASSES,
-        help="classes as 'name=programs or Slakh inst_class,…;…' (default: %(default)s)",
+        help="classes as 'name=item,…;…', an item being General MIDI programs (32-39), drums, a "
+        "Slakh inst_class, or @ and a pattern of track names (@*bass*); or 'families', for "
+        "those of General MIDI (default: %(default)s)",
     )
     parser.add_argument(
         "--sample_rate", type=int, default=16000, help="in Hz (default: %(default)s)"

@@ -152,8 +152,8 @@ def synthesize(
     songs: list[tuple[str, int, Path | None, str]]
     if midi_dir is None:
         settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
-        settings["palette"] = _plain_palette(TRAIN_PALETTE)
-        settings["unseen_palette"] = _plain_palette(UNSEEN_PALETTE)
+        settings["palette"] = _plain_palette(TRAIN_PALETTE, drums)
+        settings["unseen_palette"] = _plain_palette(UNSEEN_PALETTE, drums)
         songs = [(split, k, None, "") for split, count in counts.items() for k in range(count)]
     else:
         files = find_midi(midi_dir)
@@ -308,5 +308,8 @@ def _name_and_hash(path: Path) -> str:
     return f"{path.name} {file_hash(path)[:16]}"
 
 
-def _plain_palette(palette: Palette) -> dict[str, list[int]]:
-    return {name: list(programs) for name, programs in asdict(palette).items()}
+def _plain_palette(palette: Palette, drums: bool) -> dict[str, list[int]]:
+    """The programs that songs may use."""
+    unused = () if drums else ("kits",)
+    plain = asdict(palette).items()
+    return {name: list(programs) for name, programs in plain if name not in unused}

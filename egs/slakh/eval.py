@@ -128,7 +128,7 @@ def score(
     """Scores every track of the chosen splits; returns the records and the tracks without stems."""
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
-    templates = settings.templates(args, manifest.sample_rate)
+    templates = settings.templates(args, manifest)
     sounding, informed_masks = (
         settings.sounding(args),
         settings.score_informed_masks(args, manifest),

@@ -46,7 +46,7 @@ def score(
     oracle: dict[str, Any] = {}
     if args.oracles:
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
-        oracle["templates"] = settings.templates(args, manifest.sample_rate)
+        oracle["templates"] = settings.templates(args, manifest)
         oracle["informed_masks"] = settings.score_informed_masks(args, manifest)
         oracle["sounding"] = settings.sounding(args)
     tracks = manifest.select(split)

@@ -75,6 +75,7 @@ def test_offsets_are_found(shift, stems):
     assert ("later" if shift > 0 else "earlier") in found["warnings"][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
 def test_any_sample_rate(rate):
     notes, mixture, stems = make_song(4, shift=0.1, rate=rate)

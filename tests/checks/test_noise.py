@@ -100,6 +100,7 @@ def test_no_instrument_is_mistaken_for_noise(program):
         assert find_defect(audio, RATE, notes.replace(pitch=notes.pitch - semitones)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["reverberant", "clipped", "noisy", "hum"])
 def test_bad_recordings_are_not_noise(kind):
     rows = melody(5, SECONDS, 45, chord=3)

@@ -59,6 +59,7 @@ def answers(notes, stems, alone):
 INTERVALS = (-12, -7, -5, -3, -2, -1, 0, 1, 2, 4, 7, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "alone", "intervals", "least"),
     [

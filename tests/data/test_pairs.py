@@ -1,5 +1,6 @@
 """Own songs: which audio file belongs to which MIDI file."""
 
+import musicxml
 import numpy as np
 import pytest
 import soundfile as sf
@@ -52,17 +53,46 @@ def test_pairs_of_two_folders(tmp_path):
     )
 
 
+def test_musicxml_makes_pairs_and_midi_comes_first(tmp_path):
+    touch(
+        tmp_path,
+        *("a.wav", "a.musicxml", "b.wav", "b.mxl", "b.mid", "c.flac", "C.XML"),
+        *("notes.xml", "d.wav", "d.mxl", "d.xml", "e.musicxml"),
+    )
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [pair.midi.name for pair in pairs] == ["a.musicxml", "b.mid", "C.XML"]
+    assert unpaired == [
+        ("d.mxl", "score without audio"),
+        ("d.wav", "more than one score fits"),
+        ("e.musicxml", "score without audio"),
+    ]
+
+
+def test_a_pair_with_musicxml_is_read(tmp_path):
+    sf.write(tmp_path / "a.wav", play([(0.0, 2.0, 40, 90)], 4.0), RATE)
+    bars = ["".join(musicxml.note("E2") for _ in range(4))]
+    text = musicxml.score({"Kontrabass": bars, "Drums": bars, "Klavier": bars})
+    (tmp_path / "a.musicxml").write_text(text)
+    _, sources, _ = find_songs(tmp_path)
+    song = read_song(sources[0], Settings(CLASSES, RATE, "song"))
+    assert song.facts["programs"] == {"piano": [0]}
+    assert song.facts["other_programs"] == [43]
+    assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 4}]
+    assert song.notes.pitch.tolist() == [40] * 4
+    assert song.notes.onset.tolist() == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_what_has_no_partner_is_told(tmp_path):
     touch(tmp_path, "a.wav", "b.mid", "c.wav", "c.mp3", "c.mid", "d.wav", "d.mid", "d.midi")
     pairs, unpaired = find_pairs(tmp_path)
     assert [pair.audio.name for pair in pairs] == ["c.wav"]
     assert unpaired == [
-        ("a.wav", "audio without MIDI"),
-        ("b.mid", "MIDI without audio"),
+        ("a.wav", "audio without score"),
+        ("b.mid", "score without audio"),
         ("c.mp3", "another audio file was taken"),
-        ("d.mid", "MIDI without audio"),
-        ("d.midi", "MIDI without audio"),
-        ("d.wav", "more than one MIDI file fits"),
+        ("d.mid", "score without audio"),
+        ("d.midi", "score without audio"),
+        ("d.wav", "more than one score fits"),
     ]
 
 

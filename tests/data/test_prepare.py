@@ -471,6 +471,7 @@ def write_late_low_songs(root, count=3):
         write_track(folder, stems)
 
 
+@pytest.mark.slow
 def test_constant_errors_are_corrected_when_asked(tmp_path):
     write_late_low_songs(tmp_path / "in")
     report, manifest, track = run(tmp_path)
@@ -530,6 +531,7 @@ def test_a_kill_during_correction_is_made_good(tmp_path, monkeypatch):
     assert notes.read_text() == text and not (notes.parent / labels.RAW_NOTES).exists()
 
 
+@pytest.mark.slow
 def test_a_prepared_folder_can_be_checked_and_corrected_later(tmp_path):
     write_late_low_songs(tmp_path / "in")
     run(tmp_path, check=False)

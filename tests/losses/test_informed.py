@@ -70,6 +70,7 @@ def test_factors_are_fitted_once_by_any_number_of_processes(manifest):
     assert other.path(tracks[0]) != masks.path(tracks[0])
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch_without_stems(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     data = ScoreDataset(
