@@ -129,6 +129,15 @@ def test_pairs_in_a_folder_named_like_a_track_are_pairs(tmp_path, folder):
     assert layout == "pairs" and len(sources) == 1
 
 
+def test_odd_names_are_pairs_and_broken_links_are_reported(tmp_path):
+    touch(tmp_path, "...wav", "...mid", "._a.wav", "._a.mid")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "gone.mid").symlink_to("nowhere.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [(pair.id, pair.audio.name) for pair in pairs] == [("song", "...wav")]
+    assert unpaired == [(name, "a link that leads nowhere") for name in ("gone.mid", "loop.wav")]
+
+
 def test_an_inverted_part_is_prepared_and_said(tmp_path):
     bass, keys = melody(0, 3.0, 36), melody(1, 3.0, 72)
     source = write_pair(tmp_path, (35, bass), (4, keys))
