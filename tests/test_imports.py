@@ -17,6 +17,23 @@ ROOT = Path(__file__).parents[1]
 OPTIONAL = {"onnx", "onnxruntime", "openunmix", "tinysoundfont"}
 
 
+#: The packages from the lowest up; those of one line do not import each other.
+LAYERS = [
+    {"utils", "kernels"},
+    {"dsp"},
+    {"score"},
+    {"midi"},
+    {"notation"},
+    {"checks", "models"},
+    {"alignment"},
+    {"data", "losses"},
+    {"evaluation", "synthesis"},
+    {"report"},
+    {"engine", "inference"},
+    {"scripts"},
+]
+
+
 def declared():
     """Lower-case names of the distributions that setup.py requires, and of its extras."""
     tree = ast.parse((ROOT / "setup.py").read_text())
@@ -85,6 +102,74 @@ def test_imports_of_the_recipe_are_declared():
             assert distributions(module) & (required | recipe), (module, files)
 
 
+def package_imports(path, root):
+    """Packages of ours that a module imports, at its head or in a function, with line numbers.
+
+    Imports under ``if TYPE_CHECKING`` are for annotations and do not count.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    place = path.relative_to(root.parent).parts[:-1]
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(place[: len(place) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        for name in names:
+            if name[0] == root.name and len(name) > 1 and (root / name[1]).is_dir():
+                yield name[1], node.lineno
+
+
+def against_the_layers(root):
+    """Imports from a package of the same layer or a higher one."""
+    height = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    packages = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert packages == set(height), "a package is missing in LAYERS, or too much there"
+    return [
+        f"{path.relative_to(root)}:{line} imports {found}"
+        for name in sorted(packages)
+        for path in sorted((root / name).rglob("*.py"))
+        for found, line in package_imports(path, root)
+        if found != name and height[found] >= height[name]
+    ]
+
+
+def test_lower_packages_import_no_higher_ones():
+    assert against_the_layers(ROOT / "asteroid_scoresup") == []
+
+
+@pytest.mark.parametrize(
+    "line, found",
+    [
+        ("from ..score import Notes", True),
+        ("from .. import score", True),
+        ("import asteroid_scoresup.score.notes", True),
+        ("from asteroid_scoresup.score import Notes", True),
+        ("def late():\n    from ..score import Notes", True),
+        ("if TYPE_CHECKING:\n    from ..score import Notes", False),
+        ("from ..utils.files import read_json", False),
+        ("from .stft import STFT", False),
+    ],
+)
+def test_an_import_of_a_higher_package_is_found(tmp_path, line, found):
+    root = tmp_path / "asteroid_scoresup"
+    for name in set.union(*LAYERS):
+        (root / name).mkdir(parents=True)
+        (root / name / "__init__.py").touch()
+    (root / "dsp" / "new.py").write_text(line)
+    assert bool(against_the_layers(root)) == found
+
+
 def run(*arguments, module="asteroid_scoresup_cli"):
     code = (
         "import sys; sys.argv = sys.argv[:1] + sys.argv[1:]\n"
@@ -122,9 +207,13 @@ def test_models_are_registered_if_the_package_is_imported_first():
 def test_the_choices_of_commands_are_those_of_the_library():
     """They are duplicated to keep --help fast."""
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
+    from asteroid_scoresup.data.pair_alignment import ALIGN
     from asteroid_scoresup.data.settings import MIXTURES
+    from asteroid_scoresup.inference.score_alignment import ALIGN_MODES
     from asteroid_scoresup.inference.separator import PRECISIONS
     from asteroid_scoresup.inference.stem_writer import FORMATS
 
     assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
+    assert separate.ALIGN_MODES == ALIGN_MODES
+    assert prepare.ALIGN == ALIGN
     assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)

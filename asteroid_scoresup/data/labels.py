@@ -24,6 +24,7 @@ from .reader import read_song
 from .settings import Settings
 from .song import fit_notes
 from .splits import Splits
+from .stretches import certain_notes
 from .track_file import update_track_file
 
 #: Note table as it was before a correction.
@@ -223,7 +224,7 @@ def _check_prepared(track: PreparedTrack, manifest: Manifest, as_read: bool) -> 
     stems = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
     mixture = manifest.read_mixture(track)
     return check_song(
-        notes,
+        certain_notes(notes, track.uncertain),
         manifest.names,
         manifest.sample_rate,
         mixture,

@@ -10,6 +10,7 @@ from typing import Any
 from ..checks.bends import describe_bends
 from .drops import BEYOND_END, group_drops, located_drops
 from .manifest import Manifest, PreparedTrack
+from .pair_alignment import describe_alignments
 from .settings import Settings
 
 #: Number of warnings that are printed; ``report.json`` has all of them.
@@ -62,6 +63,7 @@ def make_report(
         "splits": splits,
         "dropped": group_drops(drops),
         "check": aggregate,
+        "alignment": describe_alignments(track.facts for track in manifest.tracks),
         "bends": describe_bends(track.facts.get("bends", {}) for track in manifest.tracks),
         "warnings": warned,
     }
@@ -99,6 +101,8 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append("Label check against the audio:")
         lines += [f"  {line}" for line in report["check"]["lines"]]
         warned = warned or report["check"]["warnings"]
+    if report.get("alignment"):
+        lines.append(f"{report['alignment']}.")
     if report.get("bends"):
         lines.append(f"According to the audio, {report['bends']}.")
     lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]

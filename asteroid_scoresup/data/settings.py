@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .classes import ClassMap
+from .pair_alignment import ALIGN
 from .slakh import parse_label_shift
 
 #: What the mixture of a prepared track is: the sum of the classes, or the whole song.
@@ -21,6 +22,8 @@ class Settings:
         sample_rate (int): Working rate, in Hz.
         mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything).
         label_shift (str): See :func:`~asteroid_scoresup.data.slakh.parse_label_shift`.
+        align (str): When own songs are aligned with their scores, one of
+            :data:`~asteroid_scoresup.data.pair_alignment.ALIGN`.
 
     Raises:
         ValueError: on invalid values.
@@ -30,6 +33,7 @@ class Settings:
     sample_rate: int = 16000
     mixture: str = "submix"
     label_shift: str = "auto"
+    align: str = "auto"
 
     def __post_init__(self) -> None:
         if self.mixture not in MIXTURES:
@@ -39,13 +43,18 @@ class Settings:
                 f"sample_rate must be a whole number of Hz from 4000 to 192000, found "
                 f"{self.sample_rate}."
             )
+        if self.align not in ALIGN:
+            raise ValueError(f"align must be one of {list(ALIGN)}, found {self.align!r}.")
         parse_label_shift(self.label_shift, self.classes.names)
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as they are written to files; the classes as one string."""
+        # The folders of earlier versions, without this setting, are those of the default.
+        align = {} if self.align == "auto" else {"align": self.align}
         return {
             "classes": str(self.classes),
             "sample_rate": self.sample_rate,
             "mixture": self.mixture,
             "label_shift": self.label_shift,
+            **align,
         }

@@ -28,12 +28,14 @@ class Song:
             sum is the mixture; empty where there are no stems.
         notes (Notes): The score, cut at the end of the audio.
         facts (dict): What was found while reading: ``drops``, ``programs``, ``label_shift``, …
+        uncertain (list): Stretches (start, stop) in seconds where the alignment is not certain.
     """
 
     mixture: np.ndarray
     stems: dict[str, np.ndarray]
     notes: Notes
     facts: dict[str, Any] = field(default_factory=dict)
+    uncertain: list[list[float]] = field(default_factory=list)
 
 
 def fit_notes(notes: Notes, duration: float, facts: dict[str, Any] | None = None) -> Notes:

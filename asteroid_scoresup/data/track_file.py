@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def write_track_file(
         "format": FORMAT,
         "settings": settings.to_dict(),
         "source": fingerprint,
-        "track": asdict(track),
+        "track": track.to_dict(),
     }
     write_json(folder / TRACK_FILE, content)
 
@@ -58,7 +57,7 @@ def update_track_file(folder: Path, track: PreparedTrack) -> None:
         content = read_json(folder / TRACK_FILE)
         if not isinstance(content, dict):
             raise ValueError(f"{folder / TRACK_FILE} is damaged: run `prepare` again.")
-        write_json(folder / TRACK_FILE, {**content, "track": asdict(track)})
+        write_json(folder / TRACK_FILE, {**content, "track": track.to_dict()})
 
 
 def finished_tracks(

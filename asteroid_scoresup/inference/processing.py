@@ -1,7 +1,9 @@
 """Song files in; folders with stems, score and page out. A file appears only when it is complete.
 
 The way of a song: :func:`process_song` → :meth:`Separator.chunks
-<asteroid_scoresup.inference.separator.Separator.chunks>` → stems written by
+<asteroid_scoresup.inference.separator.Separator.chunks>` or, with a score,
+:meth:`ScoreInformedSeparator.chunks
+<asteroid_scoresup.inference.score_informed.ScoreInformedSeparator.chunks>` → stems written by
 :class:`~asteroid_scoresup.inference.stem_writer.StemWriter`, notes collected by
 :class:`~asteroid_scoresup.inference.transcription.TranscriptionBuilder`.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,18 @@ import soundfile as sf
 
 from ..utils.files import atomic_path
 from ..utils.stream import Recording
+from .chunk import Progress, SeparatedChunk
 from .inputs import find_audio_files
 from .outputs import PAGE, SCORE, OutputOptions, Outputs, SongResult
 from .record import RECORD, ResultsRecord, describe_song
-from .separator import Progress, Separator
+from .score_informed import ScoreInformedSeparator
+from .separator import Separator
 from .stem_writer import open_stem_writer, require_stem_of
 from .transcription import TranscriptionBuilder
 
 
 def process_songs(
-    separator: Separator,
+    separator: Separator | Callable[[Path], ScoreInformedSeparator],
     arguments: Sequence[str | Path],
     out_dir: str | Path,
     options: OutputOptions,
@@ -37,7 +41,8 @@ def process_songs(
     """Processes many songs; one that fails does not stop the others.
 
     Args:
-        separator (Separator): The models.
+        separator (Separator or callable): The models; or a function that returns what separates a
+            song with its score.
         arguments (sequence of str or Path): Files and folders, see
             :func:`~asteroid_scoresup.inference.inputs.find_audio_files`.
         out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
@@ -57,7 +62,8 @@ def process_songs(
         song_progress = None if progress is None else partial(progress, name)
         try:
             folder = Path(out_dir) / name
-            yield path, process_song(separator, path, folder, options, song_progress)
+            of_song = separator if isinstance(separator, Separator) else separator(path)
+            yield path, process_song(of_song, path, folder, options, song_progress)
         except ValueError as error:
             yield path, error
         except Exception as error:  # whatever happens to one song, the others are processed
@@ -68,7 +74,7 @@ def process_songs(
 
 
 def process_song(
-    separator: Separator,
+    separator: Separator | ScoreInformedSeparator,
     path: str | Path,
     folder: str | Path,
     options: OutputOptions,
@@ -77,7 +83,8 @@ def process_song(
     """Writes the requested files of one song.
 
     Args:
-        separator (Separator): The models.
+        separator (Separator or ScoreInformedSeparator): The models, or what separates the song with
+            its score.
         path (str or Path): The song.
         folder (str or Path): Folder of its results.
         options (OutputOptions): What to write.
@@ -113,6 +120,8 @@ def process_song(
             require_stem_of(target, Recording(target), recording)
     if not result.written:
         return result
+    if isinstance(separator, ScoreInformedSeparator):
+        result.warnings += separator.use(recording).warnings
     stale = [] if record.is_of(song) else list(record.files)
     try:
         names = [result.name_of(target) for target in result.written]
@@ -132,7 +141,7 @@ def process_song(
 
 
 def _write_results(
-    separator: Separator,
+    separator: Separator | ScoreInformedSeparator,
     recording: Recording,
     outputs: Outputs,
     result: SongResult,
@@ -145,28 +154,42 @@ def _write_results(
     kept = {name: path for name, path in outputs.audio.items() if path in result.kept}
     with_page = outputs.page in result.written
     transcription = None
-    if outputs.score in result.written or (with_page and separator.transcriptor is not None):
-        transcription = TranscriptionBuilder(separator)
-    wanted = {"stems": bool(audio), "notes": transcription is not None}
-    if any(wanted.values()):
+    chunks: Iterable[SeparatedChunk] = ()
+    if isinstance(separator, ScoreInformedSeparator):
+        chunks = separator.chunks(recording, progress) if audio else ()
+    else:
+        if outputs.score in result.written or (with_page and separator.transcriptor is not None):
+            transcription = TranscriptionBuilder(separator)
+        wanted = {"stems": bool(audio), "notes": transcription is not None}
+        if any(wanted.values()):
+            chunks = separator.chunks(recording, **wanted, progress=progress)
+    if chunks:
         with open_stem_writer(
             recording, separator.names, audio, kept, options.file_format
         ) as writer:
-            for chunk in separator.chunks(recording, **wanted, progress=progress):
+            for chunk in chunks:
                 if chunk.stems is not None:
                     writer.write(chunk.stems)
                 if transcription is not None:
                     transcription.append(chunk)
         result.warnings += writer.clipping.warnings(audio)
         completed(*audio.values())
-    if transcription is not None and outputs.score in result.written:
+    if outputs.score in result.written:
         with atomic_path(outputs.score) as temporary:
-            transcription.midi().write(str(temporary))
+            if isinstance(separator, ScoreInformedSeparator):
+                separator.write_midi(temporary, recording)
+            elif transcription is not None:
+                transcription.midi().write(str(temporary))
         completed(outputs.score)
     if with_page:
-        notes = None if transcription is None else transcription.notes()
+        notes: dict[str, Any] = {}
+        if isinstance(separator, ScoreInformedSeparator):
+            used, name = separator.use(recording), Path(separator.name).name
+            notes = {"score": used.score.notes, "remark": used.describe(name)}
+        elif transcription is not None:
+            notes = {"transcription": transcription.notes()}
         song, write_page = Path(recording.name), _import_write_page()
-        write_page(outputs.page.parent, song.name, song, outputs.audio, transcription=notes)
+        write_page(outputs.page.parent, song.name, song, outputs.audio, **notes)
         completed(outputs.page)
 
 

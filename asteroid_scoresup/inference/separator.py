@@ -5,39 +5,39 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pretty_midi
 import torch
 
+from ..data.classes import ClassMap
 from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import FACTS, loaded_model_hash
 from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
+from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import SeparatedChunk, separate_by_masks, separate_waveforms
+from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
 from .device import require_device
 from .resampler import StemResampler
+from .score_informed import ScoreInformedSeparator
+from .song_score import default_classes
+from .stem_writer import require_stem_names
 from .transcription import TranscriptionBuilder
 
 #: Default length of a chunk's core: this many seconds, or this many times the context if longer.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
-#: Names that no class can have: the results of a song use them.
-RESERVED_NAMES = ("mixture", "residual", "score", "page")
 #: The model file that is used if none is named.
 BUNDLED_MODEL = BUNDLED_FOLDER / "band.pth"
 
-#: Called with the seconds processed so far and the length of the recording in seconds.
-Progress: TypeAlias = Callable[[float, float], object]
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6
 
@@ -92,13 +92,10 @@ class Separator(HubMixin):
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
-        for name in model.sources:
-            # They become file names, beside "mixture" and "residual".
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
-                    f"of {', '.join(RESERVED_NAMES)}."
-                )
+        try:
+            require_stem_names(model.sources)
+        except ValueError as error:
+            raise ValueError(f"The model has {error}") from None
         self.model = model.to(self.device).eval()
         self.transcriptor = None
         if transcriptor is not None:
@@ -129,11 +126,9 @@ class Separator(HubMixin):
         """Loads a model: a file, a folder of ``save_pretrained``, or one of the Hugging Face Hub.
 
         Args:
-            path (str or Path, optional): A file such as a recipe's ``best_model.pth``, or another
-                name for :func:`~asteroid_scoresup.models.hub.read_package`. Default: the bundled
-                model.
-            transcriptor (str or Path, optional): The same for a transcriptor (or a model with one),
-                if `path` has none or another one is preferred.
+            path (str or Path, optional): What :func:`~asteroid_scoresup.models.hub.read_package`
+                accepts, such as a recipe's ``best_model.pth``. Default: the bundled model.
+            transcriptor (str or Path, optional): The same for another transcriptor than in `path`.
             device (str or torch.device): See :class:`Separator`.
             **kwargs: Other arguments of :class:`Separator`, and options of
                 :func:`~asteroid_scoresup.models.hub.download` such as ``revision``.
@@ -161,8 +156,7 @@ class Separator(HubMixin):
 
     def hub_package(self) -> dict[str, Any]:
         """What ``save_pretrained`` and ``push_to_hub`` save: both networks and their settings."""
-        has_notes = self.transcriptor is not None
-        decoding = self.decoding.plain() if has_notes else None
+        decoding = None if self.transcriptor is None else self.decoding.plain()
         package = pack(self.model, self.transcriptor, decoding, dict(self.programs) or None)
         return {**package, **self.facts}
 
@@ -204,6 +198,9 @@ class Separator(HubMixin):
         audio: np.ndarray | str | Path,
         sample_rate: int | None = None,
         progress: Progress | None = None,
+        score: str | Path | Notes | None = None,
+        classes: ClassMap | str | None = None,
+        align: str = "auto",
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
@@ -215,6 +212,12 @@ class Separator(HubMixin):
             sample_rate (int, optional): Sample rate of an array, in Hz.
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
+            score (str, Path or Notes, optional): The score of the recording. The stems are then
+                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
+                not use the network.
+            classes (ClassMap or str, optional): With a score: the classes and their programs.
+                Default: those of this model, if all of them are default classes.
+            align (str): With a score: see the same class.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
@@ -223,14 +226,13 @@ class Separator(HubMixin):
             ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
                 or infinite samples.
         """
+        if score is not None:
+            classes = default_classes(self.names) if classes is None else classes
+            informed = ScoreInformedSeparator(score, classes, align)
+            return informed.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)
-        parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
-        stems = np.concatenate([part for part in parts if part is not None])
-        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
-        return {
-            name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
-            for i, name in enumerate(self.names)
-        }
+        chunks = self.chunks(recording, progress=progress)
+        return join_stems(chunks, self.names, recording, audio)
 
     def transcribe(
         self,

@@ -68,6 +68,7 @@ class HarmonicTemplates(nn.Module):
             do not apply: while one sounds, the binary mask of its class takes every bin. Soft masks
             need a spectrum, and keep that of a tone at the key's pitch: keys of General MIDI lie
             near the energy of their drums, and as masks flat and falling spectra were worse.
+        tuning_cents (float): How far the recording is tuned above A = 440 Hz, in cents.
 
     Raises:
         ValueError: if the half-width is below half the main lobe, or `decay` outside (0, 1].
@@ -87,6 +88,7 @@ class HarmonicTemplates(nn.Module):
         inharmonicity: float = INHARMONICITY,
         power: float = SOFT_POWER,
         unpitched: Sequence[int] = (),
+        tuning_cents: float = 0.0,
     ) -> None:
         super().__init__()
         lobe = 2 * sample_rate / n_fft
@@ -103,7 +105,7 @@ class HarmonicTemplates(nn.Module):
         self.sample_rate, self.n_fft = sample_rate, n_fft
         self.n_partials, self.inharmonicity = n_partials, inharmonicity
         self.half_width, self.relative_width = half_width, relative_width
-        self.decay, self.power = decay, power
+        self.decay, self.power, self.tuning_cents = decay, power, tuning_cents
         self.unpitched = tuple(unpitched)
         binary, weights = self._draw(torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES))
         self.register_buffer("binary", binary, persistent=False)
@@ -112,6 +114,7 @@ class HarmonicTemplates(nn.Module):
     def _draw(self, pitch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
         rate, n_fft = self.sample_rate, self.n_fft
+        pitch = pitch.double() + self.tuning_cents / 100
         center = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
         width = torch.clamp(self.relative_width * center, min=self.half_width)
         bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..inference.outputs import OutputOptions
+    from ..inference.score_informed import ScoreInformedSeparator
+    from ..inference.separator import Separator
 
-# Copies of inference.separator.PRECISIONS and inference.stem_writer.FORMATS: importing takes
-# seconds.
+# Copies of PRECISIONS, ALIGN_MODES and FORMATS in inference: importing takes seconds.
 PRECISIONS = ("float32", "bfloat16")
+# Options of networks, which a score does not need, and their defaults.
+_OF_NETWORKS = {"model": None, "transcriptor": None, "device": "cpu", "precision": "float32"}
+ALIGN_MODES = ("auto", "always", "never")
 FORMATS = ("wav16", "wav24", "wav32f", "flac")
 
 
@@ -31,6 +37,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=list(FORMATS),
         default="wav32f",
         help="format of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
+    )
+    add("--only", metavar="CLASS", help="write only this stem")
+    add("--without", metavar="CLASS", help="write the song without this stem (without_CLASS)")
+    add(
+        "--score",
+        metavar="PATH",
+        help="separate with the score of the song (MIDI or MusicXML), without a network; for "
+        "several songs a folder with a score of the same name for each",
+    )
+    add(
+        "--classes",
+        metavar="LIST",
+        help="with --score: the stems and their programs (default: bass, guitar and piano)",
+    )
+    add(
+        "--align",
+        choices=ALIGN_MODES,
+        help="with --score: align it with the song; auto refuses the score of another song, and "
+        "leaves alone what is aligned already (default: auto)",
     )
 
 
@@ -67,14 +92,55 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..inference.outputs import OutputOptions
 
+    _require_consistent(args)
     options = OutputOptions(
         residual=args.residual,
         midi=args.midi,
         page=args.report,
+        only=args.only,
+        without=args.without,
         file_format=args.format,
         overwrite=args.overwrite,
     )
+    if args.score is not None:
+        return _report(args, options, "separate", _informed_separators(args))
     return process_all(args, options, "separate")
+
+
+def _require_consistent(args: argparse.Namespace) -> None:
+    """Refuses options that would do nothing."""
+    if args.score is None:
+        if args.classes is not None:
+            raise ValueError(
+                "--classes is for --score; the stems of a model are those it was trained for."
+            )
+        if args.align is not None:
+            raise ValueError("--align is for --score, which is missing.")
+        return
+    for option, default in _OF_NETWORKS.items():
+        if getattr(args, option) != default:
+            raise ValueError(
+                f"--{option} is for networks, and --score separates without one: leave out one of "
+                "the two."
+            )
+
+
+def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInformedSeparator]:
+    """What separates each song with its score."""
+    from ..data.classes import DEFAULT_CLASSES, ClassMap
+    from ..inference.inputs import SongScores, find_audio_files
+    from ..inference.outputs import require_classes
+    from ..inference.score_informed import ScoreInformedSeparator
+
+    classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
+    require_classes(classes.names, only=args.only, without=args.without)
+    scores = SongScores(args.score)
+    if not scores.is_folder and len(songs := find_audio_files(args.songs, args.out_dir)) > 1:
+        raise ValueError(
+            f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
+            "score for each."
+        )
+    return lambda song: ScoreInformedSeparator(scores.of(song), classes, args.align or "auto")
 
 
 def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> int:
@@ -88,7 +154,7 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
-    from ..inference.processing import process_songs
+    from ..inference.outputs import require_classes
     from ..inference.separator import Separator
 
     separator = Separator.from_pretrained(
@@ -99,6 +165,19 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
             f"{args.model} includes no transcriptor: name one with --transcriptor (for example "
             "transcriptor/best_model.pth of the recipe)."
         )
+    require_classes(separator.names, only=options.only, without=options.without)
+    return _report(args, options, verb, separator)
+
+
+def _report(
+    args: argparse.Namespace,
+    options: OutputOptions,
+    verb: str,
+    separator: Separator | Callable[[Path], ScoreInformedSeparator],
+) -> int:
+    """Processes the songs, and prints what was written and what failed."""
+    from ..inference.processing import process_songs
+
     failed, bar = 0, _Bar(args.quiet)
     for path, result in process_songs(separator, args.songs, args.out_dir, options, bar):
         bar.close()

@@ -42,6 +42,7 @@ from asteroid_scoresup.evaluation.evaluate import (
     fit_decoding,
     score_separation,
     score_transcription,
+    tracks_to_score,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, model_hash, pack
 from asteroid_scoresup.models.card import model_card, read_card, with_facts
@@ -158,7 +159,7 @@ def score(
     records: list[dict[str, Any]] = []
     without_stems: list[str] = []
     for split in splits_to_score(manifest, args.test_splits):
-        tracks = manifest.select(split)
+        tracks = tracks_to_score(manifest, split)
         for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
             song = TestTrack(manifest, track)
             made: list[dict[str, Any]] = []

@@ -7,6 +7,13 @@ import socket
 import struct
 import sys
 
+first, second, *_ = [*sys.argv[2:], "", ""]
+# Workers of joblib inherit open files, and other options set up an interpreter.
+if second == "joblib.externals.loky.backend.popen_loky_posix" or (
+    first.startswith("-") and first not in ("-c", "-m")
+):
+    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+
 connection = socket.socket(socket.AF_UNIX)
 connection.connect(sys.argv[1])
 for number in (signal.SIGINT, signal.SIGTERM):

@@ -51,8 +51,9 @@ CLIENT = Path(__file__).with_name("preloaded_client.py")
 def preloaded_python():
     """Yields the path of a program that is used like `sys.executable`.
 
-    It runs scripts, ``-m`` and ``-c``, and no other option of Python. Only Linux forks reliably
-    after these imports; elsewhere `sys.executable` itself is yielded.
+    It runs scripts, ``-m`` and ``-c``; with other options, and for workers of joblib, the client
+    becomes the interpreter itself. Only Linux forks reliably after these imports; elsewhere
+    `sys.executable` is yielded.
     """
     if not sys.platform.startswith("linux"):
         yield sys.executable
@@ -142,8 +143,6 @@ def run(request, program):
     elif first == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
-    elif first.startswith("-"):
-        sys.exit(f"The preloaded Python has no option {first}.")
     else:
         sys.argv, sys.path[0] = [first, *rest], os.path.dirname(os.path.abspath(first))
         runpy.run_path(first, run_name="__main__")

@@ -187,7 +187,8 @@ def test_a_recipe_killed_in_every_stage_gives_the_same_results(
 
 def kill(process):
     """Kills the processes of a session; returns when none of them holds its output any more."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
 
 

@@ -1,0 +1,286 @@
+r"""Aligns a recording with its score.
+
+1. Levels of 88 semitone bands, at the recording's own tuning (:mod:`.features`, :mod:`.tuning`).
+2. Transposition: the one under which a coarse path fits best.
+3. Coarse path with jumps and interruptions (:mod:`.path`), cut into sections (:mod:`.jumps`).
+4. Refinement: every onset moves to where its own pitches rise (:mod:`.onsets`).
+5. Certainty, per stretch and whole (:mod:`.certainty`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..midi import join_instruments
+from ..notation import read_score as read_instruments
+from ..score import LOWEST_PITCH, N_PITCHES, Notes
+from ..utils.stream import Recording
+from . import certainty as sure
+from .features import HOP, audio_vectors, band_levels, loudness, score_vectors, shifted
+from .jumps import Section, find_sections
+from .onsets import PASSES, Groups, refine, rises
+from .path import Evidence, Penalties, find_path
+from .tuning import find_tuning
+from .warp import Span, Warp
+
+#: Recordings and scores beyond this length, in seconds, have a coarser first path.
+LONG = 1800.0
+
+_EVERY = 10  # frames of the levels per frame of the coarse path
+_TRANSPOSITION_EVERY = 40
+_TRANSPOSITION_RISES = 0.5  # weight of the rises
+_EXCERPT = 300.0  # seconds of the recording in which the transposition is looked for
+_TRIED = 3  # transpositions that are refined where the first fails
+_SURELY = 0.9  # confidence at which no other is tried
+_LEAST_NOTES = 8
+_EDGE = 0.05  # seconds
+_CLOSEST = 0.002  # seconds between anchors, in both clocks
+
+
+class WrongScoreError(ValueError):
+    """The score does not belong to the recording."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    r"""Where a recording plays its score, and how sure that is.
+
+    Args:
+        warp (Warp): Score time to audio time.
+        transposition (int): Semitones that the recording is above the score.
+        tuning_cents (float): Tuning of the recording relative to A = 440 Hz, -50 to 50.
+        certainty (array): Certainty of successive stretches of
+            :data:`~asteroid_scoresup.alignment.warp.CERTAINTY_STEP` seconds of audio, 0 to 1, NaN
+            where the score has nothing, shape :math:`(n,)`.
+        confidence (float): Certainty of the whole, 0 to 1.
+        uncertain (tuple): Uncertain stretches of the recording, as (start, stop) in seconds.
+        is_match (bool): Whether the score belongs to the recording.
+    """
+
+    warp: Warp
+    transposition: int
+    tuning_cents: float
+    certainty: np.ndarray
+    confidence: float
+    uncertain: tuple[tuple[float, float], ...]
+    is_match: bool
+
+    def notes(self, notes: Notes) -> Notes:
+        """Notes of the score at their times and pitches in the recording.
+
+        Args:
+            notes (Notes): Notes on the clock of the score.
+
+        Returns:
+            Notes: Those that are played, sorted by onset.
+        """
+        moved = self.warp.notes(notes)
+        return moved.replace(pitch=moved.pitch + self.transposition)
+
+
+def align(
+    audio: str | Path | np.ndarray | Recording,
+    score: str | Path | Notes,
+    sample_rate: float | None = None,
+    *,
+    max_transposition: int = 7,
+    require_match: bool = False,
+) -> Alignment:
+    r"""Aligns a recording with its score.
+
+    Any tempo, silence or other music before and after, skipped and repeated sections, and
+    transpositions are allowed. Drums and pitches outside the 88 keys are ignored.
+
+    Args:
+        audio (str, Path, array or Recording): The recording; samples have the shape
+            :math:`(time)` or :math:`(channels, time)`.
+        score (str, Path or Notes): A MIDI or MusicXML file, or notes.
+        sample_rate (float, optional): Sample rate of an array, in Hz.
+        max_transposition (int): Largest transposition looked for, in semitones.
+        require_match (bool): Whether a score of another song is an error.
+
+    Returns:
+        Alignment: The alignment.
+
+    Raises:
+        ValueError: if a file cannot be read, or the score has too few notes.
+        WrongScoreError: if `require_match` and the score does not belong to the recording.
+
+    Examples
+        >>> rate = 16000
+        >>> pitches = np.array([60, 64, 67, 72, 65, 69, 62, 57, 60, 55, 64, 71])
+        >>> time = np.arange(round(0.6 * rate)) / rate
+        >>> tones = [np.sin(2 * np.pi * 440 * 2 ** ((p - 69) / 12) * time) for p in pitches]
+        >>> audio = np.concatenate([tone * np.exp(-4 * time) for tone in tones])
+        >>> onset = np.arange(12.0)  # the score is slower than the recording
+        >>> score = Notes(onset, onset + 0.9, pitches, np.zeros(12), np.full(12, 90))
+        >>> found = align(audio, score, rate)
+        >>> bool(np.abs(found.notes(score).onset - 0.6 * onset).max() < 0.03)
+        True
+    """
+    recording = audio if isinstance(audio, Recording) else Recording(audio, sample_rate)
+    notes, name = (score, "The score") if isinstance(score, Notes) else read_score(score)
+    playable = (notes.pitch >= LOWEST_PITCH) & (notes.pitch < LOWEST_PITCH + N_PITCHES)
+    notes = notes.select(np.flatnonzero(playable & (notes.onset >= 0)))
+    if len(notes) < _LEAST_NOTES:
+        raise ValueError(
+            f"{name} has {len(notes)} pitched notes, expected at least {_LEAST_NOTES}: too few to "
+            "align a recording with."
+        )
+    if not 0 <= max_transposition <= 24:
+        raise ValueError(f"max_transposition is {max_transposition}, expected 0 to 24 semitones.")
+    tuning = find_tuning(recording)
+    levels = band_levels(recording, tuning)
+    aligner = _Aligner(levels, notes, recording.seconds)
+    best: Alignment | None = None
+    most = -np.inf
+    for shift in aligner.transpositions(max_transposition)[:_TRIED]:
+        found, explained = aligner.at(shift, tuning)
+        # In other keys, parts of a song may resemble other parts of it: all of it decides.
+        if best is None or explained > most:
+            best, most = found, explained
+        if found.confidence > _SURELY:
+            break
+    assert best is not None
+    if require_match and not best.is_match:
+        raise WrongScoreError(
+            f"{name} does not seem to belong to {recording.name} (confidence "
+            f"{best.confidence:.2f}, expected at least {sure.MATCH}): check that both are the same "
+            "song."
+        )
+    return best
+
+
+def read_score(path: str | Path) -> tuple[Notes, str]:
+    """All pitched notes of a score, of any class, and its name for messages."""
+    return join_instruments(read_instruments(path).instruments), str(path)
+
+
+class _Aligner:
+    """A recording's levels and a score, aligned under one transposition after another."""
+
+    def __init__(self, levels: np.ndarray, notes: Notes, seconds: float) -> None:
+        self.levels, self.seconds = levels, seconds
+        self.loud = loudness(levels)
+        # The clock of the paths starts at the first note: what is before it is not a rest.
+        self.origin = float(notes.onset.min())
+        self.notes = notes.shifted(-self.origin)
+        self.end = float(np.minimum(self.notes.release, self.notes.onset + 8).max())
+        self.rises = [rises(levels, self.loud, one.before, one.after) for one in PASSES]
+
+    def vectors(self, every: int) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of recording and score at a coarse hop."""
+        hop = every * HOP
+        score = score_vectors(self.notes, hop, max(2, int(np.ceil(self.end / hop))))
+        return audio_vectors(self.levels, self.loud, every), score
+
+    def transpositions(self, most: int) -> list[int]:
+        """Transpositions, the likeliest first."""
+        if most == 0:
+            return [0]
+        every = _TRANSPOSITION_EVERY
+        audio, score = self.vectors(every)
+        count = round(_EXCERPT / (every * HOP))
+        first = max(0, (len(audio) - count) // 2)
+        audio = audio[first : first + count]
+        half = score.shape[1] // 2
+        fits = {}
+        for shift in range(-most, most + 1):
+            moved = np.concatenate(
+                [shifted(score[:, :half], shift), shifted(score[:, half:], shift)], axis=1
+            )
+            fit = Evidence(audio, moved, _TRANSPOSITION_RISES)
+            path, _ = find_path(fit.rows, len(audio), len(moved), Penalties())
+            # The similarity itself, not what it is above chance: chance differs between keys.
+            similarity = np.nan_to_num(fit.along(path) * fit.deviation + fit.mean)
+            fits[shift] = float(similarity.sum())
+        return sorted(fits, key=lambda shift: -fits[shift])
+
+    def at(self, shift: int, tuning: float) -> tuple[Alignment, float]:
+        """The alignment under a transposition, and the sum of the contrasts of its onsets."""
+        every = _EVERY if max(self.seconds, self.end) <= LONG else 2 * _EVERY
+        moved = self.notes.replace(pitch=self.notes.pitch + shift)
+        hop = every * HOP
+        audio = audio_vectors(self.levels, self.loud, every)
+        score = score_vectors(moved, hop, max(2, int(np.ceil(self.end / hop))))
+        fit = Evidence(audio, score)
+        path, _ = find_path(fit.rows, len(audio), len(score), Penalties())
+        groups = Groups.of(moved)
+        spans, times, contrast = [], [], []
+        sections = find_sections(path, hop)
+        ends = [min(s.audio[-1], t.audio[0]) for s, t in zip(sections, sections[1:])]
+        for number, section in enumerate(sections):
+            start = ends[number - 1] if number else 0.0
+            stop = ends[number] if number < len(ends) else self.seconds
+            piece = self.span(section, groups, start, stop)
+            if piece is None:
+                continue
+            spans.append(piece[0])
+            times.append(piece[1])
+            contrast.append(piece[2])
+        warp = Warp(tuple(Span(s.score + self.origin, s.audio) for s in spans))
+        at = np.concatenate(times) if times else np.zeros(0)
+        every_contrast = np.concatenate(contrast) if contrast else np.zeros(0)
+        covered = [(float(s.audio[0]), float(s.audio[-1])) for s in spans]
+        local = sure.local_certainty(at, every_contrast, covered, self.seconds)
+        mean = float(every_contrast.mean()) if len(every_contrast) else 0.0
+        confidence = float(sure.logistic(np.asarray(mean), sure.WHOLE)) if len(at) else 0.0
+        found = Alignment(
+            warp=warp,
+            transposition=shift,
+            tuning_cents=tuning,
+            certainty=local,
+            confidence=confidence,
+            uncertain=sure.uncertain_stretches(local, self.seconds),
+            is_match=confidence >= sure.MATCH,
+        )
+        return found, float(every_contrast.sum())
+
+    def span(
+        self, section: Section, groups: Groups, start: float, stop: float
+    ) -> tuple[Span, np.ndarray, np.ndarray] | None:
+        """A refined section between two times: its span, and times and contrasts of its onsets."""
+        low, high = section.score[0] - 0.2, section.score[-1] + 0.2
+        first, last = np.searchsorted(groups.times, [low, high])
+        part = groups.part(int(first), int(last))
+        if len(part.times) < 2:
+            return None
+        at = section.to_audio(part.times)
+        for one, rise in zip(PASSES, self.rises):
+            at, _ = refine(rise, part, at, one)
+            at = np.maximum.accumulate(at)
+        # An onset at the very edge may come out a little beyond it.
+        at = np.where((at < start) & (at > start - _EDGE), start, at)
+        contrast = sure.contrasts(self.rises[-1], part, at)
+        score, audio = _increasing(part.times, at, start, stop)
+        if len(score) < 2:
+            return None
+        path = Section(audio, score)
+        # On to the end of the section, or of the last notes, at the tempo of the last onsets.
+        tail = min(section.score[-1] if last < len(groups.times) else self.end, self.end)
+        tail_audio = float(path.to_audio(np.array([tail]))[0])
+        if tail_audio > stop:
+            tail_audio, tail = stop, float(path.to_score(np.array([stop]))[0])
+        if tail > score[-1] + _CLOSEST and tail_audio > audio[-1] + _CLOSEST:
+            score, audio = np.append(score, tail), np.append(audio, tail_audio)
+        inside = (at >= start) & (at <= stop)
+        return Span(score, audio), at[inside], contrast[inside]
+
+
+def _increasing(
+    score: np.ndarray, audio: np.ndarray, start: float, stop: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Anchors between two times of the recording that increase strictly on both clocks."""
+    kept: list[int] = []
+    for row in range(len(score)):
+        if not start <= audio[row] <= stop:
+            continue
+        if kept and (
+            audio[row] - audio[kept[-1]] < _CLOSEST or score[row] - score[kept[-1]] < _CLOSEST
+        ):
+            continue
+        kept.append(row)
+    return score[kept], audio[kept]

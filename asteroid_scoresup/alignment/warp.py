@@ -1,0 +1,244 @@
+"""Warps: piecewise linear maps between the time of a score and the time of a recording.
+
+A warp consists of *spans*, in the order of the recording. Within a span, both clocks advance. In
+the score, a gap between one span and the next is a section that was skipped, and a step back is a
+repeat. In the recording, a gap between spans is an interruption. Times outside of all spans have no
+counterpart: intros, applause, and what was not played. A span includes its first instant; its last
+belongs to it only where no other span begins there.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..score import Notes
+from ..utils.files import atomic_path
+
+#: Seconds of audio that each value of a certainty covers.
+CERTAINTY_STEP = 5.0
+#: Columns of the files that :meth:`Warp.save_csv` writes.
+CSV_COLUMNS = ("span", "score_seconds", "audio_seconds", "certainty")
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    r"""A stretch of score and recording in which both advance together.
+
+    Args:
+        score (array): Times of the anchors in the score, in seconds, shape
+            :math:`(n\_anchors,)`, at least two, strictly increasing.
+        audio (array): Times of the same anchors in the recording, likewise.
+
+    Raises:
+        ValueError: if there are fewer than two anchors, their numbers differ, or times are not
+            finite and strictly increasing.
+
+    Examples
+        >>> span = Span([0, 10, 20], [1, 12, 21])
+        >>> span.to_audio(5.0), span.to_score(21.0)
+        (array(6.5), array(20.))
+    """
+
+    score: np.ndarray
+    audio: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("score", "audio"):
+            times = np.array(getattr(self, name), dtype=np.float64)
+            if times.ndim != 1 or len(times) < 2:
+                raise ValueError(
+                    f"A span needs at least two anchors, found {name} of shape {times.shape}."
+                )
+            if not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+                raise ValueError(
+                    f"The {name} times of a span must be finite and strictly increasing."
+                )
+            times.setflags(write=False)
+            object.__setattr__(self, name, times)
+        if len(self.score) != len(self.audio):
+            raise ValueError(
+                f"A span has {len(self.score)} anchors in the score and {len(self.audio)} in the "
+                "audio, expected as many."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Span):
+            return NotImplemented
+        return np.array_equal(self.score, other.score) and np.array_equal(self.audio, other.audio)
+
+    def __hash__(self) -> int:
+        return hash((self.score.tobytes(), self.audio.tobytes()))
+
+    def to_audio(self, score_seconds: ArrayLike) -> np.ndarray:
+        """Times in the recording, of the same shape; those outside of the span are its ends."""
+        return np.asarray(np.interp(np.asarray(score_seconds), self.score, self.audio))
+
+    def to_score(self, audio_seconds: ArrayLike) -> np.ndarray:
+        """Times in the score, of the same shape; those outside of the span are its ends."""
+        return np.asarray(np.interp(np.asarray(audio_seconds), self.audio, self.score))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A piecewise linear map between the time of a score and the time of a recording.
+
+    Args:
+        spans (sequence of Span): In the order of the recording, without overlap there.
+
+    Raises:
+        ValueError: if spans overlap in the recording or are not in its order.
+
+    Examples
+        The first ten seconds of the score are played at half speed, then repeated in time.
+
+        >>> warp = Warp((Span([0, 10], [1, 21]), Span([0, 10], [21, 31])))
+        >>> warp.to_audio([5, 12]), warp.to_score([0.5, 11, 26])
+        (array([11., nan]), array([nan,  5.,  5.]))
+        >>> warp.notes(Notes([4.0], [6.0], [60], [0], [90])).onset
+        array([ 9., 25.])
+    """
+
+    spans: tuple[Span, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spans", tuple(self.spans))
+        for number, (before, after) in enumerate(zip(self.spans, self.spans[1:])):
+            if after.audio[0] < before.audio[-1]:
+                raise ValueError(
+                    f"Span {number + 1} of a warp begins at {after.audio[0]:.3f} s of the audio, "
+                    f"before span {number} ends ({before.audio[-1]:.3f} s)."
+                )
+
+    @classmethod
+    def identity(cls, seconds: float) -> Warp:
+        """The warp of a score that is on the clock of its recording, from 0 to `seconds`."""
+        return cls((Span(np.array([0.0, seconds]), np.array([0.0, seconds])),))
+
+    def to_audio(self, score_seconds: ArrayLike) -> np.ndarray:
+        """Times in the recording.
+
+        Args:
+            score_seconds (array): Times in the score, in seconds, of any shape.
+
+        Returns:
+            :class:`numpy.ndarray`: The same shape; NaN where the recording does not have that part
+            of the score, and the first time where it has it more than once.
+        """
+        wanted = np.asarray(score_seconds, dtype=np.float64)
+        found = np.full(wanted.shape, np.nan)
+        # A span goes before another that ends where it begins.
+        for ends in (False, True):
+            for span in self.spans:
+                inside = (wanted >= span.score[0]) & (wanted < span.score[-1])
+                if ends:
+                    inside = wanted == span.score[-1]
+                found = np.where(inside & np.isnan(found), span.to_audio(wanted), found)
+        return found
+
+    def to_score(self, audio_seconds: ArrayLike) -> np.ndarray:
+        """Times in the score.
+
+        Args:
+            audio_seconds (array): Times in the recording, in seconds, of any shape.
+
+        Returns:
+            :class:`numpy.ndarray`: The same shape; NaN where the score has nothing.
+        """
+        wanted = np.asarray(audio_seconds, dtype=np.float64)
+        found = np.full(wanted.shape, np.nan)
+        for span in self.spans:  # a later span goes before one that ends where it begins
+            inside = (wanted >= span.audio[0]) & (wanted <= span.audio[-1])
+            found = np.where(inside, span.to_score(wanted), found)
+        return found
+
+    def notes(self, notes: Notes) -> Notes:
+        """The notes where the recording plays them.
+
+        A note is played by every span in which it begins: notes of skipped sections are dropped,
+        and those of repeats occur more than once. Notes that last beyond a span end with it.
+        Pitches stay.
+
+        Args:
+            notes (Notes): Notes on the clock of the score.
+
+        Returns:
+            Notes: Notes on the clock of the recording, sorted by onset.
+        """
+        return Notes.concatenate(_played(notes, span) for span in self.spans)
+
+    def plain(self) -> dict[str, Any]:
+        """The warp in plain types, for JSON; :meth:`of` is the inverse."""
+        spans = [{"score": s.score.tolist(), "audio": s.audio.tolist()} for s in self.spans]
+        return {"spans": spans}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Warp:
+        """The warp that :meth:`plain` described.
+
+        Raises:
+            ValueError: if it is malformed.
+        """
+        try:
+            return cls(tuple(Span(one["score"], one["audio"]) for one in plain["spans"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                "This is not a warp: expected {'spans': [{'score': […], 'audio': […]}, …]}, found "
+                f"{str(plain)[:100]}."
+            ) from error
+
+    def save_csv(
+        self, path: str | Path, certainty: Sequence[float] | np.ndarray | None = None
+    ) -> None:
+        """Writes the anchors as a table with the columns of :data:`CSV_COLUMNS`.
+
+        Args:
+            path (str or Path): File to write.
+            certainty (array, optional): Certainty of successive stretches of
+                :data:`CERTAINTY_STEP` seconds of audio, 0 to 1. The column is empty where none is
+                known.
+        """
+        values = np.asarray([] if certainty is None else certainty, dtype=np.float64)
+        with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(CSV_COLUMNS)
+            for number, span in enumerate(self.spans):
+                for score, audio in zip(span.score, span.audio):
+                    place = int(audio // CERTAINTY_STEP)
+                    sure = values[place] if 0 <= place < len(values) else math.nan
+                    known = "" if math.isnan(sure) else f"{sure:.3f}"
+                    writer.writerow([number, f"{score:.6f}", f"{audio:.6f}", known])
+
+
+def _played(notes: Notes, span: Span) -> Notes:
+    """The notes that begin in a span, at their times in the recording."""
+    begins = (notes.onset >= span.score[0]) & (notes.onset < span.score[-1])
+    kept = notes.select(np.flatnonzero(begins))
+    onset = span.to_audio(kept.onset)
+    bend = None
+    if kept.bend is not None:
+        bend = [
+            None if steps is None else _moved_bend(steps, start, at, span)
+            for steps, start, at in zip(kept.bend, kept.onset, onset)
+        ]
+    return kept.replace(
+        onset=onset,
+        offset=span.to_audio(kept.offset),
+        release=span.to_audio(kept.release),
+        bend=bend,
+    )
+
+
+def _moved_bend(steps: np.ndarray, start: float, at: float, span: Span) -> np.ndarray:
+    """The steps of the bend of a note that begins at `start` in the score and `at` in the audio."""
+    times = start + steps[:, 0]
+    # The first step counts for the beginning of the note, too, whatever its time is.
+    kept = (times < span.score[-1]) | (np.arange(len(steps)) == 0)
+    return np.column_stack([span.to_audio(times[kept]) - at, steps[kept, 1]])
