@@ -2,6 +2,7 @@
 
 import musicxml
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi
@@ -186,6 +187,21 @@ def test_classes_come_from_the_programs(tmp_path):
     assert song.facts["programs"] == {"bass": [35], "piano": [4]}
     assert song.facts["other_programs"] == [48]
     assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 1}]
+
+
+def test_classes_come_from_track_names(tmp_path):
+    """In a file in which all tracks have program 0."""
+    midi = pretty_midi.PrettyMIDI()
+    for name, pitch in [("E-Bass", 40), ("Solo", 64), ("Drum Kit", 36)]:
+        part = pretty_midi.Instrument(0, name=name)
+        part.notes = [pretty_midi.Note(90, pitch, 0.5, 1.5)]
+        midi.instruments.append(part)
+    midi.write(str(tmp_path / "song.mid"))
+    sf.write(tmp_path / "song.wav", play([(0.5, 1.5, 40, 90)], 3.0), RATE)
+    classes = ClassMap.parse("bass=32-39,@*bass*;piano=0-7;drums=drums,@drum*")
+    song = read_song(find_songs(tmp_path)[1][0], Settings(classes, mixture="song"))
+    assert song.notes.pitch[np.argsort(song.notes.class_index)].tolist() == [40, 64, 36]
+    assert song.facts["programs"] == {"bass": [0], "piano": [0], "drums": [0]}
 
 
 def test_labels_are_shifted_only_when_asked(tmp_path):
