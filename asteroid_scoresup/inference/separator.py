@@ -126,11 +126,9 @@ class Separator(HubMixin):
         """Loads a model: a file, a folder of ``save_pretrained``, or one of the Hugging Face Hub.
 
         Args:
-            path (str or Path, optional): A file such as a recipe's ``best_model.pth``, or another
-                name for :func:`~asteroid_scoresup.models.hub.read_package`. Default: the bundled
-                model.
-            transcriptor (str or Path, optional): The same for a transcriptor (or a model with one),
-                if `path` has none or another one is preferred.
+            path (str or Path, optional): What :func:`~asteroid_scoresup.models.hub.read_package`
+                accepts, such as a recipe's ``best_model.pth``. Default: the bundled model.
+            transcriptor (str or Path, optional): The same for another transcriptor than in `path`.
             device (str or torch.device): See :class:`Separator`.
             **kwargs: Other arguments of :class:`Separator`, and options of
                 :func:`~asteroid_scoresup.models.hub.download` such as ``revision``.
@@ -158,8 +156,7 @@ class Separator(HubMixin):
 
     def hub_package(self) -> dict[str, Any]:
         """What ``save_pretrained`` and ``push_to_hub`` save: both networks and their settings."""
-        has_notes = self.transcriptor is not None
-        decoding = self.decoding.plain() if has_notes else None
+        decoding = None if self.transcriptor is None else self.decoding.plain()
         package = pack(self.model, self.transcriptor, decoding, dict(self.programs) or None)
         return {**package, **self.facts}
 
