@@ -43,7 +43,7 @@ from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
 
 #: Length of the STFT's window, and of its hop, in seconds; see :func:`stft_for`.
-WINDOW_SECONDS, HOPS = 0.1, 4
+WINDOW_SECONDS, HOPS = 0.128, 4
 #: Seconds after an onset in which the noise of an attack may sound.
 ATTACK_SECONDS = 0.25
 #: Half-width of a partial, relative to its frequency.
@@ -59,7 +59,7 @@ _FRAMES = 256
 
 
 def stft_for(sample_rate: int) -> STFT:
-    """The STFT for a sample rate: a window of about 0.1 s, at any rate.
+    """The STFT for a sample rate: a window of about 0.128 s, at any rate.
 
     The length is a product of 2, 3 and 5, which is fast to transform, and a multiple of the hop.
 
@@ -68,7 +68,7 @@ def stft_for(sample_rate: int) -> STFT:
 
     Examples
         >>> [(rate, stft_for(rate).n_fft) for rate in (16000, 44100, 48000)]
-        [(16000, 1600), (44100, 4320), (48000, 4800)]
+        [(16000, 2048), (44100, 5400), (48000, 6144)]
     """
     hop = max(round(sample_rate * WINDOW_SECONDS / HOPS), 4)
     while not _is_fast(hop):
