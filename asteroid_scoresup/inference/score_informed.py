@@ -51,7 +51,7 @@ RELATIVE_WIDTH = 0.01
 #: Components for what the score does not have.
 N_FREE = 6
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
-CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 40.0, 10.0, 0.5
+CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.
 _VERSION = 1
 #: Frames whose masks exist at the same time.
