@@ -43,7 +43,7 @@ from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
 
 #: Length of the STFT's window, and of its hop, in seconds; see :func:`stft_for`.
-WINDOW_SECONDS, HOPS = 0.1, 4
+WINDOW_SECONDS, HOPS = 0.128, 4
 #: Seconds after an onset in which the noise of an attack may sound.
 ATTACK_SECONDS = 0.25
 #: Half-width of a partial, relative to its frequency.
@@ -51,7 +51,7 @@ RELATIVE_WIDTH = 0.01
 #: Components for what the score does not have.
 N_FREE = 6
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
-CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 40.0, 10.0, 0.5
+CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.
 _VERSION = 1
 #: Frames whose masks exist at the same time.
@@ -59,7 +59,7 @@ _FRAMES = 256
 
 
 def stft_for(sample_rate: int) -> STFT:
-    """The STFT for a sample rate: a window of about 0.1 s, at any rate.
+    """The STFT for a sample rate: a window of about 0.128 s, at any rate.
 
     The length is a product of 2, 3 and 5, which is fast to transform, and a multiple of the hop.
 
@@ -68,7 +68,7 @@ def stft_for(sample_rate: int) -> STFT:
 
     Examples
         >>> [(rate, stft_for(rate).n_fft) for rate in (16000, 44100, 48000)]
-        [(16000, 1600), (44100, 4320), (48000, 4800)]
+        [(16000, 2048), (44100, 5400), (48000, 6144)]
     """
     hop = max(round(sample_rate * WINDOW_SECONDS / HOPS), 4)
     while not _is_fast(hop):
