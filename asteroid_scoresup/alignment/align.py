@@ -26,6 +26,8 @@ from .path import Evidence, Penalties, find_path
 from .tuning import find_tuning
 from .warp import Span, Warp
 
+#: When a command aligns a score with its recording: if it needs to be, always, or never.
+ALIGN_MODES = ("auto", "always", "never")
 #: Recordings and scores beyond this length, in seconds, have a coarser first path.
 LONG = 1800.0
 

@@ -19,10 +19,8 @@ from ..score import Notes
 from .drops import UnusableSongError
 from .pairs import Pair
 
-#: When own songs are aligned.
-ALIGN = ("auto", "always", "never")
-#: The largest share of onsets that may lie more than this many seconds away from where the
-#: alignment finds them, if the notes of the file are to be kept.
+#: The notes of the file are kept if at most this fraction of onsets is more than this many seconds
+#: away from where the alignment finds them.
 _MOST_AWAY, _AWAY = 0.1, 0.1
 #: Seconds of a recording without a score that count as uncertain.
 _LONGEST_GAP = 1.0

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..alignment import ALIGN_MODES
 from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT, FrameGrid
@@ -38,7 +39,7 @@ from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk, join_stems
-from .score_alignment import ALIGN_MODES, UsedScore, align_score
+from .score_alignment import UsedScore, align_score
 from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-# Copies of data.classes.DEFAULT_CLASSES, data.settings.MIXTURES and data.pair_alignment.ALIGN:
+# Copies of data.classes.DEFAULT_CLASSES, data.settings.MIXTURES and alignment.ALIGN_MODES:
 # importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
-ALIGN = ("auto", "always", "never")
+ALIGN_MODES = ("auto", "always", "never")
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading_arguments(parser)
     parser.add_argument(
         "--align",
-        choices=ALIGN,
+        choices=ALIGN_MODES,
         default="auto",
         help="align own songs with their scores: those that the label check finds off (auto), "
         "all, or none (default: %(default)s)",

@@ -132,7 +132,7 @@ def lock(
         inputs (iterable of str or Path): Model files that it starts from.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration.
+        ValueError: if the folder contains a run with another configuration.
     """
     used = ["data", "stft", "network", "score", "optim", *sections]
     chosen = {name: conf[name] for name in used}
