@@ -128,13 +128,13 @@ def row(errors: list[np.ndarray]) -> list[str]:
 def main(args: argparse.Namespace) -> None:
     """Runs the cases and prints the table."""
     chosen = [case for case in CASES if re.search(args.cases, case)]
-    available = list(songs(args.folder, args.set, args.songs, args.seconds))
+    available = list(songs(args.folder, args.set, args.songs, args.seconds, args.every))
     records, table = [], []
     confidence: dict[bool, list[float]] = {True: [], False: []}
     for case in chosen:
         errors, peers, jumps, keys, refused, seconds = [], [], [], [], [], 0.0
-        for number in range(0, len(available), args.every):
-            other = available[(number + 3) % len(available)]
+        for number in range(len(available)):
+            other = available[(number + 1) % len(available)]
             trial = make_trial(case, available[number], other, number)
             start = time.process_time()
             found = align(trial.audio, trial.score, RATE)
