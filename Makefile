@@ -5,20 +5,21 @@ PYTHON ?= python3
 VENV ?= .venv
 CASES ?= 500
 SEED ?= 0
-# Test processes that run side by side; each computes with one thread.
+# Test processes that run side by side, each with one thread. A file of tests stays in one process.
 JOBS ?= auto
 BIN := $(VENV)/bin
 
 .PHONY: env demo test test-fast lint types fuzz docs clean
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 env: $(VENV)/.installed
 
+# --no-compile: most modules of the dependencies are never imported; the others are compiled then.
 # tinysoundfont is installed without its dependencies: they are for live playing (PortAudio).
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[tests]'
+	$(BIN)/python -m pip install --quiet --no-compile -e '.[tests]'
 	$(BIN)/python -m pip install --quiet --no-deps 'tinysoundfont>=0.3.6'
 	touch $@
 

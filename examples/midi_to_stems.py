@@ -20,7 +20,7 @@ import soundfile as sf
 from asteroid_scoresup.data import DEFAULT_CLASSES, ClassMap
 from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.inference import OutputOptions, Separator, process_song
-from asteroid_scoresup.inference.songs import SongResult
+from asteroid_scoresup.inference.outputs import SongResult
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
 from asteroid_scoresup.synthesis.mixing import mix_stems
 from asteroid_scoresup.synthesis.render import render_instrument

@@ -4,21 +4,44 @@ import os
 from pathlib import Path
 
 import pytest
+from preloaded_python import preloaded_python
 
 #: Names the folder of excerpts of the real Slakh2100, for the tests that read them.
 EXCERPTS = "SLAKH_EXCERPTS"
-#: Folders of tests that run whole scripts: each takes seconds to minutes.
-SLOW_FOLDERS = {"recipe": ["recipe", "slow"], "fuzz": ["slow"]}
+#: Folders and files whose tests run whole scripts or trainings: each takes seconds to minutes.
+SLOW = {
+    "recipe": ["recipe", "slow"],
+    "fuzz": ["slow"],
+    "test_example.py": ["slow"],
+    "test_mixing_in.py": ["slow"],
+}
+#: The files that take longest, which start first: with `--dist loadfile` the short ones then fill
+#: the processes evenly. A file stays in one process, so that its fixtures are made once.
+LONGEST_FIRST = ("recipe/test_run.py", "recipe/test_tables.py", "recipe/test_compile.py", "recipe/")
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of a folder by what it holds."""
+    """Marks the tests of a folder by what it holds, and sorts the files by their time."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             folder = item.path.relative_to(here).parts[0]
-            for marker in SLOW_FOLDERS.get(folder, []):
+            for marker in SLOW.get(folder, []):
                 item.add_marker(marker)
+
+    def place(item):
+        path = item.path.as_posix()
+        found = (i for i, part in enumerate(LONGEST_FIRST) if f"tests/{part}" in path)
+        return next(found, len(LONGEST_FIRST))
+
+    items.sort(key=place)  # stable: the order within a file does not change
+
+
+@pytest.fixture(scope="session")
+def fast_python():
+    """Path of a program used like `sys.executable`; torch is imported once for all scripts."""
+    with preloaded_python() as program:
+        yield program
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def built(tmp_path_factory):
     return folder / "html"
 
 
+@pytest.mark.slow
 def test_the_documentation_builds_without_warnings(built):
     docs = ROOT / "docs"
     sources = [*docs.glob("*.rst"), *docs.glob("*.md"), *docs.glob("api/*.rst")]
@@ -47,6 +48,7 @@ def test_the_documentation_builds_without_warnings(built):
     assert all((built / page).is_file() for page in pages)
 
 
+@pytest.mark.slow
 def test_pages_make_no_network_requests_and_contain_no_absolute_path(built):
     for page in built.rglob("*.html"):
         assert str(ROOT) not in page.read_text(), page
@@ -56,6 +58,7 @@ def test_pages_make_no_network_requests_and_contain_no_absolute_path(built):
         assert not requested, page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_is_documented(built, package):
     content = (built / "objects.inv").read_bytes().split(b"\n", 4)[4]
@@ -95,6 +98,7 @@ def python_blocks(text):
     return [textwrap.dedent(block) for block in found]
 
 
+@pytest.mark.slow
 def test_code_for_other_recipes_runs_as_printed(tmp_path):
     """The code of README.md and docs/other_recipes.rst, with small networks and other paths."""
     write_folder(tmp_path / "prepared", rate=16000, seconds=4.2, stems=False)

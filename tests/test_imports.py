@@ -14,7 +14,24 @@ from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
 #: Imported only by a feature that needs it, with an error message if it is missing.
-OPTIONAL = {"openunmix", "tinysoundfont"}
+OPTIONAL = {"onnx", "onnxruntime", "openunmix", "tinysoundfont"}
+
+
+#: The packages from the lowest up; those of one line do not import each other.
+LAYERS = [
+    {"utils", "kernels"},
+    {"dsp"},
+    {"score"},
+    {"midi"},
+    {"notation"},
+    {"checks", "models"},
+    {"alignment"},
+    {"data", "losses"},
+    {"evaluation", "synthesis"},
+    {"report"},
+    {"engine", "inference"},
+    {"scripts"},
+]
 
 
 def declared():
@@ -67,7 +84,11 @@ def distributions(module):
 
 def test_imports_of_the_package_are_declared():
     required, _ = declared()
-    for folder in (ROOT / "asteroid_scoresup", ROOT / "asteroid_scoresup_cli.py"):
+    for folder in (
+        ROOT / "asteroid_scoresup",
+        ROOT / "asteroid_scoresup_cli.py",
+        ROOT / "asteroid_scoresup_onnx.py",
+    ):
         for module, files in imported(folder).items():
             if module not in OPTIONAL:
                 assert distributions(module) & required, (module, files)
@@ -79,6 +100,74 @@ def test_imports_of_the_recipe_are_declared():
     for module, files in imported(ROOT / "egs").items():
         if module not in OPTIONAL | local:
             assert distributions(module) & (required | recipe), (module, files)
+
+
+def package_imports(path, root):
+    """Packages of ours that a module imports, at its head or in a function, with line numbers.
+
+    Imports under ``if TYPE_CHECKING`` are for annotations and do not count.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    place = path.relative_to(root.parent).parts[:-1]
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(place[: len(place) - node.level + 1]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        for name in names:
+            if name[0] == root.name and len(name) > 1 and (root / name[1]).is_dir():
+                yield name[1], node.lineno
+
+
+def against_the_layers(root):
+    """Imports from a package of the same layer or a higher one."""
+    height = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    packages = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert packages == set(height), "a package is missing in LAYERS, or too much there"
+    return [
+        f"{path.relative_to(root)}:{line} imports {found}"
+        for name in sorted(packages)
+        for path in sorted((root / name).rglob("*.py"))
+        for found, line in package_imports(path, root)
+        if found != name and height[found] >= height[name]
+    ]
+
+
+def test_lower_packages_import_no_higher_ones():
+    assert against_the_layers(ROOT / "asteroid_scoresup") == []
+
+
+@pytest.mark.parametrize(
+    "line, found",
+    [
+        ("from ..score import Notes", True),
+        ("from .. import score", True),
+        ("import asteroid_scoresup.score.notes", True),
+        ("from asteroid_scoresup.score import Notes", True),
+        ("def late():\n    from ..score import Notes", True),
+        ("if TYPE_CHECKING:\n    from ..score import Notes", False),
+        ("from ..utils.files import read_json", False),
+        ("from .stft import STFT", False),
+    ],
+)
+def test_an_import_of_a_higher_package_is_found(tmp_path, line, found):
+    root = tmp_path / "asteroid_scoresup"
+    for name in set.union(*LAYERS):
+        (root / name).mkdir(parents=True)
+        (root / name / "__init__.py").touch()
+    (root / "dsp" / "new.py").write_text(line)
+    assert bool(against_the_layers(root)) == found
 
 
 def run(*arguments, module="asteroid_scoresup_cli"):
@@ -118,9 +207,13 @@ def test_models_are_registered_if_the_package_is_imported_first():
 def test_the_choices_of_commands_are_those_of_the_library():
     """They are duplicated to keep --help fast."""
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
-    from asteroid_scoresup.data.song import MIXTURES
+    from asteroid_scoresup.data.pair_alignment import ALIGN
+    from asteroid_scoresup.data.settings import MIXTURES
+    from asteroid_scoresup.inference.score_alignment import ALIGN_MODES
     from asteroid_scoresup.inference.separator import PRECISIONS
-    from asteroid_scoresup.inference.songs import FORMATS
+    from asteroid_scoresup.inference.stem_writer import FORMATS
 
     assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
+    assert separate.ALIGN_MODES == ALIGN_MODES
+    assert prepare.ALIGN == ALIGN
     assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..midi import join_instruments, read_midi
+from ..midi import join_instruments
+from ..notation import read_score as read_instruments
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.stream import Recording
 from . import certainty as sure
@@ -102,7 +103,7 @@ def align(
     Args:
         audio (str, Path, array or Recording): The recording; samples have the shape
             :math:`(time)` or :math:`(channels, time)`.
-        score (str, Path or Notes): A MIDI file, or notes.
+        score (str, Path or Notes): A MIDI or MusicXML file, or notes.
         sample_rate (float, optional): Sample rate of an array, in Hz.
         max_transposition (int): Largest transposition looked for, in semitones.
         require_match (bool): Whether a score of another song is an error.
@@ -158,8 +159,8 @@ def align(
 
 
 def read_score(path: str | Path) -> tuple[Notes, str]:
-    """All pitched notes of a MIDI file, of any class, and its name for messages."""
-    return join_instruments(read_midi(path).instruments), str(path)
+    """All pitched notes of a score, of any class, and its name for messages."""
+    return join_instruments(read_instruments(path).instruments), str(path)
 
 
 class _Aligner:

@@ -1,13 +1,39 @@
-"""Which instruments belong to a class: the mapping from General MIDI programs to classes."""
+"""Which instruments belong to a class: the mapping from instruments to classes.
+
+A list of classes is written ``name=item,item;name=…``. An item is
+
+- a General MIDI program from 0, or a range of them: ``32-39``;
+- ``drums`` for drum kits; their program is 128, and Slakh's name ``Drums``;
+- a Slakh `inst_class`: ``Bass``;
+- ``@`` and a pattern of track names, with ``*`` and ``?``, ignoring case: ``@*bass*``. Names are
+  those of the tracks of a MIDI file, the parts of a MusicXML file, or the programs of Slakh's stems
+  (`midi_program_name`).
+
+Patterns decide first, the first class that matches; then `inst_class`; then the program. The word
+``families`` alone stands for :data:`FAMILIES`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 #: GM programs (from 0) and Slakh `inst_class` names of the three classes of the paper.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
+
+#: The 16 families of General MIDI and drums. Slakh calls two families "sound effects", ignoring
+#: case: their programs tell them apart.
+FAMILIES = (
+    "piano=0-7,Piano;chromatic_percussion=8-15,Chromatic Percussion;organ=16-23,Organ;"
+    "guitar=24-31,Guitar;bass=32-39,Bass;strings=40-47,Strings;"
+    "ensemble=48-55,Ensemble,Strings (continued);brass=56-63,Brass;reed=64-71,Reed;pipe=72-79,Pipe;"
+    "synth_lead=80-87,Synth Lead;synth_pad=88-95,Synth Pad;synth_effects=96-103;"
+    "ethnic=104-111,Ethnic;percussive=112-119,Percussive;sound_effects=120-127;drums=128,Drums"
+)
+
+#: The program of drums, and the item that stands for it.
+DRUMS_PROGRAM, _DRUMS = 128, "drums"
 
 #: Most classes, and most characters of their list: more are a mistake and would take memory.
 MOST_CLASSES, MOST_CHARACTERS = 129, 20_000
@@ -31,11 +57,17 @@ class SourceClass:
         name (str): Name, used in file names and tables (lower-case letters, digits, ``_``, ``-``).
         programs (frozenset of int): General MIDI programs, 0 to 127; 128 means drums.
         inst_classes (frozenset of str): Slakh `inst_class` names, compared ignoring case.
+        patterns (frozenset of str): Patterns of track names, compared ignoring case.
     """
 
     name: str
     programs: frozenset[int] = field(default_factory=frozenset)
     inst_classes: frozenset[str] = field(default_factory=frozenset)
+    patterns: frozenset[str] = field(default_factory=frozenset)
+
+    def matches(self, track_name: str) -> bool:
+        """Whether a track name matches one of the patterns."""
+        return any(fnmatchcase(track_name.lower(), pattern.lower()) for pattern in self.patterns)
 
     @property
     def default_program(self) -> int:
@@ -58,6 +90,9 @@ class ClassMap:
         (('bass', 'keys'), 1)
         >>> classes.index_of(program=40) is None
         True
+        >>> classes = ClassMap.parse("bass=32-39,@*bass*;drums=drums")
+        >>> classes.index_of(program=0, track_name="E-Bass"), classes.index_of(program=128)
+        (0, 1)
     """
 
     def __init__(self, classes: Iterable[SourceClass]) -> None:
@@ -73,6 +108,7 @@ class ClassMap:
             if source.name in ("mixture", "residual", "mean"):
                 raise ValueError(f"{source.name!r} is reserved; give the class another name.")
             keys: list[int | str] = [*source.programs, *map(str.lower, source.inst_classes)]
+            keys += [f"@{pattern.lower()}" for pattern in source.patterns]
             for key in keys:
                 if isinstance(key, int) and not 0 <= key <= 128:
                     raise ValueError(
@@ -100,8 +136,7 @@ class ClassMap:
         """Parses a list of classes.
 
         Args:
-            text (str): ``name=item,item;name=…``, where an item is a program, a range of programs
-                or a Slakh `inst_class`.
+            text (str): See the module docstring.
 
         Raises:
             ValueError: if the text is not of that form.
@@ -111,6 +146,8 @@ class ClassMap:
                 f"The list of classes has {len(text)} characters, expected at most "
                 f"{MOST_CHARACTERS}, for example 'bass=32-39;piano=0-7'."
             )
+        if text.strip().lower() == "families":
+            text = FAMILIES
         classes: list[SourceClass] = []
         for part in filter(None, (part.strip() for part in text.split(";"))):
             name, equals, text = part.partition("=")
@@ -122,6 +159,7 @@ class ClassMap:
                 )
             programs: set[int] = set()
             inst_classes: set[str] = set()
+            patterns: set[str] = set()
             for item in items:
                 span = re.fullmatch(r"(\d+)(?:-(\d+))?", item)
                 if span:
@@ -129,29 +167,66 @@ class ClassMap:
                     if high < low:
                         raise ValueError(f"The range {item!r} of class {name!r} is empty.")
                     programs.update(range(low, high + 1))
+                elif item.startswith("@"):
+                    if not item[1:].strip():
+                        raise ValueError(
+                            f"Class {name!r} has the item '@' without a pattern: expected for "
+                            "example '@*bass*'."
+                        )
+                    patterns.add(item[1:].strip())
+                elif item.lower() == _DRUMS:
+                    programs.add(DRUMS_PROGRAM)
+                    inst_classes.add(item)
                 else:
                     inst_classes.add(item)
             if len(classes) == MOST_CLASSES:
                 raise ValueError(f"There are more than {MOST_CLASSES} classes.")
-            classes.append(SourceClass(name.strip(), frozenset(programs), frozenset(inst_classes)))
+            classes.append(
+                SourceClass(
+                    name.strip(), frozenset(programs), frozenset(inst_classes), frozenset(patterns)
+                )
+            )
         return cls(classes)
 
     def __str__(self) -> str:
         return ";".join(
-            f"{c.name}=" + ",".join([*map(str, sorted(c.programs)), *sorted(c.inst_classes)])
+            f"{c.name}="
+            + ",".join(
+                [
+                    *map(str, sorted(c.programs)),
+                    *sorted(c.inst_classes),
+                    *(f"@{pattern}" for pattern in sorted(c.patterns)),
+                ]
+            )
             for c in self.classes
         )
 
-    def index_of(self, program: int | None = None, inst_class: str | None = None) -> int | None:
+    @property
+    def wants_drums(self) -> bool:
+        """Whether drums can belong to a class."""
+        return any(DRUMS_PROGRAM in c.programs or c.patterns for c in self.classes)
+
+    def index_of(
+        self,
+        program: int | None = None,
+        inst_class: str | None = None,
+        track_name: str | None = None,
+    ) -> int | None:
         """Index of the class of an instrument, or None if it belongs to none.
 
-        Classes that list Slakh `inst_class` names are matched by name where the instrument has one;
-        otherwise the program decides.
+        Patterns of track names decide first: the first class that matches. Then classes that list
+        Slakh `inst_class` names are matched by name where the instrument has one; otherwise the
+        program decides.
 
         Args:
             program (int, optional): General MIDI program, 0 to 127; 128 means drums.
             inst_class (str, optional): Slakh's name of the class.
+            track_name (str, optional): Name of the track or part.
         """
+        if track_name is not None:
+            for index, source in enumerate(self.classes):
+                if source.matches(track_name):
+                    return index
         if inst_class is not None:
             for index, source in enumerate(self.classes):
                 if inst_class.lower() in {name.lower() for name in source.inst_classes}:

@@ -11,11 +11,13 @@ import soxr
 import torch
 from torch.utils.data import Dataset
 
+from ..checks.label_check import unpitched_indices
 from ..dsp import NOMINAL_RMS, FrameGrid, equalize
 from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
 from .informed import ScoreInformedMasks
 from .manifest import Manifest, PreparedTrack
 from .segment_reader import read_segment, require_length
+from .stretches import Segment, cumulative_weights, partly_certain, stretches_of
 
 #: What an item holds beside the mixture: stems, or a dict of targets.
 Targets = torch.Tensor | dict[str, torch.Tensor]
@@ -28,7 +30,8 @@ class ScoreDataset(Dataset):
     r"""Segments or whole tracks of a prepared folder with their scores.
 
     Stems are opened only if `targets` asks for them: a folder whose stems were deleted can still be
-    used for training.
+    used for training. Segments come from certain :mod:`~asteroid_scoresup.data.stretches` only, and
+    are silent beyond their end; tracks without any are left out, and counted as `n_left_out`.
 
     Args:
         root (str, Path or Manifest): The prepared folder.
@@ -111,8 +114,15 @@ class ScoreDataset(Dataset):
             )
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.targets, self.seed = split, targets, seed
-        self.tracks = self._select(tracks)
         self.sample_rate = self.manifest.sample_rate
+        selected = self._select(tracks)
+        self.tracks = selected if segment is None else partly_certain(selected, self.sample_rate)
+        self.n_left_out = len(selected) - len(self.tracks)
+        if not self.tracks:
+            raise ValueError(
+                f"The scores of all {self.n_left_out} tracks in the split {split!r} of "
+                f"{self.manifest.root} are uncertain throughout: prepare it with scores that fit."
+            )
         self.grid = FrameGrid(n_fft, hop_length, self.sample_rate)
         if soft_masks is not None and (soft_masks.n_fft, soft_masks.hop_length) != (
             n_fft,
@@ -138,11 +148,18 @@ class ScoreDataset(Dataset):
         self._notes = [self.manifest.notes(track) for track in self.tracks]
         # The same for the whole split: items must fit into one batch.
         self._steps = max((steps_of(notes) for notes in self._notes), default=1)
-        lengths = np.array([track.n_samples for track in self.tracks], dtype=np.int64)
-        self._cumulative = self._track_distribution(lengths, stem_draw)
+        self._stretches = stretches_of(self.tracks, self.sample_rate, hop_length)
+        lengths = np.array([stretch.n_samples for stretch in self._stretches], dtype=np.int64)
+        has = np.array([self._has_stems(self.tracks[s.track]) for s in self._stretches])
+        least = None if self.with_stems is None else stem_draw
+        self._cumulative = cumulative_weights(lengths, has, least)
         if n_segments is None and self.n_samples is not None:
-            counts = np.maximum(lengths // self.n_samples, 1)
-            self._fixed = [(i, k * self.n_samples) for i, n in enumerate(counts) for k in range(n)]
+            size = self.n_samples
+            self._fixed = [
+                Segment(track, start + k * size, stop, size)
+                for track, start, stop in self._stretches
+                for k in range(max((stop - start) // size, 1))
+            ]
 
     def _select(self, names: Sequence[str] | None) -> list[PreparedTrack]:
         """The tracks of the split, or those of them that are named."""
@@ -187,16 +204,6 @@ class ScoreDataset(Dataset):
     def _has_stems(self, track: PreparedTrack) -> bool:
         return self.with_stems is None or track.id in self.with_stems
 
-    def _track_distribution(self, lengths: np.ndarray, stem_draw: float | None) -> np.ndarray:
-        """Cumulative probabilities of the tracks: by length, or more often those with stems."""
-        weights = lengths / lengths.sum()
-        if stem_draw is not None and self.with_stems is not None:
-            has = np.array([self._has_stems(track) for track in self.tracks])
-            if weights[has].sum() < stem_draw and not has.all():
-                weights[has] *= stem_draw / weights[has].sum()
-                weights[~has] *= (1 - stem_draw) / weights[~has].sum()
-        return np.cumsum(weights) / weights.sum()
-
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the classes, in order."""
@@ -221,16 +228,23 @@ class ScoreDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Targets]:
         if self.n_segments is not None:
             return self._random(index)
-        if self.n_samples is None:
-            return self._item(index, 0, self.tracks[index].n_samples)
-        return self._item(*self._fixed[index], self.n_samples)
+        return self._item(self._segment(index))
+
+    def _segment(self, index: int) -> Segment:
+        """Where an item comes from."""
+        if self.n_segments is not None:
+            return self._draw(np.random.default_rng([self.seed, index]))
+        if self.n_samples is not None:
+            return self._fixed[index]
+        n_samples = self.tracks[index].n_samples
+        return Segment(index, 0, n_samples, n_samples)
 
     def _random(self, index: int) -> tuple[torch.Tensor, Targets]:
         rng = np.random.default_rng([self.seed, index])
-        mixture, targets = self._item(*self._draw(rng), rng)
+        mixture, targets = self._item(self._draw(rng), rng)
         if rng.random() >= self.remix or not isinstance(targets, dict):
             return mixture, targets
-        other, others = self._item(*self._draw(rng), rng)
+        other, others = self._item(self._draw(rng), rng)
         assert isinstance(others, dict)  # as the first
         # Sums of two songs must not be recognizable by their level.
         mixture = (mixture + other) / 2**0.5
@@ -246,56 +260,46 @@ class ScoreDataset(Dataset):
         Returns:
             str: For example ``"train/Track00001 at 12.3 s"``.
         """
-        if self.n_segments is not None:
-            rng = np.random.default_rng([self.seed, index])
-            track, start = self._draw(rng)[:2]
-        elif self.n_samples is None:
-            track, start = index, 0
-        else:
-            track, start = self._fixed[index]
-        return f"{self.split}/{self.tracks[track].id} at {start / self.sample_rate:.1f} s"
+        segment = self._segment(index)
+        seconds = segment.start / self.sample_rate
+        return f"{self.split}/{self.tracks[segment.track].id} at {seconds:.1f} s"
 
-    def _draw(self, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Draws a segment: track, first sample (on a frame), samples, and speed in semitones.
+    def _draw(self, rng: np.random.Generator) -> Segment:
+        """Draws a segment that begins on a frame.
 
-        Every second of the split has the same probability.
+        Every certain second of the split has the same probability.
         """
         semitones = 0
         if self.varispeed:
             semitones = int(rng.integers(-self.varispeed, self.varispeed + 1))
         assert self.n_samples is not None  # random segments have a length
-        length = self._n_played(self.n_samples, semitones)
         wanted = self.saliency * len(self.names)
         for _ in range(_MOST_DRAWS):
-            track = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
-            room = max(self.tracks[track].n_samples - length, 0)
-            start = int(rng.integers(room // self.hop_length + 1)) * self.hop_length
-            if self.saliency <= 0:
+            place = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
+            track, first, stop = self._stretches[place]
+            segment = Segment(track, first, stop, self.n_samples, semitones)
+            room = max(stop - first - segment.n_played, 0)
+            start = first + int(rng.integers(room // self.hop_length + 1)) * self.hop_length
+            segment = segment._replace(start=start)
+            if self.saliency <= 0 or len(np.unique(self._notes_in(segment).class_index)) >= wanted:
                 break
-            notes = self._notes_between(track, start, start + length, margin=0)
-            if len(np.unique(notes.class_index)) >= wanted:
-                break
-        return track, start, self.n_samples, semitones
+        return segment
 
-    @staticmethod
-    def _n_played(n_samples: int, semitones: int) -> int:
-        """Samples of a recording that become `n_samples` at another speed."""
-        return round(n_samples * 2 ** (semitones / 12)) + 1 if semitones else n_samples
-
-    def _notes_between(self, track: int, start: int, stop: int, margin: float) -> Notes:
-        rate = self.sample_rate
-        return self._notes[track].within(start / rate, stop / rate, margin)
+    def _notes_in(self, segment: Segment, margin: float = 0.0) -> Notes:
+        """The notes of a segment, on its clock, before a change of speed."""
+        track, start, rate = segment.track, segment.start, self.sample_rate
+        stop = start + segment.n_played
+        notes = self._notes[track].within(start / rate, stop / rate, margin)
+        if segment.stop < min(stop, self.tracks[track].n_samples):
+            end = (segment.stop - start) / rate
+            notes = notes.select(notes.onset < end).clipped(-np.inf, end)
+        return notes
 
     def _item(
-        self,
-        index: int,
-        start: int,
-        n_samples: int,
-        semitones: int = 0,
-        rng: np.random.Generator | None = None,
+        self, segment: Segment, rng: np.random.Generator | None = None
     ) -> tuple[torch.Tensor, Targets]:
-        track = self.tracks[index]
-        signals = self._signals(track, start, n_samples, semitones)
+        track = self.tracks[segment.track]
+        signals = self._signals(segment)
         signals = signals * (NOMINAL_RMS / max(track.rms, 1e-6))
         if rng is not None:
             signals = signals * 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
@@ -304,46 +308,43 @@ class ScoreDataset(Dataset):
         mixture, sources = signals[0], signals[1:]
         if self.targets == "stems":
             return mixture, sources
-        targets = {"mixture": mixture, **self._score(index, start, n_samples, semitones)}
+        targets = {"mixture": mixture, **self._score(segment)}
         if self.targets == "both":
             targets["sources"] = sources
             if self.with_stems is not None:
                 targets["has_stems"] = torch.tensor(self._has_stems(track))
         return mixture, targets
 
-    def _signals(
-        self, track: PreparedTrack, start: int, n_samples: int, semitones: int
-    ) -> torch.Tensor:
+    def _signals(self, segment: Segment) -> torch.Tensor:
         """Mixture, and stems if requested, as recorded or at another speed: (1 + n_src, time)."""
-        n_played = self._n_played(n_samples, semitones)
+        track = self.tracks[segment.track]
         paths = [self.manifest.mixture_path(track)]
         if self.targets != "score" and self._has_stems(track):
             paths += [self.manifest.stem_path(track, name) for name in self.names]
-        signals = torch.stack([read_segment(p, start, n_played, track.n_samples) for p in paths])
+        where = (segment.start, segment.n_played, track.n_samples, segment.stop)
+        signals = torch.stack([read_segment(path, *where) for path in paths])
         if self.targets != "score" and not self._has_stems(track):
-            signals = torch.cat([signals, signals.new_zeros(len(self.names), n_played)])
-        if semitones:
+            signals = torch.cat([signals, signals.new_zeros(len(self.names), segment.n_played)])
+        if segment.semitones:
             # A recording played faster is one of a lower sample rate.
-            rate = self.sample_rate * 2 ** (semitones / 12)
+            rate = self.sample_rate * 2 ** (segment.semitones / 12)
             played = soxr.resample(signals.T.numpy(), rate, self.sample_rate)
-            signals = torch.from_numpy(np.ascontiguousarray(played[:n_samples].T))
+            signals = torch.from_numpy(np.ascontiguousarray(played[: segment.n_samples].T))
         return signals
 
-    def _score(
-        self, index: int, start: int, n_samples: int, semitones: int
-    ) -> dict[str, torch.Tensor]:
+    def _score(self, segment: Segment) -> dict[str, torch.Tensor]:
         """Rolls, and masks if requested."""
-        n_frames = self.grid.n_frames(n_samples)
-        stop = start + self._n_played(n_samples, semitones)
-        notes = self._notes_between(index, start, stop, margin=1.0)
-        if semitones:
-            notes = notes.at_speed(semitones)
+        n_frames = self.grid.n_frames(segment.n_samples)
+        notes = self._notes_in(segment, margin=1.0)
+        if segment.semitones:
+            notes = notes.at_speed(segment.semitones, unpitched_indices(self.manifest.classes))
         size = (len(self.names), n_frames, self.grid)
         targets = {
             "roll": piano_roll(notes, *size),
             "sounding": sounding_roll(notes, *size, self.sounding, steps=self._steps),
         }
         if self.soft_masks is not None:
-            first, speed = start // self.hop_length, 2 ** (semitones / 12)
-            targets["soft_masks"] = self.soft_masks.read(self.tracks[index], first, n_frames, speed)
+            first, speed = segment.start // self.hop_length, 2 ** (segment.semitones / 12)
+            track = self.tracks[segment.track]
+            targets["soft_masks"] = self.soft_masks.read(track, first, n_frames, speed)
         return targets

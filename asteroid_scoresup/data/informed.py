@@ -16,17 +16,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checks.label_check import unpitched_indices
 from ..dsp import STFT, FrameGrid
 from ..score import (
     Factors,
     HarmonicTemplates,
     SoundingOptions,
+    hit_roll,
     onset_roll,
     score_informed_nmf,
     soft_masks,
     sounding_roll,
 )
 from ..score.defaults import (
+    HIT_BEFORE,
+    HIT_DECAY,
+    HIT_SECONDS,
     INFORMED_ITERATIONS,
     INFORMED_POWER,
     INHARMONICITY,
@@ -38,9 +43,12 @@ from ..utils.files import atomic_path
 from ..utils.parallel import run_parallel
 from ..utils.partial_files import sweep
 from .manifest import Manifest, PreparedTrack
+from .stretches import certain_frames
 
 #: Number of components of no class, where the mixture is the whole song.
 N_FREE = 6
+#: Arrays of a file of factors.
+_ARRAYS = ("templates", "activations", "class_index")
 #: Number of tracks whose factors are cached in memory.
 CACHED_TRACKS = 256
 
@@ -49,7 +57,8 @@ class ScoreInformedMasks:
     """Score-informed masks of prepared tracks, from a factorization of each mixture.
 
     See :mod:`asteroid_scoresup.score.informed`. Factors are fitted to whole tracks, written to
-    ``informed-<hash>.npz`` in the track's folder (half precision), and read from there.
+    ``informed-<hash>.npz`` in the track's folder (half precision), and read from there. Classes
+    without pitch (drums) have components of their own, see :mod:`asteroid_scoresup.score.hits`.
 
     Args:
         manifest (Manifest): The prepared data.
@@ -88,6 +97,10 @@ class ScoreInformedMasks:
         self.free = N_FREE if manifest.mixture == "song" else 0
         drawn = asdict(self.sounding)
         settings = [3, n_fft, hop_length, iterations, self.partials, drawn, self.free]
+        #: Indices of the classes without pitch.
+        self.unpitched = list(unpitched_indices(manifest.classes))
+        if self.unpitched:
+            settings.append({"unpitched": [*self.unpitched, HIT_BEFORE, HIT_DECAY, HIT_SECONDS]})
         self.settings = json.dumps([*settings, manifest.names], sort_keys=True).encode()
         self._paths: dict[tuple[str, str], Path] = {}
         self._factors: dict[Path, Factors] = {}
@@ -103,6 +116,8 @@ class ScoreInformedMasks:
             folder = self.manifest.folder(track)
             audio = self.manifest.audio_identity(track).encode()
             content = self.settings + (folder / "notes.csv").read_bytes() + audio
+            if track.uncertain:
+                content += json.dumps(track.uncertain).encode()
             name = f"informed-{hashlib.sha256(content).hexdigest()[:16]}.npz"
             self._paths[key] = folder / name
         return self._paths[key]
@@ -113,15 +128,24 @@ class ScoreInformedMasks:
         stft = STFT(self.n_fft, self.hop_length, manifest.sample_rate)
         wav = torch.from_numpy(manifest.read_mixture(track))
         notes = manifest.notes(track)
+        is_unpitched = np.isin(notes.class_index, self.unpitched)
+        pitched, struck = notes.select(~is_unpitched), notes.select(is_unpitched)
         size = (len(manifest.names), stft.n_frames(len(wav)), stft.grid)
+        # Where the score is uncertain, there is nothing to fit, and the activations stay 0.
+        certain = certain_frames(track, size[1], stft.grid)
         factors = score_informed_nmf(
-            stft.magnitude(stft(wav.unsqueeze(0)))[0],
-            sounding_roll(notes, *size, self.sounding),
-            onset_roll(notes, *size),
+            stft.magnitude(stft(wav.unsqueeze(0)))[0][:, certain],
+            sounding_roll(pitched, *size, self.sounding)[..., certain],
+            onset_roll(pitched, *size)[:, certain],
             HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
             self.iterations,
             free=self.free,
+            hits=hit_roll(struck, *size)[..., certain] if len(struck) else None,
         )
+        if track.uncertain:
+            whole = factors.activations.new_zeros(len(factors.class_index), size[1])
+            whole[:, certain] = factors.activations
+            factors = factors._replace(activations=whole)
         # Half precision has a small range. Templates are normalized; the activations of a track are
         # scaled to at most 1.
         activations = factors.activations / factors.activations.amax().clamp(min=1e-9)
@@ -170,7 +194,7 @@ class ScoreInformedMasks:
                 if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
                     return None
             with np.load(path, allow_pickle=False) as content:
-                templates, activations, class_index = (content[name] for name in Factors._fields)
+                templates, activations, class_index = (content[name] for name in _ARRAYS)
         except MemoryError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):

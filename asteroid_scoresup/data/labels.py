@@ -10,19 +10,21 @@ from typing import Any
 
 from ..checks.bends import describe_bends
 from ..checks.corrections import correct_notes, correction_of, findings_after, summarize_checks
-from ..checks.song import check_song, unpitched_classes
+from ..checks.label_check import check_song, unpitched_classes
 from ..score import Notes
 from ..utils.files import read_audio, read_json, write_json
 from ..utils.locks import locks_prepared_folder
 from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
+from .discovery import SongSource, find_songs
+from .drops import drop_of_error, group_drops, located_drops
 from .manifest import Manifest, PreparedTrack
 from .note_table import read_notes, write_notes
-from .report import group_drops, located_drops
-from .song import Settings, drop_of_error, fit_notes
-from .song_reader import read_song
-from .song_sources import SongSource, find_songs
+from .reader import read_song
+from .settings import Settings
+from .song import fit_notes
 from .splits import Splits
+from .stretches import certain_notes
 from .track_file import update_track_file
 
 #: Note table as it was before a correction.
@@ -222,7 +224,7 @@ def _check_prepared(track: PreparedTrack, manifest: Manifest, as_read: bool) -> 
     stems = {name: read_audio(path)[0] for name, path in paths.items() if path.is_file()}
     mixture = manifest.read_mixture(track)
     return check_song(
-        notes,
+        certain_notes(notes, track.uncertain),
         manifest.names,
         manifest.sample_rate,
         mixture,

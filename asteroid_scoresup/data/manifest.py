@@ -51,6 +51,8 @@ class PreparedTrack:
         facts (dict): What preparation found out about the track (label check, drops).
         audio (str): Hash of the samples of mixture and stems at preparation; empty in folders of
             earlier versions.
+        uncertain (list): Stretches (start, stop) of the audio, in seconds and in order, where the
+            alignment of the score is not certain. They are left out of training and metrics.
     """
 
     id: str
@@ -61,6 +63,14 @@ class PreparedTrack:
     stems: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     audio: str = ""
+    uncertain: list[list[float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields for a file; `uncertain` only where there is anything uncertain."""
+        content = asdict(self)
+        if not self.uncertain:
+            del content["uncertain"]
+        return content
 
     @classmethod
     def from_dict(cls, content: Any) -> PreparedTrack:
@@ -99,6 +109,7 @@ class PreparedTrack:
             and not any(why_not_plain(name) for name in track.stems),
             "facts": isinstance(track.facts, dict),
             "audio": isinstance(track.audio, str),
+            "uncertain": _are_stretches(track.uncertain),
         }
         wrong = [key for key, value in good.items() if not value]
         if wrong:
@@ -115,6 +126,41 @@ def _is_number(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_stretches(value: Any) -> bool:
+    """Whether a value is a list of pairs (start, stop) in order, without overlap."""
+    if not isinstance(value, list):
+        return False
+    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2]
+    edges = [0, *(edge for pair in pairs for edge in pair)]
+    return (
+        len(pairs) == len(value)
+        and all(_is_number(edge) and math.isfinite(edge) for edge in edges)
+        and all(start < stop for start, stop in pairs)
+        and edges == sorted(edges)
+    )
+
+
+def folder_to_write(root: Path, split: str, track_id: str) -> Path:
+    """Folder of a track in a prepared folder, for writing; see :meth:`Manifest.folder_to_write`.
+
+    Args:
+        root (Path): The prepared folder.
+        split (str): Split of the track.
+        track_id (str): Its name.
+
+    Raises:
+        ValueError: if the track's folder lies outside of the prepared folder.
+    """
+    folder = root / split / track_id
+    if root.resolve() not in folder.resolve().parents:
+        link = folder if folder.is_symlink() else folder.parent
+        raise ValueError(
+            f"{link} is a link that leads outside of {root}: it is not written to. "
+            "Copy the tracks, or link the whole prepared folder."
+        )
+    return folder
 
 
 class Manifest:
@@ -202,7 +248,7 @@ class Manifest:
             "sample_rate": self.sample_rate,
             "classes": str(self.classes),
             "mixture": self.mixture,
-            "tracks": [asdict(track) for track in self.tracks],
+            "tracks": [track.to_dict() for track in self.tracks],
         }
         write_json(self.root / "manifest.json", content)
 
@@ -221,7 +267,8 @@ class Manifest:
             path = self.folder(track) / "notes.csv"
             if not path.is_file():
                 raise FileNotFoundError(f"{path} does not exist: prepare the data again.")
-            facts.append([track.split, track.id, self.audio_identity(track), file_hash(path)])
+            known = [track.split, track.id, self.audio_identity(track), file_hash(path)]
+            facts.append([*known, track.uncertain] if track.uncertain else known)
         content = [self.sample_rate, str(self.classes), self.mixture, facts]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
@@ -259,13 +306,7 @@ class Manifest:
         Raises:
             ValueError: if the track's folder lies outside of the prepared folder.
         """
-        folder = self.folder(track)
-        if self.root.resolve() not in folder.resolve().parents:
-            raise ValueError(
-                f"{folder} is a link that leads outside of {self.root}: it is not written to. "
-                "Copy the track, or link the whole prepared folder."
-            )
-        return folder
+        return folder_to_write(self.root, track.split, track.id)
 
     def mixture_path(self, track: PreparedTrack) -> Path:
         """Audio file of the mixture."""

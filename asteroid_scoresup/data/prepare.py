@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..checks.song import check_song, unpitched_classes
+from ..alignment import Alignment
+from ..checks.label_check import check_song, unpitched_classes
 from ..dsp.level import gated_rms
 from ..utils.files import explained, write_audio, write_json
 from ..utils.hashing import samples_hash
@@ -23,14 +24,26 @@ from ..utils.names import why_not_plain
 from ..utils.parallel import run_parallel
 from ..utils.partial_files import replace_folder, unfinished
 from .classes import DEFAULT_CLASSES, ClassMap
+from .discovery import SongSource, find_songs
+from .drops import drop_of_error, drop_record
 from .labels import count_notes, settle_labels
-from .manifest import Manifest, PreparedTrack
+from .manifest import Manifest, PreparedTrack, folder_to_write
 from .note_table import write_notes
+from .pair_alignment import (
+    align_pair,
+    alignment_if_possible,
+    confirms,
+    facts_of,
+    is_off,
+    uncertain_stretches,
+)
+from .pairs import Pair
+from .reader import read_song
 from .report import make_report, summary
-from .song import Settings, Song, drop_of_error, drop_record
-from .song_reader import read_song
-from .song_sources import SongSource, find_songs
+from .settings import Settings
+from .song import Song
 from .splits import Splits
+from .stretches import certain_notes
 from .track_file import TRACK_FILE, finished_tracks, write_track_file
 
 __all__ = ["prepare", "summary"]
@@ -45,6 +58,7 @@ def prepare(
     mixture: str = "submix",
     splits: Splits | Mapping[str, Any] | str | Path | None = None,
     label_shift: str = "auto",
+    align: str = "auto",
     check: bool = True,
     correct: bool | None = None,
     include_omitted: bool = False,
@@ -70,6 +84,9 @@ def prepare(
         splits (dict or path, optional): A file of splits, for example one of slakh-utils.
         label_shift (str): ``"auto"``: the labels of basses of real Slakh are transposed down an
             octave; ``"none"``; or semitones per class, ``"bass=-12,guitar=0"``.
+        align (str): Whether the scores of own songs are aligned with their recordings: ``"auto"``,
+            those that the label check finds off; ``"always"``; or ``"never"``. Slakh's layouts are
+            never aligned.
         check (bool): Whether labels are checked against the audio.
         correct (bool, optional): Whether constant errors of which the check is sure are corrected.
             False reverts the corrections of earlier runs, None keeps them.
@@ -103,8 +120,17 @@ def prepare(
         )
     if layout == "pairs":
         mixture = "song"
-    settings = Settings(classes, int(sample_rate), mixture, label_shift)
+    elif align == "always":
+        raise ValueError(
+            f"{input_dir} has Slakh's layout, whose labels are on the clock of the audio: align='"
+            "always' is for own songs (pairs of audio and MIDI). Use 'auto' or 'never'."
+        )
+    elif align == "never":
+        align = "auto"  # the same here, and as in folders of earlier versions
+    settings = Settings(classes, int(sample_rate), mixture, label_shift, align)
     sources = _with_plain_names(sources, drops)
+    for source in sources:
+        folder_to_write(out_dir, source.split, source.id)
     with folder_lock(out_dir, "prepare"):
         finished = {} if overwrite else finished_tracks(out_dir, sources, settings, check)
         tracks = _prepare_tracks(sources, finished, out_dir, settings, check, drops, jobs, progress)
@@ -200,20 +226,43 @@ def _prepare_track(
     try:
         # Before reading: files that change in the meantime are then read again by the next run.
         fingerprint = source.fingerprint()
-        song = read_song(source, settings, find_defects=check)
+        song = _read_and_check(source, settings, check)
+    except Exception as error:  # one bad track must not end the preparation of a thousand others
+        return None, drop_of_error(source.id, error)
+    # Not within `try`: a full disk must end the run, not drop every track.
+    return _write_track(song, source, fingerprint, out_dir, settings), None
+
+
+def _read_and_check(source: SongSource, settings: Settings, check: bool) -> Song:
+    """Reads a song, aligns its score if it is an own song and must be, and checks the result."""
+    names, pair = settings.classes.names, source.files
+
+    def read(alignment: Alignment | None = None) -> Song:
+        song = read_song(source, settings, find_defects=check, alignment=alignment)
+        if alignment is not None:
+            seconds = len(song.mixture) / settings.sample_rate
+            song.facts["alignment"] = facts_of(alignment, seconds)
+            song.uncertain = uncertain_stretches(alignment, seconds)
         if check:
             song.facts["check"] = check_song(
-                song.notes,
-                settings.classes.names,
+                certain_notes(song.notes, song.uncertain),
+                names,
                 settings.sample_rate,
                 song.mixture,
                 song.stems,
                 unpitched_classes(settings.classes),
             )
-    except Exception as error:  # one bad track must not end the preparation of a thousand others
-        return None, drop_of_error(source.id, error)
-    # Not within `try`: a full disk must end the run, not drop every track.
-    return _write_track(song, source, fingerprint, out_dir, settings), None
+        return song
+
+    if not isinstance(pair, Pair) or settings.align == "never":
+        return read()
+    if settings.align == "always":
+        return read(align_pair(pair))
+    song = read()
+    if not check or not is_off(song.facts["check"], names):
+        return song
+    alignment = alignment_if_possible(pair)
+    return song if alignment is None or confirms(alignment, song.notes) else read(alignment)
 
 
 def _write_track(
@@ -246,6 +295,7 @@ def _write_track(
             stems=list(song.stems),
             facts=song.facts,
             audio=samples_hash(song.mixture, *song.stems.values()),
+            uncertain=song.uncertain,
         )
         write_track_file(temporary, track, settings, fingerprint)
         with explained(folder):

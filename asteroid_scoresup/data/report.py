@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..checks.bends import describe_bends
+from .drops import BEYOND_END, group_drops, located_drops
 from .manifest import Manifest, PreparedTrack
-from .song import BEYOND_END, Settings
+from .pair_alignment import describe_alignments
+from .settings import Settings
 
 #: Number of warnings that are printed; ``report.json`` has all of them.
 MAX_WARNINGS = 12
-
-
-def located_drops(drops: Iterable[Mapping[str, Any]], track_id: str) -> list[dict[str, Any]]:
-    """Records of one track's drops, with its name prepended to the place."""
-    return [
-        {**drop, "where": f"{track_id}/{drop['where']}" if drop["where"] else track_id}
-        for drop in drops
-    ]
 
 
 def make_report(
@@ -69,6 +63,7 @@ def make_report(
         "splits": splits,
         "dropped": group_drops(drops),
         "check": aggregate,
+        "alignment": describe_alignments(track.facts for track in manifest.tracks),
         "bends": describe_bends(track.facts.get("bends", {}) for track in manifest.tracks),
         "warnings": warned,
     }
@@ -85,23 +80,6 @@ def _warnings_of_short_audio(tracks: Iterable[PreparedTrack]) -> list[str]:
                 "is it complete?"
             )
     return warned
-
-
-def group_drops(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Counts what was dropped, by kind and reason."""
-    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for drop in drops:
-        grouped[drop["what"], drop["reason"]].append(drop)
-    return [
-        {
-            "what": what,
-            "reason": reason,
-            "count": len(group),
-            "notes": sum(drop["notes"] for drop in group),
-            "where": sorted(drop["where"] for drop in group),
-        }
-        for (what, reason), group in sorted(grouped.items())
-    ]
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -123,6 +101,8 @@ def summary(report: Mapping[str, Any]) -> str:
         lines.append("Label check against the audio:")
         lines += [f"  {line}" for line in report["check"]["lines"]]
         warned = warned or report["check"]["warnings"]
+    if report.get("alignment"):
+        lines.append(f"{report['alignment']}.")
     if report.get("bends"):
         lines.append(f"According to the audio, {report['bends']}.")
     lines += [f"Warning: {warning}" for warning in warned[:MAX_WARNINGS]]

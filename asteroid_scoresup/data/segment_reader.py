@@ -30,7 +30,9 @@ def require_length(path: Path, n_samples: int) -> None:
     _compare_length(path, found, n_samples)
 
 
-def read_segment(path: Path, start: int, n_samples: int, track_samples: int) -> torch.Tensor:
+def read_segment(
+    path: Path, start: int, n_samples: int, track_samples: int, stop: int | None = None
+) -> torch.Tensor:
     r"""Reads a segment of an audio file; the cost does not depend on where it lies.
 
     Args:
@@ -38,6 +40,7 @@ def read_segment(path: Path, start: int, n_samples: int, track_samples: int) -> 
         start (int): First sample.
         n_samples (int): Number of samples; beyond the end of the track they are zeros.
         track_samples (int): Length of the track, in samples.
+        stop (int, optional): Sample from which on the segment is silent.
 
     Returns:
         :class:`torch.Tensor`: float32, shape :math:`(n\_samples,)`.
@@ -55,6 +58,8 @@ def read_segment(path: Path, start: int, n_samples: int, track_samples: int) -> 
         raise _unreadable(path, error) from None
     if not np.isfinite(audio).all():
         raise ValueError(f"{path} holds NaN or infinite samples. {_PREPARE_AGAIN}")
+    if stop is not None:
+        audio[max(stop - start, 0) :] = 0
     return torch.from_numpy(audio)
 
 

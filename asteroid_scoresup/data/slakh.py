@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import yaml
 
+from ..notation.reader import MIDI_SUFFIXES
 from ..utils.audio import AUDIO_SUFFIXES
 from .splits import OMITTED, SPLIT_NAMES, split_of_folder
 
 #: Generator named in the metadata of songs synthesized by this package.
 GENERATOR = "asteroid_scoresup"
-MIDI_SUFFIXES = (".mid", ".midi")
 
 #: Semitones by which the labels of each class are wrong, or ``"auto"``.
 LabelShift = Literal["auto"] | dict[str, int]
@@ -82,6 +82,7 @@ class Stem:
         inst_class (str or None): Slakh's name of its class.
         is_drum (bool): Whether it is a drum kit.
         problem (str or None): Its known problem.
+        label (str or None): Name of its track, or else of its program.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Stem:
     inst_class: str | None = None
     is_drum: bool = False
     problem: str | None = None
+    label: str | None = None
 
     @property
     def is_bass(self) -> bool:
@@ -233,10 +235,17 @@ def read_slakh_track(folder: str | Path) -> SlakhTrack:
                 inst_class if isinstance(inst_class, str) else None,
                 is_drum,
                 known.get(name),
+                _label(entry),
             )
         )
     track.mix = _find(folder, "mix", AUDIO_SUFFIXES)
     return track
+
+
+def _label(entry: dict[str, Any]) -> str | None:
+    """The name that patterns of track names are compared with."""
+    names = (entry.get("track_name"), entry.get("midi_program_name"))
+    return next((name for name in names if isinstance(name, str) and name), None)
 
 
 def _read_metadata(folder: Path) -> Any:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..checks.bends import resolve_bends
+from ..checks.label_check import unpitched_classes
 from ..checks.noise import DEFECTS, find_defect
-from ..checks.song import unpitched_classes
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio, resample_audio
+from .drops import UnusableSongError, drop_record, midi_drops
+from .settings import Settings
 from .slakh import (
     SlakhTrack,
     Stem,
@@ -23,7 +25,7 @@ from .slakh import (
     read_slakh_track,
     shift_of_stem,
 )
-from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, midi_drops
+from .song import SILENCE, Song
 
 #: Audio and its sample rate, in Hz.
 Signal = tuple[np.ndarray, float]
@@ -62,6 +64,7 @@ class _SlakhReader:
         self.drops: list[dict[str, Any]] = []
         self.tables: list[Notes] = []
         self.sums = _StemSums()
+        self.remarks: list[str] = list(track.remarks)
         self.programs: dict[str, list[int | None]] = defaultdict(list)
         self.shifts: dict[str, set[int]] = defaultdict(set)
         self.bends: dict[str, list[str]] = defaultdict(list)
@@ -74,7 +77,7 @@ class _SlakhReader:
             if stem.program is None and stem.inst_class is None and stem.midi is not None:
                 stem.program = _program_in(stem.midi)
                 stem.is_drum = stem.program == DRUMS
-            index = self.classes.index_of(program=stem.program, inst_class=stem.inst_class)
+            index = self.classes.index_of(stem.program, stem.inst_class, stem.label)
             if index is not None:
                 self._add_stem(stem, index)
             elif self.whole_song:
@@ -84,7 +87,7 @@ class _SlakhReader:
 
     def _add_residual(self, stem: Stem) -> None:
         """Adds a stem of no class to the residual of a whole song."""
-        signal, complaint = _read_stem_audio(stem)
+        signal, complaint = self._read_stem_audio(stem)
         if signal is not None:
             self.sums.add("residual", *signal)
         elif complaint == "audio unreadable":
@@ -94,7 +97,7 @@ class _SlakhReader:
         """Adds a stem to its class, unless it cannot be trusted."""
         name = self.classes.names[index]
         shift = shift_of_stem(stem, name, self.track.generated, self.label_shift)
-        signal, complaint = _read_stem_audio(stem)
+        signal, complaint = self._read_stem_audio(stem)
         notes, lack = _read_stem_notes(stem, index, shift, self.drops)
         if complaint and not self.stem_free:
             if len(notes) or complaint != "silent stem":
@@ -110,6 +113,20 @@ class _SlakhReader:
         self.shifts[name].add(shift)
         if signal is not None:
             self.sums.add(name, *signal)
+
+    def _read_stem_audio(self, stem: Stem) -> tuple[Signal | None, str | None]:
+        """Audio of a stem; or None and what is wrong with it."""
+        if stem.audio is None:
+            return None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
+        remarks: list[str] = []
+        try:
+            audio, rate = read_audio(stem.audio, remarks=remarks)
+        except ValueError:
+            return None, "audio unreadable"
+        self.remarks += [f"{stem.name}: {remark}" for remark in remarks]
+        if np.abs(audio).max() <= SILENCE:
+            return None, "silent stem"
+        return (audio, rate), None
 
     def _drop_stem(
         self, stem: Stem, name: str, signal: Signal | None, notes: Notes, lack: str | None
@@ -138,7 +155,7 @@ class _SlakhReader:
     def _whole_mix(self, mix: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The mixture of a track without stems; bends are checked against it."""
         rate = self.settings.sample_rate
-        mixture = read_audio(mix, rate)[0]
+        mixture = read_audio(mix, rate, self.remarks)[0]
         if not self.track.generated:
             context = Notes.concatenate(self.tables)
             for place, notes in enumerate(self.tables):
@@ -164,8 +181,8 @@ class _SlakhReader:
             "label_shift": {name: sorted(values) for name, values in self.shifts.items()},
             "drops": self.drops,
         }
-        if self.track.remarks:
-            facts["remarks"] = self.track.remarks
+        if self.remarks:
+            facts["remarks"] = self.remarks
         if self.bends:
             facts["bends"] = {name: found for name, found in self.bends.items() if found}
         return facts
@@ -201,19 +218,6 @@ class _StemSums:
             for signal in signals:
                 result[key][: len(signal)] += signal
         return result
-
-
-def _read_stem_audio(stem: Stem) -> tuple[Signal | None, str | None]:
-    """Audio of a stem; or None and what is wrong with it."""
-    if stem.audio is None:
-        return None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
-    try:
-        audio, rate = read_audio(stem.audio)
-    except ValueError:
-        return None, "audio unreadable"
-    if np.abs(audio).max() <= SILENCE:
-        return None, "silent stem"
-    return (audio, rate), None
 
 
 def _read_stem_notes(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from ..checks.corrections import summarize_checks
 from ..utils.audio import sndfile_path
 from ..utils.files import read_json, write_json
 from ..utils.hashing import with_times_of
+from .discovery import SongSource
 from .manifest import PreparedTrack
 from .note_table import read_notes
-from .song import Settings
-from .song_sources import SongSource
+from .settings import Settings
 
 #: Name of the file, in a track's folder beside audio and notes.
 TRACK_FILE = "track.json"
@@ -33,13 +32,13 @@ def write_track_file(
         folder (Path): The track's folder.
         track (PreparedTrack): The track.
         settings (Settings): How it was prepared.
-        fingerprint (list): See :meth:`~asteroid_scoresup.data.song_sources.SongSource.fingerprint`.
+        fingerprint (list): See :meth:`~asteroid_scoresup.data.discovery.SongSource.fingerprint`.
     """
     content = {
         "format": FORMAT,
         "settings": settings.to_dict(),
         "source": fingerprint,
-        "track": asdict(track),
+        "track": track.to_dict(),
     }
     write_json(folder / TRACK_FILE, content)
 
@@ -58,7 +57,7 @@ def update_track_file(folder: Path, track: PreparedTrack) -> None:
         content = read_json(folder / TRACK_FILE)
         if not isinstance(content, dict):
             raise ValueError(f"{folder / TRACK_FILE} is damaged: run `prepare` again.")
-        write_json(folder / TRACK_FILE, {**content, "track": asdict(track)})
+        write_json(folder / TRACK_FILE, {**content, "track": track.to_dict()})
 
 
 def finished_tracks(

@@ -1,6 +1,6 @@
 """Signal processing shared by networks, losses and data: STFT, level, downmix, equalizer."""
 
-from .downmix import downmix
+from ..utils.downmix import downmix
 from .equalizer import equalize
 from .grid import FrameGrid
 from .level import LevelMeter, gated_rms

@@ -64,6 +64,11 @@ def training_loaders(
         logger.warning(
             "Warning: there is no validation split; checkpoints are chosen on the training songs."
         )
+    if train.n_left_out:
+        logger.warning(
+            f"Warning: {train.n_left_out} training songs are left out, since the alignment of "
+            "their scores is uncertain throughout."
+        )
     targets = "both" if supervision == "stems" else "score"
     validation = ScoreDataset(manifest, split, targets=targets, **shared)
     return (

@@ -10,6 +10,7 @@ from .evaluate import (
     oracle_masks,
     score_separation,
     score_transcription,
+    tracks_to_score,
 )
 from .results import RESULT_COLUMNS, read_results, to_results
 from .separation import separation_scores, si_sdr
@@ -57,6 +58,7 @@ __all__ = [
     "summarize",
     "tables",
     "tidy",
+    "tracks_to_score",
     "to_midi",
     "to_results",
     "transcription_table",

@@ -10,6 +10,7 @@ import numpy as np
 import pretty_midi
 import torch
 
+from ..midi import DRUMS
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..score.harmonic import partial_frequencies
 from .transcription import NOTE_THRESHOLD, note_scores, roll_to_notes
@@ -217,7 +218,8 @@ def to_midi(
     Args:
         notes (Notes): The notes.
         names (sequence of str): Names of the classes.
-        programs (dict, optional): General MIDI program by name. Default: :func:`default_program`.
+        programs (dict, optional): General MIDI program by name, 128 for drums. Default:
+            :func:`default_program`.
 
     Returns:
         pretty_midi.PrettyMIDI: One instrument per class, in order, even if it has no notes.
@@ -233,7 +235,8 @@ def to_midi(
     midi = pretty_midi.PrettyMIDI(resolution=int(np.clip(4e6 / max(end, 1), 48, 960)))
     for index, name in enumerate(names):
         program = (programs or {}).get(name, default_program(name))
-        part = pretty_midi.Instrument(program, name=name)
+        is_drum = program == DRUMS
+        part = pretty_midi.Instrument(0 if is_drum else program, is_drum, name)
         own = notes.select(notes.class_index == index)
         columns = zip(own.velocity, own.pitch, own.onset, own.offset)
         part.notes = [
@@ -246,9 +249,13 @@ def to_midi(
 def default_program(name: str) -> int:
     """The General MIDI program of a class, guessed from its name; a piano for unknown names.
 
+    128 stands for drums.
+
     Examples
         >>> default_program("guitar"), default_program("strings"), default_program("keys")
         (25, 48, 0)
+        >>> default_program("drums")
+        128
     """
     wanted = name.strip().lower()
     for known, program in _PROGRAMS.items():
@@ -258,7 +265,9 @@ def default_program(name: str) -> int:
 
 
 _PROGRAMS = {
-    "bass": 33, "guitar": 25, "piano": 0, "organ": 16, "string": 48, "brass": 61, "reed": 65,
-    "sax": 65, "pipe": 73, "flute": 73, "lead": 80, "pad": 88, "synth": 80, "voc": 52, "choir": 52,
-    "mallet": 11, "chromatic": 11, "ethnic": 104,
+    "drum": DRUMS, "bass": 33, "guitar": 25, "piano": 0, "organ": 16, "string": 48, "ensemble": 48,
+    "violin": 40, "viola": 41, "cello": 42, "brass": 61, "trumpet": 56, "trombone": 57, "tuba": 58,
+    "horn": 60, "reed": 65, "sax": 65, "clarinet": 71, "pipe": 73, "flute": 73, "lead": 80,
+    "pad": 88, "synth_effects": 96, "synth": 80, "voc": 52, "choir": 52, "mallet": 11,
+    "chromatic": 11, "ethnic": 104, "percussive": 115, "sound_effects": 122,
 }  # fmt: skip

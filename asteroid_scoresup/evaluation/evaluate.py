@@ -5,6 +5,7 @@ Apart from preparation and training on stems, this is the only place that reads 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from ..data import Manifest, PreparedTrack, ScoreInformedMasks
 from ..data.song import fit_notes
+from ..data.stretches import certain_frames, certain_notes, certain_signal, partly_certain
 from ..dsp import STFT, FrameGrid
 from ..dsp.level import gated_rms
 from ..losses import allowed_bins
@@ -30,9 +32,33 @@ from .separation import separation_scores
 from .tables import INPUT_MIXTURE, SCORE_ORACLE
 from .transcription import NOTE_THRESHOLD, frame_accuracy, note_scores
 
+logger = logging.getLogger(__name__)
+
 SOFT_ORACLE = "score oracle, soft"
 INFORMED_ORACLE = "score oracle, informed"
 RATIO_ORACLE = "ideal ratio mask"
+
+
+def tracks_to_score(manifest: Manifest, split: str) -> list[PreparedTrack]:
+    """The tracks of a split that can be scored.
+
+    Tracks whose scores are uncertain throughout are left out, with a warning.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        split (str): The split.
+
+    Raises:
+        ValueError: if there are no tracks in the split.
+    """
+    tracks = manifest.select(split)
+    kept = partly_certain(tracks, manifest.sample_rate)
+    if len(kept) < len(tracks):
+        logger.warning(
+            f"Warning: {len(tracks) - len(kept)} tracks of {split} are left out, since the "
+            "alignment of their scores is uncertain throughout."
+        )
+    return kept
 
 
 class TestTrack:
@@ -49,7 +75,7 @@ class TestTrack:
 
     def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
         paths = {name: manifest.stem_path(track, name) for name in manifest.names}
-        self.track, self.names = track, manifest.names
+        self.track, self.names, self.sample_rate = track, manifest.names, manifest.sample_rate
         self.mixture = torch.from_numpy(manifest.read_mixture(track))
         self.stems = {}
         if all(path.is_file() for path in paths.values()):
@@ -61,6 +87,10 @@ class TestTrack:
     def roll_size(self, stft: STFT) -> tuple[int, int, FrameGrid]:
         """Number of classes, number of frames and grid: the size of a roll."""
         return len(self.names), stft.n_frames(len(self.mixture)), stft.grid
+
+    def certain(self, signal: torch.Tensor) -> torch.Tensor:
+        """A signal of the track without the stretches where its score is uncertain."""
+        return certain_signal(signal, self.track, self.sample_rate)
 
 
 def oracle_masks(
@@ -87,7 +117,7 @@ def oracle_masks(
         dict: name of the row → masks of shape :math:`(1, n\_src, freq, frames)`.
     """
     roll = sounding_roll(song.notes, *song.roll_size(stft), sounding).unsqueeze(0)
-    allowed = allowed_bins(templates.mask(roll), roll).float()
+    allowed = allowed_bins(templates.mask(roll), roll, unpitched=templates.unpitched).float()
     binary = allowed / allowed.sum(1, keepdim=True).clamp(min=1)
     active = frame_activity(roll).unsqueeze(2).float()
     free = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(binary)
@@ -151,9 +181,10 @@ def score_separation(
         else:
             estimates[row] = separator(mixture).cpu()
     records = []
+    stems = {name: song.certain(stem) for name, stem in song.stems.items()}
     for row, separated in estimates.items():
-        named = dict(zip(song.names, separated))
-        scores = separation_scores(song.stems, named, song.mixture)
+        named = dict(zip(song.names, song.certain(separated)))
+        scores = separation_scores(stems, named, song.certain(song.mixture))
         records += [{"row": row, "track": song.track.id, **score} for score in scores]
     return records, estimates
 
@@ -186,7 +217,10 @@ def score_transcription(
     stft, names = transcriptor.stft, song.names
     decoding = decoding or Decoding.default(len(names))
     device = next(transcriptor.parameters()).device
-    score = piano_roll(song.notes, *song.roll_size(stft))
+    uncertain = song.track.uncertain
+    certain = certain_frames(song.track, song.roll_size(stft)[1], stft.grid)
+    score = piano_roll(song.notes, *song.roll_size(stft))[..., certain]
+    true = certain_notes(song.notes, uncertain)
     signals = {"mixture": song.mixture}
     if song.stems:
         signals["isolated"] = torch.stack(list(song.stems.values()))
@@ -199,9 +233,9 @@ def score_transcription(
         predicted = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
         if wav.ndim == 2:
             predicted = torch.stack([predicted[i, i] for i in range(len(names))])
-        accuracy = frame_accuracy(score, predicted, threshold)
+        accuracy = frame_accuracy(score, predicted[..., certain], threshold)
         notes = decoding.notes(predicted.numpy(), stft.hop_length, stft.sample_rate)
-        rows = note_scores(song.notes, notes, names)
+        rows = note_scores(true, certain_notes(notes, uncertain), names)
         for record, value, note_row in zip(records, accuracy, rows):
             record[f"note_accuracy_{signal}"] = float(value)
             for measure in ("note_f1", "note_f1_offset"):
@@ -242,6 +276,7 @@ def fit_decoding(
         seconds = len(wav) / manifest.sample_rate
         probabilities = transcriptor(torch.from_numpy(wav).to(device), level=track.rms)
         probabilities = probabilities.sigmoid().cpu().numpy()
-        notes = fit_notes(manifest.notes(track), seconds)
+        probabilities[..., ~certain_frames(track, probabilities.shape[-1], stft.grid).numpy()] = 0
+        notes = fit_notes(certain_notes(manifest.notes(track), track.uncertain), seconds)
         songs.append((notes, probabilities, stft.hop_length, stft.sample_rate))
     return choose_decoding(songs, manifest.names)

@@ -15,8 +15,8 @@ discarded. Two kinds of separators are handled:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,10 @@ import torch
 from ..dsp import STFT
 from ..evaluation.decoding import pitch_levels
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator
-from ..utils.stream import Chunk
+from ..utils.stream import Chunk, Recording
+
+#: Called with the seconds processed so far and the length of the recording in seconds.
+Progress: TypeAlias = Callable[[float, float], object]
 
 
 class SeparatedChunk(NamedTuple):
@@ -45,6 +48,28 @@ class SeparatedChunk(NamedTuple):
     def is_finite(self) -> bool:
         """Whether no prediction is NaN or infinite."""
         return all(values is None or bool(np.isfinite(values).all()) for values in self)
+
+
+def join_stems(
+    chunks: Iterable[SeparatedChunk], names: Sequence[str], recording: Recording, audio: Any
+) -> dict[str, np.ndarray]:
+    """Joins the stems of successive chunks in memory.
+
+    Args:
+        chunks (iterable of SeparatedChunk): Chunks with stems.
+        names (sequence of str): Names of the stems.
+        recording (Recording): The recording.
+        audio (array or path): What the recording was made from; stems have its shape.
+
+    Returns:
+        dict of str to array: float32, shape :math:`(time)` or :math:`(channels, time)`.
+    """
+    stems = np.concatenate([chunk.stems for chunk in chunks if chunk.stems is not None])
+    is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
+    return {
+        name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
+        for i, name in enumerate(names)
+    }
 
 
 def separate_by_masks(

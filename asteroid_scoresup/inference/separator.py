@@ -5,42 +5,44 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pretty_midi
 import torch
 
+from ..data.classes import ClassMap
 from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
-from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, unpack
+from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
-from ..models.fingerprint import loaded_model_hash
+from ..models.fingerprint import FACTS, loaded_model_hash
+from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
+from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import SeparatedChunk, separate_by_masks, separate_waveforms
+from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
+from .device import require_device
 from .resampler import StemResampler
+from .score_informed import ScoreInformedSeparator
+from .song_score import default_classes
+from .stem_writer import require_stem_names
 from .transcription import TranscriptionBuilder
 
 #: Default length of a chunk's core: this many seconds, or this many times the context if longer.
 CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
-#: Names that no class can have: the results of a song use them.
-RESERVED_NAMES = ("mixture", "residual", "score", "page")
 #: The model file that is used if none is named.
-BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
+BUNDLED_MODEL = BUNDLED_FOLDER / "band.pth"
 
-#: Called with the seconds processed so far and the length of the recording in seconds.
-Progress: TypeAlias = Callable[[float, float], object]
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6
 
 
-class Separator:
+class Separator(HubMixin):
     """Separates and transcribes recordings of any length, sample rate and number of channels.
 
     The masks are predicted from the energy of all channels (the root of their mean square, bin by
@@ -86,17 +88,14 @@ class Separator:
         core_seconds: float | None = None,
         precision: str = "float32",
     ) -> None:
-        self.device = _require_device(device)
+        self.device = require_device(device)
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
-        for name in model.sources:
-            # They become file names, beside "mixture" and "residual".
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in RESERVED_NAMES:
-                raise ValueError(
-                    f"The model has a class {name!r}: expected letters, digits, _ and -, and none "
-                    f"of {', '.join(RESERVED_NAMES)}."
-                )
+        try:
+            require_stem_names(model.sources)
+        except ValueError as error:
+            raise ValueError(f"The model has {error}") from None
         self.model = model.to(self.device).eval()
         self.transcriptor = None
         if transcriptor is not None:
@@ -106,6 +105,8 @@ class Separator:
             self.transcriptor = transcriptor.to(self.device).eval()
         self.decoding = decoding or Decoding.default(model.n_src)
         self.programs = programs or {}
+        #: Facts of the model file that are not part of the model, such as its license.
+        self.facts: dict[str, Any] = {}
         hop = model.stft.hop_length
         if core_seconds is None:
             core_seconds = max(CORE_SECONDS, CORE_CONTEXTS * self.context / model.sample_rate)
@@ -122,28 +123,42 @@ class Separator:
         device: str | torch.device = "cpu",
         **kwargs: Any,
     ) -> Separator:
-        """Loads a model file such as a recipe's ``best_model.pth``.
+        """Loads a model: a file, a folder of ``save_pretrained``, or one of the Hugging Face Hub.
 
         Args:
-            path (str or Path, optional): The file. Default: the bundled model.
-            transcriptor (str or Path, optional): File of a transcriptor (or of a model with one),
-                if `path` has none or another one is preferred.
+            path (str or Path, optional): What :func:`~asteroid_scoresup.models.hub.read_package`
+                accepts, such as a recipe's ``best_model.pth``. Default: the bundled model.
+            transcriptor (str or Path, optional): The same for another transcriptor than in `path`.
             device (str or torch.device): See :class:`Separator`.
-            **kwargs: Other arguments of :class:`Separator`.
+            **kwargs: Other arguments of :class:`Separator`, and options of
+                :func:`~asteroid_scoresup.models.hub.download` such as ``revision``.
 
         Raises:
             FileNotFoundError, ValueError: if a file is missing or is not such a model.
+            ConnectionError: if the Hugging Face Hub cannot be reached.
         """
         if path is None and not BUNDLED_MODEL.is_file():
             raise FileNotFoundError(
                 f"{BUNDLED_MODEL} is missing from the installed package: install it again, or name "
                 "a model file (--model)."
             )
-        model, packed, settings, programs = unpack(BUNDLED_MODEL if path is None else path)
+        options, kwargs = split_options(kwargs)
+        path = BUNDLED_MODEL if path is None else path
+        package = read_package(path, **options)
+        model, packed, settings, programs = unpack(package, path)
         if transcriptor is not None:
             packed, settings = read_transcriptor(transcriptor)
         decoding = Decoding.from_plain(settings, model.n_src)
-        return cls(model, packed, decoding, programs, device, **kwargs)
+        separator = cls(model, packed, decoding, programs, device, **kwargs)
+        if transcriptor is None:  # they are of the pair
+            separator.facts = {key: package[key] for key in FACTS if key in package}
+        return separator
+
+    def hub_package(self) -> dict[str, Any]:
+        """What ``save_pretrained`` and ``push_to_hub`` save: both networks and their settings."""
+        decoding = None if self.transcriptor is None else self.decoding.plain()
+        package = pack(self.model, self.transcriptor, decoding, dict(self.programs) or None)
+        return {**package, **self.facts}
 
     @property
     def names(self) -> list[str]:
@@ -183,6 +198,9 @@ class Separator:
         audio: np.ndarray | str | Path,
         sample_rate: int | None = None,
         progress: Progress | None = None,
+        score: str | Path | Notes | None = None,
+        classes: ClassMap | str | None = None,
+        align: str = "auto",
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
@@ -194,6 +212,12 @@ class Separator:
             sample_rate (int, optional): Sample rate of an array, in Hz.
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
+            score (str, Path or Notes, optional): The score of the recording. The stems are then
+                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
+                not use the network.
+            classes (ClassMap or str, optional): With a score: the classes and their programs.
+                Default: those of this model, if all of them are default classes.
+            align (str): With a score: see the same class.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
@@ -202,14 +226,13 @@ class Separator:
             ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
                 or infinite samples.
         """
+        if score is not None:
+            classes = default_classes(self.names) if classes is None else classes
+            informed = ScoreInformedSeparator(score, classes, align)
+            return informed.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)
-        parts = [chunk.stems for chunk in self.chunks(recording, progress=progress)]
-        stems = np.concatenate([part for part in parts if part is not None])
-        is_mono_array = recording.samples is not None and np.asarray(audio).ndim == 1
-        return {
-            name: np.ascontiguousarray(stems[:, i, 0] if is_mono_array else stems[:, i].T)
-            for i, name in enumerate(self.names)
-        }
+        chunks = self.chunks(recording, progress=progress)
+        return join_stems(chunks, self.names, recording, audio)
 
     def transcribe(
         self,
@@ -325,16 +348,3 @@ def _not_finite(recording: Recording, seconds: float, level: float) -> str:
         f"{recording.name}: the model gives NaN or infinite values from {seconds:.1f} s on; "
         f"{reason}."
     )
-
-
-def _require_device(name: str | torch.device) -> torch.device:
-    """A device that computes."""
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).add(1).cpu()
-    except Exception as error:  # torch raises many types, some with messages of many lines
-        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
-        raise ValueError(
-            f"The device {str(name)!r} cannot be used here: {reason[:200].rstrip('.')}."
-        ) from None
-    return device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from ..utils.stream import Recording
 
 #: Name of the signal that is in no stem.
 RESIDUAL = "residual"
+#: Before the name of a stem: the song without it.
+WITHOUT = "without_"
+#: Names that no class can have: the results of a song use them.
+RESERVED_NAMES = ("mixture", RESIDUAL, "score", "page")
 #: Name of a format → suffix, and soundfile's names of container and sample type.
 FORMATS = {
     "wav16": (".wav", "WAV", "PCM_16"),
@@ -26,14 +31,29 @@ _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 _LARGEST_WAV = 4_000_000_000
 
 
+def require_stem_names(names: Sequence[str]) -> None:
+    """Refuses classes that cannot be the names of files beside the other results of a song.
+
+    Raises:
+        ValueError: for the first such name; the message continues a sentence such as "It has".
+    """
+    for name in names:
+        taken = name in RESERVED_NAMES or name.removeprefix(WITHOUT) in set(names) - {name}
+        if taken or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError(
+                f"a class {name!r}: expected letters, digits, _ and -, and none of "
+                f"{', '.join(RESERVED_NAMES)} or {WITHOUT}CLASS."
+            )
+
+
 class StemWriter:
     """Writes the stems of successive chunks, and the residual, to open files.
 
     Args:
         recording (Recording): The mixture.
         names (sequence of str): Names of the stems, in the order of the chunks.
-        writers (dict): Name of each stem to write (:data:`RESIDUAL` included) → function that takes
-            its next samples.
+        writers (dict): Name of each signal to write (stems, :data:`RESIDUAL`, :data:`WITHOUT` and
+            the name of a stem) → function that takes its next samples.
         kept (dict): Name of each stem that was written before → its file; the residual is computed
             with these files.
         clipping (ClippingCounter): Counts clipped samples.
@@ -51,7 +71,8 @@ class StemWriter:
         self._mixture = _SequentialReader(recording)
         self._kept: dict[str, _SequentialReader] = {}
         if RESIDUAL in writers:
-            for name, path in kept.items():
+            for name in set(names) & set(kept):
+                path = kept[name]
                 stem = Recording(path)
                 require_stem_of(path, stem, recording)
                 self._kept[name] = _SequentialReader(stem)
@@ -59,10 +80,13 @@ class StemWriter:
     def write(self, stems: np.ndarray) -> None:
         r"""Writes the next samples, of shape :math:`(time, n\_src, channels)`."""
         signals = {name: stems[:, i] for i, name in enumerate(self.names)}
-        if RESIDUAL in self.writers:
+        if any(name not in signals for name in self.writers):
+            mixture = self._mixture.read(len(stems))
+            # The residual is that of the files, which may have been edited.
             in_files = {name: reader.read(len(stems)) for name, reader in self._kept.items()}
             total = sum(({**signals, **in_files}).values())
-            signals[RESIDUAL] = self._mixture.read(len(stems)) - total
+            without = {WITHOUT + name: mixture - stem for name, stem in signals.items()}
+            signals |= {**without, RESIDUAL: mixture - total}
         for name, write in self.writers.items():
             self.clipping.count(name, signals[name])
             write(signals[name])

@@ -7,6 +7,8 @@ with a partial in the time-frequency bin (:func:`harmonic_mixture_loss`, :math:`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..score import HarmonicTemplates, clip_activity, frame_activity
@@ -97,13 +99,19 @@ def frame_mixture_loss(
     return mixture_loss(estimates, mixture, frame_activity(sounding).unsqueeze(2), residual)
 
 
-def allowed_bins(mask: torch.Tensor, sounding: torch.Tensor, strict: bool = False) -> torch.Tensor:
+def allowed_bins(
+    mask: torch.Tensor,
+    sounding: torch.Tensor,
+    strict: bool = False,
+    unpitched: Sequence[int] = (),
+) -> torch.Tensor:
     r"""Which class may have energy in which bin.
 
     A bin in which a note has a partial belongs to the classes of those notes. A bin that no note
     explains (a quarter of the magnitude of real songs: attacks, noise, higher partials) follows the
     active classes of its frame. With `strict` it must be silent, which is the formula taken
-    literally and costs even the true stems two thirds of the mixture.
+    literally and costs even the true stems two thirds of the mixture. Classes without pitch (drums)
+    may use every bin of the frames in which they play, and explain none.
 
     Shape:
         - mask: :math:`(batch, n\_src, freq, frames)`, bool
@@ -112,7 +120,8 @@ def allowed_bins(mask: torch.Tensor, sounding: torch.Tensor, strict: bool = Fals
     """
     if strict:
         return mask
-    unexplained = ~mask.any(1, keepdim=True)
+    pitched = [index for index in range(mask.shape[1]) if index not in unpitched]
+    unexplained = ~mask[:, pitched].any(1, keepdim=True)
     return mask | (unexplained & frame_activity(sounding).unsqueeze(2))
 
 
@@ -141,7 +150,7 @@ def harmonic_mixture_loss(
         - sounding: :math:`(batch, n\_src, 88, frames)`
         - output: scalar
     """
-    active = allowed_bins(templates.mask(sounding), sounding, strict)
+    active = allowed_bins(templates.mask(sounding), sounding, strict, templates.unpitched)
     return mixture_loss(estimates, mixture, active, residual)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..checks.label_check import unpitched_indices
 from ..dsp import STFT, Spectrograms
 from ..models.checkpoint import read_transcriptor
 from ..score import HarmonicTemplates
@@ -132,7 +133,10 @@ class ScoreSupervisedLoss(nn.Module):
         """
         critic, _ = read_transcriptor(path)
         stft = critic.stft
-        kwargs.setdefault("templates", HarmonicTemplates(critic.sample_rate, stft.n_fft))
+        unpitched = () if dataset is None else unpitched_indices(dataset.manifest.classes)
+        kwargs.setdefault(
+            "templates", HarmonicTemplates(critic.sample_rate, stft.n_fft, unpitched=unpitched)
+        )
         if dataset is not None and dataset.manifest.mixture == "song":
             kwargs.setdefault("residual", True)
         try:

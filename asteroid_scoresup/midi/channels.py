@@ -177,9 +177,10 @@ def interpret_events(tracks: list[list[Event]]) -> list[Channel]:
     Returns:
         list of Channel: Those that have notes, kept or dropped.
     """
-    system = _System(_clashing_tracks(tracks))
+    system = _System(clashing_tracks(tracks))
     tick = 0
-    for track, event in _merge_tracks(tracks):
+    for track, place in merge_tracks(tracks):
+        event = tracks[track][place]
         tick = event.tick
         system.receive(track, event)
     for channel in system.channels.values():
@@ -192,7 +193,7 @@ class _System:
 
     Args:
         separate (dict): Tracks that have a channel of their own, by (port, number); see
-            :func:`_clashing_tracks`.
+            :func:`clashing_tracks`.
     """
 
     def __init__(self, separate: dict[tuple[int, int], set[int]]):
@@ -272,15 +273,15 @@ def _rank(event: Event) -> int:
     return 3 if what == 0x90 else 2
 
 
-def _merge_tracks(tracks: list[list[Event]]) -> Iterator[tuple[int, Event]]:
-    """Pairs (track, event) in order of ticks; the order within each track is kept."""
+def merge_tracks(tracks: list[list[Event]]) -> Iterator[tuple[int, int]]:
+    """Pairs (track, place in it) in order of ticks; the order within each track is kept."""
     entries = [(e.tick, t, i) for t, events in enumerate(tracks) for i, e in enumerate(events)]
     entries.sort()
     for _, group_of_tick in groupby(entries, key=lambda entry: entry[0]):
         together = list(group_of_tick)
         if together[0][1] == together[-1][1]:
             for _, track, place in together:
-                yield track, tracks[track][place]
+                yield track, place
             continue
         waiting = {t: [i for *_, i in group] for t, group in groupby(together, key=lambda e: e[1])}
         heads = [(_rank(tracks[t][places[0]]), t, 0) for t, places in waiting.items()]
@@ -288,12 +289,12 @@ def _merge_tracks(tracks: list[list[Event]]) -> Iterator[tuple[int, Event]]:
         while heads:
             _, track, n = heapq.heappop(heads)
             places = waiting[track]
-            yield track, tracks[track][places[n]]
+            yield track, places[n]
             if n + 1 < len(places):
                 heapq.heappush(heads, (_rank(tracks[track][places[n + 1]]), track, n + 1))
 
 
-def _clashing_tracks(tracks: list[list[Event]]) -> dict[tuple[int, int], set[int]]:
+def clashing_tracks(tracks: list[list[Event]]) -> dict[tuple[int, int], set[int]]:
     """Tracks that cannot share a channel, by (port, channel).
 
     Writers of more instruments than there are channels (pretty_midi, and with it Slakh's

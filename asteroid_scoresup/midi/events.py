@@ -12,6 +12,7 @@ The cost is bounded: every event takes at least one byte of the file, files have
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -88,8 +89,30 @@ class TempoMap:
         self._per_tick = np.array(tempi, dtype=np.float64) / 1e6 / ticks_per_quarter
         passed = np.diff(self._ticks) * self._per_tick[:-1]
         self._seconds = np.concatenate([[0.0], np.cumsum(passed)])
+        self.ticks_per_quarter = ticks_per_quarter
         #: Beats per minute at the beginning.
         self.tempo = 60e6 / next((t for k, t in reversed(changes) if k == 0), _DEFAULT_TEMPO)
+
+    @property
+    def changes(self) -> np.ndarray:
+        """The ticks at which the tempo changes, the first tick included."""
+        return self._ticks.astype(np.int64)
+
+    def ticks(self, seconds: np.ndarray | Sequence[float] | float) -> np.ndarray:
+        """Ticks at an array of times, with fractions, in the same shape."""
+        seconds = np.asarray(seconds, dtype=np.float64)
+        segment = np.maximum(np.searchsorted(self._seconds, seconds, side="right") - 1, 0)
+        return self._ticks[segment] + (seconds - self._seconds[segment]) / self._per_tick[segment]
+
+    def first_tick(self, seconds: float) -> int:
+        """The first tick that does not lie before a time, from 0 on."""
+        tick = max(math.ceil(float(self.ticks(seconds))), 0)
+        # Rounding errors, so that the answer agrees with the times of the ticks.
+        while tick > 0 and self(tick - 1) >= seconds:
+            tick -= 1
+        while self(tick) < seconds:
+            tick += 1
+        return tick
 
     def __call__(self, ticks: np.ndarray | Sequence[int] | int) -> np.ndarray:
         """Seconds of an array of ticks, in the same shape."""

@@ -49,6 +49,7 @@ def write_page(
     transcription: Notes | None = None,
     score: Notes | None = None,
     numbers: Sequence[tuple[str, Mapping[str, float | str]]] = (),
+    remark: str = "",
 ) -> Path:
     """Writes a page that plays a song and its stems in sync, and shows their spectrograms.
 
@@ -68,6 +69,7 @@ def write_page(
         score (Notes, optional): The true score.
         numbers (sequence of tuple): Rows of a table: a label such as ``"SI-SDR (dB)"`` and a
             mapping from stems to numbers or texts.
+        remark (str): A sentence below the title.
 
     Returns:
         Path: ``index.html``.
@@ -141,6 +143,7 @@ def write_page(
         style=style,
         script=script,
         table=table,
+        remark=f"<p>{html.escape(remark)}</p>" if remark else "",
         range=round(RANGE_DB),
         # JSON without "<" cannot end the element that holds it.
         song=json.dumps(song, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

@@ -1,6 +1,7 @@
 """What a score says: notes, piano-rolls, activities and harmonic masks. Arrays in, arrays out."""
 
 from .harmonic import HarmonicTemplates, partial_frequencies
+from .hits import N_KEYS, hit_roll
 from .informed import Factors, onset_roll, score_informed_nmf, soft_masks
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll, steps_of
@@ -8,6 +9,7 @@ from .sounding import SoundingOptions
 
 __all__ = [
     "LOWEST_PITCH",
+    "N_KEYS",
     "N_PITCHES",
     "Factors",
     "HarmonicTemplates",
@@ -16,6 +18,7 @@ __all__ = [
     "clip_activity",
     "frame_activity",
     "frame_times",
+    "hit_roll",
     "onset_roll",
     "partial_frequencies",
     "piano_roll",

@@ -26,3 +26,9 @@ INHARMONICITY = 0.0
 SOFT_POWER = 1.0
 #: The same for score-informed masks, and the number of NMF updates.
 INFORMED_POWER, INFORMED_ITERATIONS = 1.5, 10
+
+#: Frames before the onset of a hit that are part of it; seconds in which it decays by a factor e,
+#: and after which it is over.
+HIT_BEFORE, HIT_DECAY, HIT_SECONDS = 1, 0.1, 1.0
+#: Initial weight of a hit's bins, relative to a fundamental.
+HIT_WEIGHT = 0.1

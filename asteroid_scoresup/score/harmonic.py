@@ -10,10 +10,18 @@ splits each bin between the classes in proportion to their weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
-from .defaults import INHARMONICITY, N_PARTIALS, PARTIAL_DECAY, RELATIVE_WIDTH, SOFT_POWER
+from .defaults import (
+    INHARMONICITY,
+    N_PARTIALS,
+    PARTIAL_DECAY,
+    RELATIVE_WIDTH,
+    SOFT_POWER,
+)
 from .notes import LOWEST_PITCH, N_PITCHES
 
 
@@ -56,6 +64,11 @@ class HarmonicTemplates(nn.Module):
         inharmonicity (float): See :func:`partial_frequencies`.
         power (float): Exponent on the weights before bins are split (soft mask only): 1 splits
             by amplitude, 2 by energy.
+        unpitched (sequence of int): Classes without pitch, such as drums, to whose notes partials
+            do not apply: while one sounds, the binary mask of its class takes every bin. Soft masks
+            need a spectrum, and keep that of a tone at the key's pitch: keys of General MIDI lie
+            near the energy of their drums, and as masks flat and falling spectra were worse.
+        tuning_cents (float): How far the recording is tuned above A = 440 Hz, in cents.
 
     Raises:
         ValueError: if the half-width is below half the main lobe, or `decay` outside (0, 1].
@@ -74,6 +87,8 @@ class HarmonicTemplates(nn.Module):
         decay: float = PARTIAL_DECAY,
         inharmonicity: float = INHARMONICITY,
         power: float = SOFT_POWER,
+        unpitched: Sequence[int] = (),
+        tuning_cents: float = 0.0,
     ) -> None:
         super().__init__()
         lobe = 2 * sample_rate / n_fft
@@ -90,7 +105,8 @@ class HarmonicTemplates(nn.Module):
         self.sample_rate, self.n_fft = sample_rate, n_fft
         self.n_partials, self.inharmonicity = n_partials, inharmonicity
         self.half_width, self.relative_width = half_width, relative_width
-        self.decay, self.power = decay, power
+        self.decay, self.power, self.tuning_cents = decay, power, tuning_cents
+        self.unpitched = tuple(unpitched)
         binary, weights = self._draw(torch.arange(LOWEST_PITCH, LOWEST_PITCH + N_PITCHES))
         self.register_buffer("binary", binary, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
@@ -98,6 +114,7 @@ class HarmonicTemplates(nn.Module):
     def _draw(self, pitch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
         rate, n_fft = self.sample_rate, self.n_fft
+        pitch = pitch.double() + self.tuning_cents / 100
         center = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
         width = torch.clamp(self.relative_width * center, min=self.half_width)
         bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * rate / n_fft
@@ -149,7 +166,10 @@ class HarmonicTemplates(nn.Module):
         """
         binary, _ = self.spectra(sounding.shape[-2])
         playing = (sounding > 0).to(binary.dtype)
-        return torch.einsum("...pt,pf->...ft", playing, binary) > 0
+        mask = torch.einsum("...pt,pf->...ft", playing, binary) > 0
+        for index in self.unpitched:
+            mask[..., index, :, :] = (sounding[..., index, :, :] > 0).any(-2).unsqueeze(-2)
+        return mask
 
     def soft_mask(self, sounding: torch.Tensor) -> torch.Tensor:
         r"""Splits each bin between the classes by the weights of the partials that meet there.

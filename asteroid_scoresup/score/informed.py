@@ -10,6 +10,14 @@ divergence). Each bin is then split between the classes. No stem is needed, and 
 Our choice, not in Hung et al. 2021: the masks replace their harmonic masks as training targets of
 the separator. Few iterations are better than many: late ones move energy between notes that always
 sound together.
+
+Drums and other unpitched instruments have no partials to look for. Each key has one component whose
+spectrum is free, and which sounds from its onset on (:mod:`~asteroid_scoresup.score.hits`).
+
+The channels of a stereo recording are factorized together: a component has one spectrum and one
+activation, and a gain for each channel, so that the panning of an instrument tells it from others
+(nonnegative tensor factorization: FitzGerald, Cranitch, Coyle, "Non-negative tensor factorisation
+for sound source separation", ISSC 2005).
 """
 
 from __future__ import annotations
@@ -20,6 +28,7 @@ import torch
 from torch.nn.functional import max_pool1d
 
 from ..dsp.grid import FrameGrid
+from .defaults import HIT_WEIGHT
 from .harmonic import HarmonicTemplates
 from .notes import Notes
 from .rolls import piano_roll
@@ -36,11 +45,14 @@ class Factors(NamedTuple):
         activations (:class:`torch.Tensor`): Shape :math:`(n, frames)`.
         class_index (:class:`torch.Tensor`): Class of each component, shape :math:`(n,)`; -1 for
             components of no class.
+        gains (:class:`torch.Tensor`, optional): Gain of each component in each channel, with a mean
+            of 1, shape :math:`(n, channels)`; None for one channel.
     """
 
     templates: torch.Tensor
     activations: torch.Tensor
     class_index: torch.Tensor
+    gains: torch.Tensor | None = None
 
 
 def onset_roll(
@@ -74,47 +86,66 @@ def score_informed_nmf(
     iterations: int = 10,
     attack: float = 0.02,
     free: int = 0,
+    *,
+    hits: torch.Tensor | None = None,
+    hit: float = HIT_WEIGHT,
 ) -> Factors:
     r"""Fits the spectra of the notes of a song to its mixture.
 
     There is one component for each (class, pitch) that occurs, allowed on its partials while it
     sounds, and one per class for the noise of attacks, allowed everywhere around onsets. Where
-    notes bend, pitches are the finer rows of the roll.
+    notes bend, pitches are the finer rows of the roll. Each (class, key) of `hits` has one
+    component, allowed everywhere while the key sounds.
 
     Args:
-        magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`X`.
+        magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`X`, of one channel or several.
         sounding (:class:`torch.Tensor`): Roll of sounding notes with amplitudes.
         onsets (:class:`torch.Tensor`): See :func:`onset_roll`.
         templates (HarmonicTemplates): Where partials lie, and their initial weights.
         iterations (int): Number of updates of activations and templates.
         attack (float): Initial weight of an attack's bins, relative to a fundamental.
         free (int): Number of components that the score does not constrain, for mixtures that
-            contain more than the classes (drums, voices).
+            contain more than the classes (voices, whatever the score leaves out).
+        hits (:class:`torch.Tensor`, optional): Roll of unpitched keys, see
+            :func:`~asteroid_scoresup.score.hits.hit_roll`. A class may have notes in both rolls.
+        hit (float): Initial weight of a hit's bins, relative to a fundamental.
 
     Shape:
-        - magnitude: :math:`(freq, frames)`
+        - magnitude: :math:`(freq, frames)` or :math:`(channels, freq, frames)`
         - sounding: :math:`(n\_src, 88, frames)`, or a multiple of 88 rows
         - onsets: :math:`(n\_src, frames)`
+        - hits: :math:`(n\_src, 128, frames)`
 
     Returns:
-        Factors
+        Factors: With :attr:`~Factors.gains` where `magnitude` has a channel axis.
     """
-    n_src = len(sounding)
+    n_src, n_freqs = len(sounding), magnitude.shape[-2]
     class_index, pitch = (sounding.amax(-1) > 0).nonzero(as_tuple=True)
-    flat = torch.full((n_src, len(magnitude)), attack, device=magnitude.device)
+    flat = torch.full((n_src, n_freqs), attack, device=magnitude.device)
     _, weights = templates.spectra(sounding.shape[1])
     spectra = torch.cat([weights[pitch], flat])
     activations = torch.cat([sounding[class_index, pitch], onsets.to(sounding)])
     class_index = torch.cat([class_index, torch.arange(n_src, device=class_index.device)])
+    if hits is not None:
+        struck, key = (hits.amax(-1) > 0).nonzero(as_tuple=True)
+        spectra = torch.cat([spectra, spectra.new_full((len(key), n_freqs), hit)])
+        activations = torch.cat([activations, hits[struck, key].to(activations)])
+        class_index = torch.cat([class_index, struck])
     if free:
         # Initially faint and different from each other: they must not take over the notes' energy.
         generator = torch.Generator().manual_seed(0)
-        shapes = (free, len(magnitude)), (free, magnitude.shape[1])
+        shapes = (free, n_freqs), (free, magnitude.shape[-1])
         start = [torch.rand(*shape, generator=generator).to(magnitude) for shape in shapes]
         spectra = torch.cat([spectra, attack * start[0]])
         activations = torch.cat([activations, start[1]])
         class_index = torch.cat([class_index, class_index.new_full((free,), -1)])
-    target = magnitude + EPS
+    fit = _fit_channels if magnitude.dim() == 3 else _fit
+    return fit(magnitude + EPS, Factors(spectra, activations, class_index), iterations)
+
+
+def _fit(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+    """Updates of Lee and Seung for the Kullback-Leibler divergence, of one channel."""
+    spectra, activations = factors.templates, factors.activations
     activations = activations * (target.sum() / (spectra.T @ activations).sum().clamp(min=EPS))
     for _ in range(iterations):
         ratio = target / (spectra.T @ activations + EPS)
@@ -123,7 +154,41 @@ def score_informed_nmf(
         spectra = spectra * (activations @ ratio.T) / (activations.sum(1, keepdim=True) + EPS)
         norm = spectra.sum(1, keepdim=True).clamp(min=EPS)
         spectra, activations = spectra / norm, activations * norm
-    return Factors(spectra, activations, class_index)
+    return factors._replace(templates=spectra, activations=activations)
+
+
+def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+    """The same for the channels together, with a gain of each component in each of them."""
+    spectra, activations = factors.templates, factors.activations
+    gains = spectra.new_ones(len(spectra), len(target))
+    activations = activations * (target.mean(0).sum() / _product(spectra, activations).sum())
+
+    def ratios() -> list[torch.Tensor]:
+        return [
+            channel / (_product(spectra * gains[:, c, None], activations) + EPS)
+            for c, channel in enumerate(target)
+        ]
+
+    for _ in range(iterations):
+        found = sum(g[:, None] * (spectra @ r) for g, r in zip(gains.T, ratios()))
+        known = gains.sum(1, keepdim=True) * spectra.sum(1, keepdim=True)
+        activations = activations * found / (known + EPS)
+        in_channels = [activations @ r.T for r in ratios()]
+        # Templates and gains share their numerators: both are updated from one set of ratios.
+        found = sum(g[:, None] * part for g, part in zip(gains.T, in_channels))
+        known = gains.sum(1, keepdim=True) * activations.sum(1, keepdim=True)
+        by_channel = torch.stack([(spectra * part).sum(1) for part in in_channels], 1)
+        mass = (spectra.sum(1) * activations.sum(1)).unsqueeze(1)
+        spectra = spectra * found / (known + EPS)
+        gains = gains * by_channel / (mass + EPS)
+        gains = gains / gains.mean(1, keepdim=True).clamp(min=EPS)
+        norm = spectra.sum(1, keepdim=True).clamp(min=EPS)
+        spectra, activations = spectra / norm, activations * norm
+    return Factors(spectra, activations, factors.class_index, gains)
+
+
+def _product(spectra: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
+    return spectra.T @ activations
 
 
 def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor:
@@ -135,9 +200,16 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
         power (float): Exponent before bins are split: 1 by amplitude, 2 by energy.
 
     Returns:
-        :class:`torch.Tensor`: Masks, shape :math:`(n\_src, freq, frames)`. Where any component has
+        :class:`torch.Tensor`: Masks, shape :math:`(n\_src, freq, frames)`, or
+        :math:`(channels, n\_src, freq, frames)` if the factors have gains. Where any component has
         energy they and the mask of components of no class sum to 1; elsewhere they are 0.
     """
+    if factors.gains is not None:
+        channels = [
+            factors._replace(templates=factors.templates * gain[:, None], gains=None)
+            for gain in factors.gains.T
+        ]
+        return torch.stack([soft_masks(channel, n_src, power) for channel in channels])
     spectrograms = torch.stack(
         [
             factors.templates[factors.class_index == i].T

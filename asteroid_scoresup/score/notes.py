@@ -165,13 +165,20 @@ class Notes:
         shifts = np.asarray(semitones, dtype=np.int64)
         return self.replace(pitch=self.pitch + (shifts[self.class_index] if len(self) else 0))
 
-    def at_speed(self, semitones: int) -> Notes:
-        """The notes of a recording played faster, so that it sounds `semitones` higher."""
+    def at_speed(self, semitones: int, unpitched: Sequence[int] = ()) -> Notes:
+        """The notes of a recording played faster, so that it sounds `semitones` higher.
+
+        Args:
+            semitones (int): How much higher.
+            unpitched (sequence of int): Classes whose notes are keys of a drum kit: a snare that
+                sounds higher is still a snare.
+        """
         speed = 2 ** (semitones / 12)
         columns = {name: getattr(self, name) / speed for name in _TIMES}
         if self.bend is not None:
             columns["bend"] = [None if b is None else b / [speed, 1] for b in self.bend]
-        return self.replace(pitch=self.pitch + semitones, **columns)
+        moved = ~np.isin(self.class_index, list(unpitched))
+        return self.replace(pitch=self.pitch + semitones * moved, **columns)
 
 
 def _bend_column(bends):

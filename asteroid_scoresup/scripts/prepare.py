@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-# Copies of data.classes.DEFAULT_CLASSES and data.song.MIXTURES: importing them takes seconds.
+# Copies of data.classes.DEFAULT_CLASSES, data.settings.MIXTURES and data.pair_alignment.ALIGN:
+# importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
+ALIGN = ("auto", "always", "never")
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +20,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         default=DEFAULT_CLASSES,
-        help="classes as 'name=programs or Slakh inst_class,…;…' (default: %(default)s)",
+        help="classes as 'name=item,…;…', an item being General MIDI programs (32-39), drums, a "
+        "Slakh inst_class, or @ and a pattern of track names (@*bass*); or 'families', for "
+        "those of General MIDI (default: %(default)s)",
     )
     parser.add_argument(
         "--sample_rate", type=int, default=16000, help="in Hz (default: %(default)s)"
@@ -69,6 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", help="folder in Slakh's format, or of audio and MIDI pairs")
     parser.add_argument("out", help="prepared folder to write")
     add_reading_arguments(parser)
+    parser.add_argument(
+        "--align",
+        choices=ALIGN,
+        default="auto",
+        help="align own songs with their scores: those that the label check finds off (auto), "
+        "all, or none (default: %(default)s)",
+    )
     parser.add_argument("--no_check", action="store_true", help="skip comparing labels with audio")
     correct = parser.add_mutually_exclusive_group()
     correct.add_argument(
@@ -119,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         mixture=args.mixture,
         splits=args.splits,
         label_shift=args.label_shift,
+        align=args.align,
         check=not args.no_check,
         correct=args.correct,
         include_omitted=args.include_omitted,

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
-    from ..inference.songs import OutputOptions
+    from ..inference.outputs import OutputOptions
 
     options = OutputOptions(stems=False, midi=True, overwrite=args.overwrite)
     return process_all(args, options, "transcribe")

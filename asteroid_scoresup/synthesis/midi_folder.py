@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.slakh import MIDI_SUFFIXES
+from ..notation.reader import MIDI_SUFFIXES
 from ..utils.files import read_json, write_json
 from ..utils.hashing import file_hash
 

@@ -294,6 +294,7 @@ def _describe(part: pretty_midi.Instrument, soundfont: Path, level: float) -> di
         "midi_saved": True,
         "plugin_name": soundfont.name,
         "program_num": program,
+        "track_name": part.name,
     }
     if math.isfinite(level):  # of the stem as it is written, with all gains
         entry["integrated_loudness"] = round(level, 4)

@@ -124,9 +124,9 @@ def synthesize(
         "synthetic": float(synthetic),
         "varispeed": float(varispeed),
     }
-    _check_counts(counts)
-    _check_options(seconds, seed, sample_rate, jobs, max_seconds, others, augmentation)
-    _check_fractions(fractions)
+    check_options(
+        counts, seconds, seed, sample_rate, jobs, max_seconds, others, augmentation, fractions
+    )
     fonts = _list_soundfonts(soundfonts)
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
@@ -149,13 +149,11 @@ def synthesize(
         "others": int(others),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
-    for split, count in counts.items():
-        _check_room(split, count)
     songs: list[tuple[str, int, Path | None, str]]
     if midi_dir is None:
         settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
-        settings["palette"] = _plain_palette(TRAIN_PALETTE)
-        settings["unseen_palette"] = _plain_palette(UNSEEN_PALETTE)
+        settings["palette"] = _plain_palette(TRAIN_PALETTE, drums)
+        settings["unseen_palette"] = _plain_palette(UNSEEN_PALETTE, drums)
         songs = [(split, k, None, "") for split, count in counts.items() for k in range(count)]
     else:
         files = find_midi(midi_dir)
@@ -214,7 +212,7 @@ def synthesize(
     }
 
 
-def _check_room(split: str, count: int) -> None:
+def _check_room(split: str, count: float) -> None:
     room = LAST_NUMBER[split] - FIRST_NUMBER[split] + 1
     if count > room:
         raise ValueError(f"too many tracks for {split}: there are numbers for {room} only.")
@@ -228,7 +226,8 @@ def _check_counts(counts: Mapping[str, float]) -> None:
         raise ValueError("no songs requested: all of n_train, n_validation, ... are 0.")
 
 
-def _check_options(
+def check_options(
+    counts: Mapping[str, float],
     seconds: float,
     seed: float,
     sample_rate: float,
@@ -236,7 +235,22 @@ def _check_options(
     max_seconds: float | None,
     others: float,
     augmentation: Mapping[str, float],
+    fractions: Sequence[float],
 ) -> None:
+    """Checks the numbers among the options of :func:`synthesize`, without rendering anything.
+
+    Args:
+        counts (dict): Number of composed songs by split.
+        augmentation (dict): ``level_spread``, ``color_db``, ``synthetic`` and ``varispeed``.
+        seconds, seed, sample_rate, jobs, max_seconds, others, fractions: See :func:`synthesize`.
+
+    Raises:
+        ValueError: if one makes no sense; the message names it.
+    """
+    _check_counts(counts)
+    _check_fractions(fractions)
+    for split, count in counts.items():
+        _check_room(split, count)
     lengths = f"at least 1, at most {LONGEST:g}"
     whole_rate = _is_whole(sample_rate) and 4000 <= sample_rate <= 192000
     checks: dict[str, tuple[float | None, bool, str]] = {
@@ -294,5 +308,8 @@ def _name_and_hash(path: Path) -> str:
     return f"{path.name} {file_hash(path)[:16]}"
 
 
-def _plain_palette(palette: Palette) -> dict[str, list[int]]:
-    return {name: list(programs) for name, programs in asdict(palette).items()}
+def _plain_palette(palette: Palette, drums: bool) -> dict[str, list[int]]:
+    """The programs that songs may use."""
+    unused = () if drums else ("kits",)
+    plain = asdict(palette).items()
+    return {name: list(programs) for name, programs in plain if name not in unused}

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from ..dsp.downmix import LEAST_OPPOSED, downmix
 from .audio import BLOCK, AudioFile, sndfile_path
+from .downmix import LEAST_OPPOSED, downmix
 from .partial_files import sweep_beside
 
 #: Quality of resampling in soxr: passband to 95 % of Nyquist, 28 bits.
@@ -164,7 +164,7 @@ def read_audio(
     Returns:
         tuple: Samples, float32, shape :math:`(time,)`, and their rate, in Hz. The samples are the
         mean of the channels, after those in opposite phase are aligned, see
-        :func:`~asteroid_scoresup.dsp.downmix.downmix`.
+        :func:`~asteroid_scoresup.utils.downmix.downmix`.
 
     Raises:
         ValueError: if the file cannot be read, is truncated or empty, or has NaN or infinite

@@ -1,7 +1,6 @@
 """The table of run_baselines.sh: the scores of experiments.py, and size, speed and memory.
 
-Speed and memory are measured by benchmarks/separation.py: one core, a minute of audio, models in
-turn.
+Speed and memory are measured by benchmarks/separation.py: on one core, models in turn.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from asteroid_scoresup.utils.markdown import markdown_table
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "separation.py"
 ORACLES = ("input mixture", "score oracle", "score oracle, informed", "ideal ratio mask")
-SECONDS = 60
 COLUMNS = {  # metric, heading, decimals
     "million_parameters": ("parameters, M", 1),
     "training_minutes": ("minutes to the best", 1),
@@ -38,12 +36,15 @@ parser.add_argument("--results", default="", help="file for the results (exp_dir
 parser.add_argument(
     "--repeats", type=int, default=3, help="runs of each model, to measure its speed"
 )
+parser.add_argument(
+    "--seconds", type=int, default=60, help="audio on which speed and memory are measured, in s"
+)
 
 
-def measure(models: Mapping[str, Path], repeats: int) -> dict[str, dict[str, float]]:
+def measure(models: Mapping[str, Path], repeats: int, seconds: int) -> dict[str, dict[str, float]]:
     """Size, speed and memory of model files, by row."""
     files = ",".join(f"{slug(row)}={path}" for row, path in models.items())
-    command = [sys.executable, BENCHMARK, "--files", files, "--seconds", SECONDS, "--threads", 1]
+    command = [sys.executable, BENCHMARK, "--files", files, "--seconds", seconds, "--threads", 1]
     done = subprocess.run(
         [str(part) for part in [*command, "--repeats", repeats]],
         capture_output=True, text=True,
@@ -51,7 +52,7 @@ def measure(models: Mapping[str, Path], repeats: int) -> dict[str, dict[str, flo
     if done.returncode:
         raise SystemExit(f"{BENCHMARK} failed:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout.splitlines()[-1])["results"]
-    return {row: found[f"{slug(row)}, {SECONDS} s"] for row in models}
+    return {row: found[f"{slug(row)}, {seconds} s"] for row in models}
 
 
 def facts(path: Path) -> dict[str, float]:
@@ -89,7 +90,7 @@ def main(args: argparse.Namespace) -> None:
     rows = [row for row in rows if (exp_dir / "seed0" / slug(row) / "best_model.pth").is_file()]
     models = {row: exp_dir / "seed0" / slug(row) / "best_model.pth" for row in rows}
     more: list[tuple[Any, ...]] = []
-    for row, found in measure(models, args.repeats).items():
+    for row, found in measure(models, args.repeats, args.seconds).items():
         found = {key: found[key] for key in COLUMNS if key in found}
         for metric, value in {**found, **facts(models[row])}.items():
             more.append((row, 0, "test", "mean", metric, round(value, 3)))

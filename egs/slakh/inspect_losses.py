@@ -65,7 +65,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         separators[name or path] = TCNSeparator.from_pretrained(path)
     for model in (critic, *separators.values()):
         settings.require_same(model, args, manifest)
-    templates = settings.templates(args, manifest.sample_rate)
+    templates = settings.templates(args, manifest)
     weights = dict.fromkeys(("transcription", "clip", "frame", "harmonic", "soft_harmonic"), 1.0)
     loss = ScoreSupervisedLoss(weights, critic.stft, critic, templates).eval()
     data = ScoreDataset(

@@ -20,6 +20,7 @@ from asteroid_scoresup.evaluation.evaluate import (
     fit_decoding,
     score_separation,
     score_transcription,
+    tracks_to_score,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, SourceModel
 from asteroid_scoresup.utils.files import atomic_path
@@ -46,10 +47,10 @@ def score(
     oracle: dict[str, Any] = {}
     if args.oracles:
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
-        oracle["templates"] = settings.templates(args, manifest.sample_rate)
+        oracle["templates"] = settings.templates(args, manifest)
         oracle["informed_masks"] = settings.score_informed_masks(args, manifest)
         oracle["sounding"] = settings.sounding(args)
-    tracks = manifest.select(split)
+    tracks = tracks_to_score(manifest, split)
     merged: dict[tuple, dict[str, Any]] = {}
     for track in tqdm(tracks, desc=name, disable=args.quiet):
         song = TestTrack(manifest, track)

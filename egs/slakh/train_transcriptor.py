@@ -48,7 +48,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         validation,
         {"interval": "step", "scheduler": schedule},
         conf,
-        templates=settings.templates(args, manifest.sample_rate),
+        templates=settings.templates(args, manifest),
         simulate=args.t_simulate,
     )
     best = fit(

@@ -6,14 +6,14 @@ import pytest
 from scipy.signal import butter, sosfilt
 from slakh_folder import RATE, melody, play, write_song, write_stem, write_track
 
+from asteroid_scoresup.checks.label_check import check_song
 from asteroid_scoresup.checks.noise import NOISE, SINGLE_TONE, find_defect
-from asteroid_scoresup.checks.song import check_song
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
+from asteroid_scoresup.data.discovery import find_songs
 from asteroid_scoresup.data.prepare import prepare, summary
-from asteroid_scoresup.data.song import Settings
-from asteroid_scoresup.data.song_reader import read_song
-from asteroid_scoresup.data.song_sources import find_songs
+from asteroid_scoresup.data.reader import read_song
+from asteroid_scoresup.data.settings import Settings
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.synthesis.render import render_instrument
 
@@ -100,6 +100,7 @@ def test_no_instrument_is_mistaken_for_noise(program):
         assert find_defect(audio, RATE, notes.replace(pitch=notes.pitch - semitones)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["reverberant", "clipped", "noisy", "hum"])
 def test_bad_recordings_are_not_noise(kind):
     rows = melody(5, SECONDS, 45, chord=3)
@@ -166,7 +167,7 @@ def test_a_stem_that_is_noise_gives_a_warning(tmp_path):
     assert found["guitar"]["defect"] == NOISE and found["piano"]["defect"] is None
     assert found["guitar"]["semitones"] is None and found["piano"]["semitones"] == 0
     (warning,) = found["warnings"]
-    assert warning.startswith("the stem of guitar is not an instrument (white noise): prepare")
+    assert warning.startswith("the stem of guitar is not an instrument (noise): prepare")
 
 
 def test_classes_without_pitch_may_be_noise(tmp_path):

@@ -127,6 +127,19 @@ def test_nothing_outside_is_touched(tmp_path):
     assert {p: p.read_bytes() for p in victim.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.parametrize("place", ["train", "train/Track00001"])
+def test_preparation_writes_through_no_link_that_leads_outside(tmp_path, place):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    write_song(tmp_path / "in" / "train" / "Track00001", seconds=2.0)
+    link = tmp_path / "out" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with pytest.raises(ValueError, match=f"{link} is a link that leads outside of"):
+        prepare(tmp_path / "in", tmp_path / "out", **QUIET)
+    assert not any(outside.iterdir())
+
+
 def test_nothing_is_written_through_a_link_that_leads_outside(tmp_path):
     root, outside = tmp_path / "data", tmp_path / "outside"
     manifest = write_folder(root, splits={"train": 1}, seconds=1.0)
@@ -274,6 +287,7 @@ def test_a_damaged_record_asks_for_overwrite(dataset, tmp_path, text):
     assert read_json(copy / "synthesis.json") == read_json(dataset / "synthesis.json")
 
 
+@pytest.mark.slow
 def test_overwrite_goes_on_after_a_kill_at_any_deletion(dataset, tmp_path, monkeypatch):
     """Killed at the n-th rename or deletion: the next call with --overwrite ends as an unkilled."""
     changed = {**SMALL, "seconds": 1.2}
@@ -336,6 +350,7 @@ def cutting(close, length):
     return cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["refused", "empty", "cut"])
 def test_a_song_that_was_not_written_whole_gets_no_name(tmp_path, monkeypatch, how):
     close = files._Writer.close
@@ -453,6 +468,7 @@ def patched_worker(monkeypatch, tmp_path, lines):
 NOTE = [pretty_midi.Note(100, 60, 0.0, 0.2)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 @pytest.mark.parametrize("said", ["", "null\n", "nu"])
 def test_a_soundfont_that_kills_the_renderer_is_named(soundfont, monkeypatch, tmp_path, said):

@@ -160,6 +160,7 @@ def test_a_segment_costs_the_same_wherever_it_lies(manifest, opened):
     assert min(starts) < 2000 and max(starts) > 10000
 
 
+@pytest.mark.slow
 def test_tracks_are_drawn_by_their_length(tmp_path):
     manifest = write_folder(tmp_path, splits={"train": 2}, seconds=1.5)
     first, second = manifest.tracks
@@ -373,6 +374,7 @@ def test_speed_is_off_unless_asked_for_and_repeats(manifest):
     assert all(same_items(fixed[i], plain[i]) for i in range(len(fixed)))
 
 
+@pytest.mark.slow
 def test_stems_may_be_there_for_some_songs_only(tmp_path, opened):
     manifest = write_folder(tmp_path, splits={"train": 8})
     options = dict(targets="both", saliency=0.0)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -81,14 +80,17 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["trainer", "fit"])
-def test_two_processes_draw_every_segment_once_and_random_numbers_of_their_own(tmp_path, how):
+def test_two_processes_draw_every_segment_once_and_random_numbers_of_their_own(
+    fast_python, tmp_path, how
+):
     write_folder(tmp_path / "data", stems=False)
     (tmp_path / "train.py").write_text(SCRIPT)
     out = tmp_path / "out"
     out.mkdir()
     done = subprocess.run(
-        [sys.executable, tmp_path / "train.py", tmp_path / "data", out, how],
+        [fast_python, tmp_path / "train.py", tmp_path / "data", out, how],
         env={**os.environ, "PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

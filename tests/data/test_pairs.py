@@ -1,16 +1,19 @@
 """Own songs: which audio file belongs to which MIDI file."""
 
+import musicxml
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi
 
 from asteroid_scoresup.data import pairs as pairs_module
 from asteroid_scoresup.data.classes import ClassMap
+from asteroid_scoresup.data.discovery import find_songs
+from asteroid_scoresup.data.drops import UnusableSongError
 from asteroid_scoresup.data.pairs import find_pairs
-from asteroid_scoresup.data.song import Settings, UnusableSongError
-from asteroid_scoresup.data.song_reader import read_song
-from asteroid_scoresup.data.song_sources import find_songs
+from asteroid_scoresup.data.reader import read_song
+from asteroid_scoresup.data.settings import Settings
 from asteroid_scoresup.utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
 
 CLASSES = ClassMap.parse("bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano")
@@ -51,17 +54,46 @@ def test_pairs_of_two_folders(tmp_path):
     )
 
 
+def test_musicxml_makes_pairs_and_midi_comes_first(tmp_path):
+    touch(
+        tmp_path,
+        *("a.wav", "a.musicxml", "b.wav", "b.mxl", "b.mid", "c.flac", "C.XML"),
+        *("notes.xml", "d.wav", "d.mxl", "d.xml", "e.musicxml"),
+    )
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [pair.midi.name for pair in pairs] == ["a.musicxml", "b.mid", "C.XML"]
+    assert unpaired == [
+        ("d.mxl", "score without audio"),
+        ("d.wav", "more than one score fits"),
+        ("e.musicxml", "score without audio"),
+    ]
+
+
+def test_a_pair_with_musicxml_is_read(tmp_path):
+    sf.write(tmp_path / "a.wav", play([(0.0, 2.0, 40, 90)], 4.0), RATE)
+    bars = ["".join(musicxml.note("E2") for _ in range(4))]
+    text = musicxml.score({"Kontrabass": bars, "Drums": bars, "Klavier": bars})
+    (tmp_path / "a.musicxml").write_text(text)
+    _, sources, _ = find_songs(tmp_path)
+    song = read_song(sources[0], Settings(CLASSES, RATE, "song"))
+    assert song.facts["programs"] == {"piano": [0]}
+    assert song.facts["other_programs"] == [43]
+    assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 4}]
+    assert song.notes.pitch.tolist() == [40] * 4
+    assert song.notes.onset.tolist() == [0.0, 0.5, 1.0, 1.5]
+
+
 def test_what_has_no_partner_is_told(tmp_path):
     touch(tmp_path, "a.wav", "b.mid", "c.wav", "c.mp3", "c.mid", "d.wav", "d.mid", "d.midi")
     pairs, unpaired = find_pairs(tmp_path)
     assert [pair.audio.name for pair in pairs] == ["c.wav"]
     assert unpaired == [
-        ("a.wav", "audio without MIDI"),
-        ("b.mid", "MIDI without audio"),
+        ("a.wav", "audio without score"),
+        ("b.mid", "score without audio"),
         ("c.mp3", "another audio file was taken"),
-        ("d.mid", "MIDI without audio"),
-        ("d.midi", "MIDI without audio"),
-        ("d.wav", "more than one MIDI file fits"),
+        ("d.mid", "score without audio"),
+        ("d.midi", "score without audio"),
+        ("d.wav", "more than one score fits"),
     ]
 
 
@@ -95,6 +127,15 @@ def test_pairs_in_a_folder_named_like_a_track_are_pairs(tmp_path, folder):
     touch(tmp_path, f"{folder}/song.wav", f"{folder}/song.mid")
     layout, sources, _ = find_songs(tmp_path)
     assert layout == "pairs" and len(sources) == 1
+
+
+def test_odd_names_are_pairs_and_broken_links_are_reported(tmp_path):
+    touch(tmp_path, "...wav", "...mid", "._a.wav", "._a.mid")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "gone.mid").symlink_to("nowhere.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [(pair.id, pair.audio.name) for pair in pairs] == [("song", "...wav")]
+    assert unpaired == [(name, "a link that leads nowhere") for name in ("gone.mid", "loop.wav")]
 
 
 def test_an_inverted_part_is_prepared_and_said(tmp_path):
@@ -155,6 +196,21 @@ def test_classes_come_from_the_programs(tmp_path):
     assert song.facts["programs"] == {"bass": [35], "piano": [4]}
     assert song.facts["other_programs"] == [48]
     assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 1}]
+
+
+def test_classes_come_from_track_names(tmp_path):
+    """In a file in which all tracks have program 0."""
+    midi = pretty_midi.PrettyMIDI()
+    for name, pitch in [("E-Bass", 40), ("Solo", 64), ("Drum Kit", 36)]:
+        part = pretty_midi.Instrument(0, name=name)
+        part.notes = [pretty_midi.Note(90, pitch, 0.5, 1.5)]
+        midi.instruments.append(part)
+    midi.write(str(tmp_path / "song.mid"))
+    sf.write(tmp_path / "song.wav", play([(0.5, 1.5, 40, 90)], 3.0), RATE)
+    classes = ClassMap.parse("bass=32-39,@*bass*;piano=0-7;drums=drums,@drum*")
+    song = read_song(find_songs(tmp_path)[1][0], Settings(classes, mixture="song"))
+    assert song.notes.pitch[np.argsort(song.notes.class_index)].tolist() == [40, 64, 36]
+    assert song.facts["programs"] == {"bass": [0], "piano": [0], "drums": [0]}
 
 
 def test_labels_are_shifted_only_when_asked(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from slakh_folder import melody, write_song, write_stem, write_track
 
+from asteroid_scoresup.data.discovery import find_songs
 from asteroid_scoresup.data.slakh import (
     PROBLEM_STEMS,
     Stem,
@@ -14,7 +15,6 @@ from asteroid_scoresup.data.slakh import (
     read_slakh_track,
     shift_of_stem,
 )
-from asteroid_scoresup.data.song_sources import find_songs
 from asteroid_scoresup.data.splits import (
     Splits,
     assign_splits,

@@ -40,6 +40,7 @@ def scripted(manifest):
     return system
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
 @pytest.mark.parametrize("lightning", [False, True])
 def test_a_moved_folder_keeps_its_best_checkpoint(manifest, tmp_path, how, lightning, monkeypatch):
@@ -171,6 +172,7 @@ def test_other_weights_that_are_missing_are_noticed(manifest, tmp_path):
         fit(step_two(manifest), tmp_path, 2, quiet=True)
 
 
+@pytest.mark.slow
 def test_checkpoints_of_earlier_versions_with_the_critic_are_resumed(manifest, tmp_path):
     class Whole(Callback):
         """Puts back what is left out now."""

@@ -94,6 +94,7 @@ def first_gradients(manifest, tmp_path, turn):
     return found
 
 
+@pytest.mark.slow
 def test_which_network_each_adversarial_loss_trains(manifest, tmp_path):
     plain, aml, atl = (
         first_gradients(manifest, tmp_path, turn) for turn in ("plain", "aml", "atl")
@@ -189,6 +190,7 @@ def test_validation_adds_the_critics_loss_and_transcription_of_the_mixture(manif
     assert abs(float(moved - separation)) > 1e-4  # the present transcriptor says otherwise
 
 
+@pytest.mark.slow
 def test_networks_learn_together(manifest, tmp_path):
     losses = []
     for epochs in (1, 6):

@@ -180,6 +180,7 @@ class Scripted(System):
         self.log("val_loss", torch.tensor(self.losses[self.current_epoch]), on_epoch=True)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_chosen_and_the_last_is_resumed(manifest, tmp_path):
     system = Scripted(manifest)
     best = fit(system, tmp_path, 5, quiet=True)
@@ -227,6 +228,7 @@ def three_with_aml(manifest):
     return step_three(manifest, aml=0.1, atl=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
 def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
     whole = run(build, manifest, tmp_path / "whole", 3)
@@ -237,6 +239,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
     assert whole["lr_schedulers"] == parts["lr_schedulers"] != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
 def test_a_killed_run_resumes_from_its_last_checkpoint(manifest, tmp_path, build):
     whole = run(build, manifest, tmp_path / "whole", 3)
@@ -275,6 +278,7 @@ def test_loaded_models_train_in_training_mode_and_the_critic_does_not(manifest, 
     assert modes == [({True}, {False})] * 6  # also after the first validation
 
 
+@pytest.mark.slow
 def test_a_truncated_checkpoint_is_skipped(manifest, tmp_path, caplog):
     whole = run(step_one, manifest, tmp_path / "whole", 3)
     run(step_one, manifest, tmp_path / "cut", 2)
@@ -336,6 +340,7 @@ OVERFIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", OVERFIT)
 def test_a_tiny_separator_overfits_one_batch(batch, critic, row):
     wav, targets = batch
@@ -356,6 +361,7 @@ def test_a_tiny_separator_overfits_one_batch(batch, critic, row):
         assert si_sdr(model, batch) > decibels
 
 
+@pytest.mark.slow
 def test_any_model_of_asteroid_trains_with_the_loss_on_the_stock_system(manifest, tmp_path):
     torch.manual_seed(0)
     model = ConvTasNet(
@@ -410,6 +416,7 @@ def columns(folder):
     return {name for path in paths for name in csv.DictReader(path.open()).fieldnames}
 
 
+@pytest.mark.slow
 def test_three_steps_without_a_stem(bare, tmp_path):
     losses = []
     one = step_one(bare, steps=10, total=20)
@@ -438,6 +445,7 @@ def test_three_steps_without_a_stem(bare, tmp_path):
         assert not any("si_sdr" in name for name in columns(tmp_path / step))
 
 
+@pytest.mark.slow
 def test_si_sdr_of_validation_stems_is_logged_and_chooses_nothing(
     manifest, bare, tmp_path, monkeypatch
 ):

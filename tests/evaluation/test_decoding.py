@@ -96,6 +96,14 @@ def test_midi_has_a_track_with_the_notes_of_each_class():
     assert default_program("lead vocals") == 80 and default_program("anything") == 0
 
 
+def test_drums_are_a_drum_kit(tmp_path):
+    for programs in ({"drums": 128}, None):
+        midi = to_midi(score(), ["bass", "drums"], programs)
+        midi.write(str(tmp_path / "a.mid"))
+        parts = pretty_midi.PrettyMIDI(str(tmp_path / "a.mid")).instruments
+        assert [(p.name, p.is_drum) for p in parts] == [("bass", False), ("drums", True)]
+
+
 def test_the_midi_of_a_very_long_song_can_be_read_again(tmp_path):
     """pretty_midi refuses files of more than ten million ticks."""
     onset = np.array([0.0, 0.5, 3 * 3600.0])

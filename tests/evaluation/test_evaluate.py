@@ -15,6 +15,7 @@ from asteroid_scoresup.evaluation import (
     TestTrack,
     score_separation,
     score_transcription,
+    tracks_to_score,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.score import piano_roll
@@ -116,3 +117,57 @@ def test_without_stems_only_the_mixture_is_transcribed(tmp_path):
     assert not any("note_accuracy_isolated" in record for record in records)
     with pytest.raises(ValueError, match="Track00000 lacks stems"):
         score_separation(song, {}, stft(), templates())
+
+
+class OtherStems(torch.nn.Module):
+    """A separator that is perfect, except for noise between two times, in seconds."""
+
+    def __init__(self, song, start, stop):
+        super().__init__()
+        answer = torch.stack(list(song.stems.values()))
+        part = slice(round(start * NET["sample_rate"]), round(stop * NET["sample_rate"]))
+        answer[:, part] += torch.randn(answer[:, part].shape, generator=torch.manual_seed(0))
+        self.answer = torch.nn.Parameter(answer)
+
+    def forward(self, wav):
+        return self.answer
+
+
+def test_separation_is_not_scored_where_the_score_is_uncertain(song):
+    separators = {"noisy": OtherStems(song, 1.0, 2.0)}
+    assert by_row(score_separation(song, separators)[0], "si_sdr")["noisy"] < 10
+    song.track.uncertain = [[1.0, 2.0]]
+    records, estimates = score_separation(song, separators)
+    assert by_row(records, "si_sdr")["noisy"] == pytest.approx(30, abs=1e-3)
+    assert estimates["noisy"].shape[-1] == len(song.mixture)
+
+
+def test_transcription_is_not_scored_where_the_score_is_uncertain(song):
+    size, true = song.roll_size(stft()), song.notes
+    # The transcription is right up to 2 s, and empty from there on.
+    early = true.select(true.onset < 2.0)
+    logits = 20 * piano_roll(early.clipped(0.0, 2.0), *size) - 10
+
+    class Early(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stft, self.bias = stft(), torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, wav, level=None):
+            return logits if wav.ndim == 1 else logits.expand(len(wav), *logits.shape)
+
+    def mean(measure):
+        records = score_transcription(song, "early", Early())
+        return np.mean([record[measure] for record in records])
+
+    assert mean("note_accuracy_mixture") < 0.9 and mean("note_f1_mixture") < 0.9
+    song.track.uncertain = [[2.0, 4.0]]
+    assert mean("note_accuracy_mixture") == pytest.approx(1)
+    assert mean("note_f1_mixture") == pytest.approx(1)
+
+
+def test_tracks_that_are_uncertain_throughout_are_not_scored(song, caplog):
+    assert tracks_to_score(song.manifest, "test") == [song.track]
+    song.track.uncertain = [[0.0, 10.0]]
+    assert tracks_to_score(song.manifest, "test") == []
+    assert "1 tracks of test are left out" in caplog.text

@@ -150,6 +150,7 @@ def test_spread_is_over_seeds():
     assert flat_metrics(summary, "isolated c")["n_counted"] == 5
 
 
+@pytest.mark.slow
 def test_no_gap_without_a_supervised_row_that_is_better():
     made = [r for r in records() if r["row"] != "supervised"]
     summary = summarize(tidy(made))
@@ -250,7 +251,8 @@ def test_test_sets_are_never_pooled(tmp_path):
     assert files == {"tables.md", "tables.json"} | {f"tables_{kind}.csv" for kind in kinds}
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=5, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_tables_do_not_depend_on_the_order_of_lines(random):
     frame = tidy(records() + records(seed=1, shift=0.7))

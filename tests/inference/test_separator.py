@@ -154,6 +154,7 @@ def test_stems_have_the_sample_rate_and_length_of_the_song(rate):
     np.testing.assert_allclose(stem[inner], 0.5 * song[inner], atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_samples", [1, 300, 12 * RATE, 12 * RATE + 33])
 @pytest.mark.parametrize("core_seconds", [0.1, 1.7, 5])
 def test_chunks_give_the_result_of_the_whole_recording(n_samples, core_seconds):

@@ -6,7 +6,10 @@ import torch
 from tiny import HOP, N_FFT, separator, sharing_by_bins, stft, write_folder
 
 from asteroid_scoresup.data import ScoreDataset, ScoreInformedMasks
+from asteroid_scoresup.data.classes import ClassMap
+from asteroid_scoresup.data.manifest import Manifest
 from asteroid_scoresup.losses import ScoreSupervisedLoss, informed_loss, mask_kl_loss
+from asteroid_scoresup.score import hit_roll
 
 
 @pytest.fixture
@@ -70,6 +73,7 @@ def test_factors_are_fitted_once_by_any_number_of_processes(manifest):
     assert other.path(tracks[0]) != masks.path(tracks[0])
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch_without_stems(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     data = ScoreDataset(
@@ -129,3 +133,26 @@ def test_masks_of_one_example_serve_a_batch_and_other_shapes_are_refused():
     torch.testing.assert_close(mask_kl_loss(estimates, mixture, target_masks, silent), whole)
     with pytest.raises(ValueError, match="do not match a mixture"):
         mask_kl_loss(estimates, mixture[:2], target_masks, silent)
+
+
+def test_drums_of_a_track_have_components_of_their_own(manifest):
+    track = manifest.select("train")[0]
+    as_tones = ScoreInformedMasks(manifest, N_FFT, HOP)
+    classes = ClassMap.parse("bass=32-39;guitar=24-31;piano=128")
+    drums = Manifest(manifest.root, manifest.sample_rate, classes)
+    masks = ScoreInformedMasks(drums, N_FFT, HOP)
+    assert masks.path(track) != as_tones.path(track)
+    factors, tones = masks.fit(track), as_tones.fit(track)
+    # The keys of the drums sound from their onset on, in all bins; the other classes have partials.
+    notes = manifest.notes(track)
+    size = (3, tones.activations.shape[1], masks.grid)
+    hits = hit_roll(notes.select(notes.class_index == 2), *size)
+    keys = hits[2].amax(-1).nonzero().flatten()
+    own = (factors.class_index == 2).nonzero().flatten()[1:]  # after that of attacks
+    assert len(own) == len(keys)
+    silent = hits[2, keys] == 0
+    assert (factors.activations[own][silent] == 0).all()
+    assert (factors.templates[own] > 0).float().mean() > 0.9
+    assert (factors.class_index == 0).sum() == (tones.class_index == 0).sum()
+    read = masks.read(track)
+    assert read.shape[0] == 3 and float(read.sum(0).max()) < 1 + 1e-3

@@ -104,6 +104,7 @@ def test_soft_harmonic(seed):
     assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_divergence_passes_gradcheck():
     generator = torch.Generator().manual_seed(0)
     mixture = 0.1 + torch.rand(2, 5, 4, generator=generator, dtype=torch.float64)
@@ -258,3 +259,24 @@ def test_estimates_above_the_mixture_have_a_gradient_downwards():
     estimates = (estimates + 1.5 * mixture[:, None]).requires_grad_()
     soft_harmonic_loss(estimates, mixture, roll, TEMPLATES).backward()
     assert (estimates.grad > 0).all()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_harmonic_with_drums(seed, strict):
+    """Drums may use every bin of the frames in which they play, and explain none."""
+    estimates, mixture, roll = numpy_scene(seed)
+    drums = templates(decay=0.6, unpitched=(1,))
+    binary = drums.binary.numpy()
+
+    def active(b, f, t):
+        playing = in_frame(roll)(b, f, t)
+        pitched = {i for i in playing - {1} if (roll[b, i, :, t] * binary[:, f]).any()}
+        return (pitched or (set() if strict else playing)) | (playing & {1})
+
+    expected = by_bins(estimates, mixture, active)
+    found = harmonic_mixture_loss(*scene(seed), drums, strict)
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+    # Without the option drums would be held to the partials of their keys.
+    plain = harmonic_mixture_loss(*scene(seed), TEMPLATES, strict)
+    assert float(plain) != pytest.approx(expected)

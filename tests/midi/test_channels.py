@@ -231,6 +231,7 @@ def simulate(rows, length):
     return sounding
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(pedal_rows)
 def test_releases_are_those_of_a_naive_simulation(tmp_path_factory, rows):

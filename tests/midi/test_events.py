@@ -204,6 +204,7 @@ def test_a_directory_and_a_missing_file_get_a_sentence(tmp_path):
             read_midi(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_mutations_are_read_or_refused_in_a_sentence(tmp_path_factory, data):
@@ -265,6 +266,7 @@ def hostile():
     yield "resets", midi([(k, b"\xf0\x05\x7e\x7f\x09\x01\xf7") for k in range(2500)] + SONG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [pytest.param(c, id=name) for name, c in hostile()])
 def test_small_files_stay_cheap(read, content):
     tracemalloc.start()

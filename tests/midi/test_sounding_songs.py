@@ -111,6 +111,7 @@ def test_masks_follow_the_pedal(tmp_path, rows):
     np.testing.assert_allclose(piano.release - piano.onset, 1.7, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("semitones", [2, -1, 0.5, 0.75])
 def test_masks_follow_bends(tmp_path, rows, semitones):
     path = tmp_path / "song.mid"

@@ -205,6 +205,7 @@ def mutations(rng):
     return package
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_fuzzed_packages_are_read_or_refused(seed, tmp_path):
     rng, path = random.Random(seed), tmp_path / "fuzz.pth"

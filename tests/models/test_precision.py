@@ -69,6 +69,7 @@ def manifest(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("prepared"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [step_one, step_two, step_three])
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-4), ("bf16-true", 0.02)])
 def test_training_in_other_precisions(step, precision, tolerance, manifest, tmp_path):
@@ -86,6 +87,7 @@ def test_training_in_other_precisions(step, precision, tolerance, manifest, tmp_
 SHAPES = {1: lambda n: (n,), 2: lambda n: (2, n), 3: lambda n: (2, 1, n)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["separator", "transcriptor"])
 @pytest.mark.parametrize("traced_with", SHAPES)
 def test_a_traced_model_accepts_all_ranks_and_lengths(name, traced_with):
@@ -100,6 +102,7 @@ def test_a_traced_model_accepts_all_ranks_and_lengths(name, traced_with):
             traced(torch.randn(2, 2, 4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["separator", "transcriptor"])
 def test_export_with_a_dynamic_length(name):
     model = MODELS[name]().eval()

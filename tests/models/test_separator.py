@@ -208,6 +208,7 @@ def test_torchscript_at_other_lengths_and_batches_than_traced(tmp_path):
         torch.testing.assert_close(traced(wav), model(wav), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_torch_export():
     model = separator().eval()

@@ -52,6 +52,7 @@ def test_the_activity_classifier_has_one_output_per_class():
     assert transcriptor().outputs(torch.rand(2, 129, 7)).shape == (2, 3, N_PITCHES, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["transcriptor", "classifier"])
 def test_it_overfits_one_batch(tmp_path, kind):
     data = ScoreDataset(write_folder(tmp_path), "train", segment=2.0, hop_length=HOP, n_fft=256)

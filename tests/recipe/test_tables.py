@@ -26,12 +26,18 @@ TINY = (
 ROWS = "fine-tune c.h, aml$|^baseline, frame|^semi-supervised, 50"
 
 
-def run(script, *options, env=None):
-    done = subprocess.run(
-        [sys.executable, RECIPE / script, *map(str, options)],
-        capture_output=True, text=True, timeout=900, env={**os.environ, **(env or {})},
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def run(fast_python):
+    """Runs a script to its end; returns its exit status and output."""
+
+    def run(script, *options, env=None, python=fast_python):
+        done = subprocess.run(
+            [python, RECIPE / script, *map(str, options)],
+            capture_output=True, text=True, timeout=900, env={**os.environ, **(env or {})},
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def options(data, exp_dir, *more, opts=TINY):
 
 
 @pytest.fixture(scope="module")
-def finished(data, tmp_path_factory):
+def finished(run, data, tmp_path_factory):
     exp_dir = tmp_path_factory.mktemp("experiments")
     status, output = run("experiments.py", *options(data, exp_dir))
     assert status == 0, output
@@ -87,7 +93,7 @@ def test_rows_have_equal_budgets(finished):
     assert updates(seed / "start_of_fine_tuning") + fine == full
 
 
-def test_finished_rows_are_not_repeated_and_other_settings_are_refused(finished, data):
+def test_finished_rows_are_not_repeated_and_other_settings_are_refused(run, finished, data):
     exp_dir, _ = finished
     models = {path: path.stat().st_mtime_ns for path in exp_dir.rglob("best_*.pth")}
     status, output = run("experiments.py", *options(data, exp_dir))
@@ -106,7 +112,7 @@ def test_finished_rows_are_not_repeated_and_other_settings_are_refused(finished,
     assert status == 1 and "was trained with other settings" in output
 
 
-def test_results_are_kept_and_only_what_new_rows_need_is_trained(finished, data, tmp_path):
+def test_results_are_kept_and_only_what_new_rows_need_is_trained(run, finished, data, tmp_path):
     kept = finished[0] / "results.csv"
     new = ["--rows", "fine-tune c.h, a.l$|^baseline, frame", "--keep", kept]
     status, output = run("experiments.py", *options(data, tmp_path), *new, "--dry_run")
@@ -131,7 +137,7 @@ def test_results_are_kept_and_only_what_new_rows_need_is_trained(finished, data,
     assert status == 1 and "is where the results are written" in output
 
 
-def test_a_failed_row_is_named_and_the_others_continue(data, tmp_path):
+def test_a_failed_row_is_named_and_the_others_continue(run, data, tmp_path):
     more = ["--rows", "^isolated c$|^start"]
     (tmp_path / "seed0").mkdir()
     (tmp_path / "seed0" / "isolated_c").write_text("not a folder")
@@ -140,13 +146,14 @@ def test_a_failed_row_is_named_and_the_others_continue(data, tmp_path):
     assert "isolated c, seed 0" in output
 
 
-def test_a_dry_run_lists_what_is_missing(data, tmp_path):
-    status, output = run("experiments.py", *options(data, tmp_path, "--dry_run"))
+def test_a_dry_run_lists_what_is_missing(run, data, tmp_path):
+    given = options(data, tmp_path, "--dry_run")
+    status, output = run("experiments.py", *given, python=sys.executable)
     assert status == 0 and "0 of 10 jobs are done" in output
     assert "start of fine-tuning, seed 0" in output and not list(tmp_path.iterdir())
 
 
-def test_plots_are_drawn_from_the_results(finished, tmp_path):
+def test_plots_are_drawn_from_the_results(run, finished, tmp_path):
     exp_dir, _ = finished
     status, output = run("plot_tables.py", exp_dir / "results.csv", tmp_path, "--exp_dir", exp_dir)
     assert status == 0, output
@@ -154,7 +161,7 @@ def test_plots_are_drawn_from_the_results(finished, tmp_path):
     assert names == {"small_rows.png", "small_stems.png", "small_curves.png"}
 
 
-def test_inspect_losses_compares_masks(finished, data, tmp_path):
+def test_inspect_losses_compares_masks(run, finished, data, tmp_path):
     exp_dir, _ = finished
     separator = exp_dir / "seed0" / "start_of_fine_tuning" / "best_model.pth"
     status, output = run(
@@ -215,7 +222,7 @@ def midi(path, *programs):
     return path.read_bytes()
 
 
-def test_midi_files_are_extracted_from_a_game(tmp_path):
+def test_midi_files_are_extracted_from_a_game(run, tmp_path):
     two, one = midi(tmp_path / "a.mid", 33, 27), midi(tmp_path / "b.mid", 0)
     wad(tmp_path / "x.wad", (b"D_ONE", two), (b"D_TWO", one), (b"D_SAME", two), (b"MAP01", b"abc"))
     out = tmp_path / "out"
@@ -228,7 +235,7 @@ def test_midi_files_are_extracted_from_a_game(tmp_path):
     assert status == 1 and "is not a WAD file" in output
 
 
-def test_mma_makes_songs(tmp_path):
+def test_mma_makes_songs(run, tmp_path):
     library = tmp_path / "lib"
     library.mkdir()
     for style in ("rock", "waltz"):
@@ -258,10 +265,10 @@ def test_mma_makes_songs(tmp_path):
     assert status == 1 and "mma is not installed" in output
 
 
-def test_the_command_prepares_trains_and_publishes(data, tmp_path):
+def test_the_command_prepares_trains_and_publishes(fast_python, data, tmp_path):
     """run_tables.sh on a folder in the format of Slakh, with relative paths."""
     status = subprocess.run(
-        ["bash", RECIPE / "run_tables.sh", "--python", sys.executable, "--preset", "small",
+        ["bash", RECIPE / "run_tables.sh", "--python", fast_python, "--preset", "small",
          "--slakh_dir", data.parent / "slakh", "--data_dir", "d", "--exp_dir", "e", "--results",
          "numbers.csv", "--rows", "^isolated c$", "--seeds", "1", "--n_jobs", "1",
          "--train_opts", TINY],
@@ -274,14 +281,14 @@ def test_the_command_prepares_trains_and_publishes(data, tmp_path):
     assert (tmp_path / "e" / "seed0" / "isolated_c" / "best_model.pth").is_file()
 
 
-def test_baselines_are_trained_for_minutes_and_compared(data, tmp_path):
-    opts = TINY
+def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
+    opts = TINY.replace("--segment 2.048", "--segment 1.024") + " --s_batch_size 1 --s_steps 1"
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
     given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts, "--minutes", 0.02]
     rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
     status, output = run("experiments.py", *given, "--rows", f"^({'|'.join(rows)})$")
     assert status == 0, output
-    status, output = run("baselines.py", tmp_path, "--repeats", 1)
+    status, output = run("baselines.py", tmp_path, "--repeats", 1, "--seconds", 3)
     assert status == 0, output
     assert (tmp_path / "baselines.md").read_text() in output
     frame = pd.read_csv(tmp_path / "baselines.csv")

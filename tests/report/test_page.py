@@ -5,7 +5,6 @@ import re
 import resource
 import signal
 import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -200,6 +199,7 @@ def test_channels_in_opposite_phase_do_not_cancel(song, tmp_path):
     assert np.mean((mono - half)[loud]) == pytest.approx(3.01, abs=0.1)
 
 
+@pytest.mark.slow
 def test_tiles_join_without_a_seam(song, tmp_path, monkeypatch):
     whole = write_page(tmp_path / "whole", "A song", *song)
     monkeypatch.setattr(page_module, "TILE_SECONDS", 2)
@@ -242,13 +242,14 @@ print(tracemalloc.get_traced_memory()[1])
 """
 
 
-def test_memory_does_not_grow_with_the_song(tmp_path):
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_song(fast_python, tmp_path):
     """In a separate process: objects of other tests would change the peak."""
     peaks = []
-    for seconds in (40, 80):
+    for seconds in (20, 40):
         song = tmp_path / f"{seconds}.wav"
         sf.write(song, 0.1 * np.random.default_rng(0).standard_normal(seconds * 8000), 8000)
-        command = [sys.executable, "-c", PEAK, tmp_path / str(seconds), song]
+        command = [fast_python, "-c", PEAK, tmp_path / str(seconds), song]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))

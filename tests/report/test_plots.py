@@ -36,6 +36,7 @@ def shown_bins(low=35.0, high=6000.0):
     return slice(int(low // width), int(np.ceil(high / width)) + 1)
 
 
+@pytest.mark.slow
 def test_panels_share_time_and_frequency(spectra):
     mixture, masks, _ = spectra
     figure = plots.plot_separation(mixture, RATE, HOP, torch.tensor(masks), names=NAMES, start=3.0)
@@ -61,6 +62,7 @@ def test_bins_are_drawn_at_their_frequency():
     assert edges[row] == 1000 - RATE / N_FFT / 2 and edges[row + 1] == 1000 + RATE / N_FFT / 2
 
 
+@pytest.mark.slow
 def test_the_score_is_drawn_with_a_color_per_class(spectra, tmp_path):
     mixture, masks, roll = spectra
     figure = plots.plot_separation(mixture, RATE, HOP, masks, roll=0.5 * roll, names=NAMES, start=1)
@@ -84,6 +86,7 @@ def test_the_score_is_drawn_with_a_color_per_class(spectra, tmp_path):
     saved(plots.plot_separation(mixture, RATE, HOP, masks, roll=0 * roll, names=NAMES), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_separation_plot_has_all_panels(spectra, tmp_path):
     mixture, masks, roll = spectra
     stems = masks[::-1] * mixture
@@ -128,6 +131,7 @@ def test_notes_are_drawn_at_their_fundamental(spectra):
     assert len(axes["Mask, piano"].collections) == 1
 
 
+@pytest.mark.slow
 def test_masks_are_optional(spectra, tmp_path):
     mixture, masks, _ = spectra
     figure = plots.plot_separation(mixture, RATE, HOP, estimates=(masks * mixture)[:1])

@@ -149,3 +149,20 @@ def test_a_mask_narrower_than_the_main_lobe_is_refused():
 def test_decay_outside_its_range_is_refused(decay):
     with pytest.raises(ValueError, match=rf"decay must lie in \(0, 1\], found {decay}"):
         HarmonicTemplates(RATE, N_FFT, decay=decay)
+
+
+def test_drums_have_a_mask_by_frames_and_the_soft_mask_of_their_keys():
+    roll = torch.zeros(2, N_PITCHES, 4)
+    roll[0, 20, :2], roll[1, 17, 1:3] = 1.0, 0.5
+    drums = HarmonicTemplates(RATE, N_FFT, unpitched=[1])
+    plain = HarmonicTemplates(RATE, N_FFT)
+    mask = drums.mask(roll)
+    assert mask[1].all(0).tolist() == mask[1].any(0).tolist() == [False, True, True, False]
+    assert torch.equal(mask[0], plain.mask(roll)[0])
+    assert torch.equal(drums.soft_mask(roll), plain.soft_mask(roll))
+
+
+def test_a_recording_tuned_a_semitone_higher_has_the_partials_of_the_next_key():
+    plain, sharp = HarmonicTemplates(16000, 1024), HarmonicTemplates(16000, 1024, tuning_cents=100)
+    torch.testing.assert_close(sharp.binary[:-1], plain.binary[1:])
+    torch.testing.assert_close(sharp.spectra(4 * 88)[1][:-4], plain.spectra(4 * 88)[1][4:])

@@ -1,10 +1,18 @@
 """Score-informed factorization: against Lee and Seung's formula, and on signals with an answer."""
 
 import numpy as np
+import pytest
 import torch
-from tiny import N_FFT, NAMES, random_notes, render, stft, templates
+from tiny import HOP, N_FFT, NAMES, RATE, random_notes, render, stft, templates
 
-from asteroid_scoresup.score import Notes, onset_roll, score_informed_nmf, soft_masks, sounding_roll
+from asteroid_scoresup.score import (
+    Notes,
+    hit_roll,
+    onset_roll,
+    score_informed_nmf,
+    soft_masks,
+    sounding_roll,
+)
 
 
 def song(seed=0, seconds=4.0):
@@ -105,3 +113,113 @@ def test_what_belongs_to_no_class_gets_components_of_its_own():
         error[free] = float((share * mixture - truth).abs().sum() / truth.abs().sum())
     assert error[6] < 0.85 * error[0]
     assert (share.sum(0) < 0.5)[:, ::24].float().mean() > 0.5  # most of the drum is nobody's
+
+
+def test_equal_channels_give_the_factors_of_one():
+    magnitude, _, sounding, onsets = song()
+    alone = score_informed_nmf(magnitude, sounding, onsets, templates())
+    both = score_informed_nmf(torch.stack([magnitude, magnitude]), sounding, onsets, templates())
+    torch.testing.assert_close(both.gains, torch.ones(len(alone.templates), 2))
+    torch.testing.assert_close(both.templates, alone.templates, rtol=1e-3, atol=1e-6)
+    masks = soft_masks(both, 3)
+    assert masks.shape == (2, 3, *magnitude.shape)
+    torch.testing.assert_close(masks[1], soft_masks(alone, 3), rtol=1e-2, atol=1e-3)
+
+
+def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization():
+    magnitude, truth, sounding, onsets = song()
+    target = torch.stack([magnitude, 0.3 * magnitude + 0.5 * truth[0]])
+    factors = score_informed_nmf(target, sounding, onsets, templates(), iterations=2)
+    # The same in plain NumPy, with all channels in one product.
+    source, pitch = np.nonzero(sounding.amax(-1).numpy() > 0)
+    w = np.concatenate([templates().weights.numpy()[pitch], np.full((3, len(magnitude)), 0.02)])
+    h = np.concatenate([sounding.numpy()[source, pitch], onsets.numpy()])
+    w, h, x = (array.astype(np.float64) for array in (w, h, target.numpy() + 1e-9))
+    g, einsum = np.ones((len(w), 2)), np.einsum
+    h *= x.mean(0).sum() / (w.T @ h).sum()
+    for _ in range(2):
+        ratio = x / (einsum("kc,kf,kt->cft", g, w, h) + 1e-9)
+        h *= einsum("kc,kf,cft->kt", g, w, ratio) / (einsum("kc,kf->k", g, w)[:, None] + 1e-9)
+        ratio = x / (einsum("kc,kf,kt->cft", g, w, h) + 1e-9)
+        new_w = w * einsum("kc,kt,cft->kf", g, h, ratio)
+        new_w /= einsum("kc,kt->k", g, h)[:, None] + 1e-9
+        g *= einsum("kf,kt,cft->kc", w, h, ratio) / (einsum("kf,kt->k", w, h)[:, None] + 1e-9)
+        g /= g.mean(1, keepdims=True).clip(1e-9)
+        h, w = h * new_w.sum(1, keepdims=True), new_w / new_w.sum(1, keepdims=True)
+    found = torch.einsum("kc,kf,kt->cft", factors.gains, factors.templates, factors.activations)
+    np.testing.assert_allclose(
+        found.numpy(), einsum("kc,kf,kt->cft", g, w, h), rtol=5e-3, atol=1e-5
+    )
+
+
+def test_panning_tells_instruments_apart():
+    """An octave apart and together, they share half of their partials."""
+    low = random_notes(np.random.default_rng(0), 6.0, n_src=1).transposed([12])
+    notes = Notes.concatenate([low, low.replace(pitch=low.pitch + 12, class_index=[1] * len(low))])
+    sources = torch.from_numpy(render(notes, 6.0, n_src=2))
+    pan = torch.tensor([[1.0, 0.3], [0.2, 0.9]])
+    channels = torch.einsum("sc,st->cst", pan, sources)
+    truth = stft().magnitude(stft()(channels.flatten(0, 1))).unflatten(0, (2, 2))
+    mixture = stft().magnitude(stft()(channels.sum(1)))
+    size = (2, mixture.shape[-1], stft().grid)
+    rolls = sounding_roll(notes, *size), onset_roll(notes, *size)
+
+    def error(masks):
+        return float((masks * mixture.unsqueeze(1) - truth).abs().sum() / truth.abs().sum())
+
+    factors = score_informed_nmf(mixture, *rolls, templates())
+    mean = mixture.square().mean(0).sqrt()  # what a factorization of one channel receives
+    alone = soft_masks(score_informed_nmf(mean, *rolls, templates()), 2)
+    assert error(soft_masks(factors, 2)) < 0.7 * error(alone)
+    for index in (0, 1):
+        gains = factors.gains[:-2][factors.class_index[:-2] == index].mean(0)
+        torch.testing.assert_close(gains, 2 * pan[index] / pan[index].sum(), atol=0.1, rtol=0)
+
+
+def test_hits_sound_from_their_onset_on():
+    notes = Notes([0.16, 0.24, 0.5], [0.17, 0.25, 0.6], [38, 38, 42], [1, 1, 0], [127, 64, 127])
+    options = dict(before=1, decay=0.1, seconds=0.2)
+    roll = hit_roll(notes, 2, 40, stft().grid, **options)
+    frames = np.arange(40) * HOP / RATE
+    expected = np.zeros(40)
+    for onset, velocity in ((0.16, 127), (0.24, 64)):
+        first = round(onset * RATE / HOP)
+        inside = (np.arange(40) >= first - 1) & (np.arange(40) < first + round(0.2 * RATE / HOP))
+        amplitude = velocity / 127 * np.exp(-np.maximum(frames - onset, 0) / 0.1)
+        expected = np.maximum(expected, inside * amplitude)
+    np.testing.assert_allclose(roll[1, 38].numpy(), expected, atol=1e-6)
+    assert roll[0, 42].any() and roll.count_nonzero() == roll[1, 38].count_nonzero() + len(
+        roll[0, 42].nonzero()
+    )
+    outside = notes.replace(pitch=[38, 200, 38], class_index=[2, 0, -1])
+    assert not hit_roll(outside, 2, 40, stft().grid).any()
+
+
+@pytest.mark.parametrize("drums_are_a_class", [True, False])
+def test_drums_have_components_of_their_own(drums_are_a_class):
+    magnitude, truth, sounding, onsets = song(seconds=6.0)
+    grid, frames = stft().grid, magnitude.shape[1]
+    times = np.arange(0.3, 5.5, 0.37)
+    kit = Notes(
+        times, times + 0.05, np.resize([36, 38], len(times)), [3] * len(times), [100] * len(times)
+    )
+    hits = hit_roll(kit, 4, frames, grid)
+    colors = torch.rand(2, len(magnitude), generator=torch.Generator().manual_seed(1))
+    drum = 0.05 * colors.T @ hits[3, [36, 38]]
+    mixture = magnitude + drum
+    sounding = torch.cat([sounding, torch.zeros_like(sounding[:1])])
+    onsets = torch.cat([onsets, torch.zeros_like(onsets[:1])])
+    factors = score_informed_nmf(mixture, sounding, onsets, templates(), hits=hits)
+    kinds = factors.class_index.tolist()
+    assert kinds.count(3) == 1 + 2  # an attack, which stays silent, and two keys
+    without = score_informed_nmf(mixture, sounding, onsets, templates())
+    error = {}
+    for name, found in (("hits", factors), ("none", without)):
+        if not drums_are_a_class:  # their components then belong to no class
+            index = found.class_index
+            found = found._replace(class_index=index.masked_fill(index == 3, -1))
+        masks = soft_masks(found, 4 if drums_are_a_class else 3)
+        error[name] = float((masks[:3] * mixture - truth).abs().sum() / truth.sum())
+        if drums_are_a_class and name == "hits":
+            assert float((masks[3] * mixture - drum).abs().sum() / drum.sum()) < 0.5
+    assert error["hits"] < 0.6 * error["none"]

@@ -84,3 +84,10 @@ def test_within_keeps_what_touches_the_window(rows, start, length, margin):
         if off > start - margin and on < stop + margin
     ]
     assert list(zip(kept.onset, kept.offset, kept.pitch)) == expected
+
+
+def test_drums_keep_their_keys_at_another_speed():
+    notes = Notes([0.0, 1.0], [0.5, 2.0], [40, 38], [0, 1], [90, 90])
+    faster = notes.at_speed(12, unpitched=(1,))
+    assert faster.pitch.tolist() == [52, 38] and faster.onset.tolist() == [0.0, 0.5]
+    assert notes.at_speed(12).pitch.tolist() == [52, 50]

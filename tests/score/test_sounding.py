@@ -68,6 +68,7 @@ def table(rows, bends=True):
     return Notes(*times, pitch, source, velocity, release, steps if bends else None)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(rows, st.sampled_from([1, 4]), st.booleans())
 def test_the_sounding_roll_is_that_of_a_hand_loop(rows, steps, use_velocity):

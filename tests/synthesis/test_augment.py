@@ -72,6 +72,7 @@ def test_varispeed_of_zero_semitones_changes_nothing():
     np.testing.assert_array_equal(render_at_speed(played, *how, 0), render_instrument(played, *how))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, program, base", [("piano", 0, 60), ("guitar", 25, 52), ("bass", 33, 36)]
 )
@@ -91,6 +92,7 @@ def test_synthetic_instruments_play_the_given_notes(kind, program, base):
     assert np.median(fractions) > 0.9 and min(fractions) > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_synthetic_instruments_differ_and_are_repeatable(kind):
     spectra = []
@@ -107,6 +109,7 @@ def test_synthetic_instruments_differ_and_are_repeatable(kind):
     assert np.std(spectra, axis=0).mean() > 4  # dB
 
 
+@pytest.mark.slow
 def test_only_training_stems_are_augmented(tmp_path):
     options = dict(n_train=1, n_validation=1, n_test=1, n_test_unseen=1, seconds=4, quiet=True)
     options.update(sample_rate=16000, renderer="tinysoundfont", jobs=1, color_db=0.0)

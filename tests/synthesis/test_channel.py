@@ -1,6 +1,7 @@
 """Random channels change spectra, not times, and are reproducible."""
 
 import numpy as np
+import pytest
 import soundfile as sf
 
 from asteroid_scoresup.synthesis.channel import random_channel
@@ -37,6 +38,7 @@ def test_silence_is_unchanged():
     )
 
 
+@pytest.mark.slow
 def test_only_training_stems_pass_through_a_channel(tmp_path):
     options = dict(n_train=1, n_validation=1, n_test=1, n_test_unseen=1, seconds=4, quiet=True)
     options.update(sample_rate=16000, renderer="tinysoundfont", jobs=1)

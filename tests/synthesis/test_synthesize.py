@@ -136,6 +136,7 @@ def test_loudness_of_the_stems_is_minus_13_before_the_gains(tmp_path):
             assert stem["integrated_loudness"] == pytest.approx(level, abs=0.1)
 
 
+@pytest.mark.slow
 def test_random_gains_have_the_requested_spread():
     rng, levels = np.random.default_rng(0), []
     noise = [rng.normal(size=8000).astype(np.float32) for _ in range(2)]
@@ -249,6 +250,7 @@ def test_a_data_set_grows_without_changing(copy):
         synthesize(copy, jobs=1, **SMALL)
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_without_overwrite(copy):
     changed = {**SMALL, "seconds": 3.0}
     with pytest.raises(ValueError, match=r"other settings \(seconds\): use --overwrite or another"):
@@ -281,6 +283,7 @@ def test_tracks_of_another_origin_are_never_touched(copy):
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_songs_use_several_soundfonts(tmp_path):
     second = shutil.copy(default_soundfont(), tmp_path / "second.sf2")
     fonts = [default_soundfont(), second]

@@ -9,7 +9,7 @@ import soundfile as sf
 import torch
 import torchaudio
 
-from asteroid_scoresup.dsp.downmix import downmix
+from asteroid_scoresup.utils.downmix import downmix
 from asteroid_scoresup.utils.files import (
     atomic_path,
     audio_writers,

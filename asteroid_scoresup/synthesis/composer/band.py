@@ -38,7 +38,7 @@ def draw_band(rng: Generator, palette: Palette, drums: bool, others: int = 0) ->
 
     Args:
         rng (numpy.random.Generator): Random generator.
-        palette (Palette): Available programs of the classes.
+        palette (Palette): Available programs of the classes, and drum kits.
         drums (bool): Whether to add a drummer.
         others (int): Largest number of players outside the classes.
 
@@ -74,7 +74,8 @@ def draw_band(rng: Generator, palette: Palette, drums: bool, others: int = 0) ->
                 )
             )
     if drums:
-        kit = pretty_midi.Instrument(program=0, is_drum=True, name="drums")
+        program = int(rng.choice(palette.kits))
+        kit = pretty_midi.Instrument(program, is_drum=True, name="drums")
         band.append(Player("drums", kit, 0.0, float(rng.uniform(70, 100)), 8.0, 0.0))
     for index in range(int(rng.integers(others + 1)) if others else 0):
         instrument = pretty_midi.Instrument(

@@ -1,7 +1,7 @@
 """The recipe's settings: reads conf.yml, presets.yml and losses/, and says what each value may be.
 
-As a script it checks options before anything starts, without waiting for torch, and prints how many
-songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--s_epochs 20"``.
+As a script it checks options before anything starts, mostly without waiting for torch, and prints
+how many songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--clip 1"``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from .commands import check_prepare, check_synthesize
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
@@ -28,11 +29,6 @@ ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: weights in conf.yml, which are those of clip+informed.yml.
 DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "semi"}
 SUPERVISION = tuple(DEFAULT_LOSS)
-#: Loss terms that need no pitch, that need stems, and that need a model with waveforms as output.
-#: As in asteroid_scoresup/losses/terms.py, which cannot be imported without torch.
-WITHOUT_PITCH = ("transcription", "clip", "frame")
-WITH_STEMS = ("magnitude_approximation", "mask_approximation", "si_sdr", "multi_domain")
-WITH_WAVEFORMS = ("si_sdr", "multi_domain")
 
 
 class BadOption(ValueError):
@@ -165,8 +161,8 @@ def given_settings(words: Iterable[str]) -> dict[str, Any]:
         name, has_value, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or (name not in rules() and name not in FLAGS):
             near = difflib.get_close_matches(name, rules(), 1)
-            hint = f"; did you mean --{near[0]}" if near else ""
-            raise BadOption(f"there is no setting {word!r} in local/conf.yml{hint}.")
+            hint = f"; did you mean --{near[0]}?" if near else "."
+            raise BadOption(f"there is no setting {word!r} in local/conf.yml{hint}")
         if name in FLAGS:
             if has_value:
                 raise BadOption(f"--{name} takes no value, found {value!r}.")
@@ -207,31 +203,37 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
     Raises:
         BadOption: if every weight is 0, or a term needs what is not there.
     """
+    # Here, because it imports torch, which takes seconds.
+    from asteroid_scoresup.losses import TERMS, terms_that_need, terms_that_read
+
+    with_stems, with_waveforms = terms_that_read("sources"), terms_that_need("waveforms")
+    with_pitch = terms_that_need("templates") | terms_that_read("soft_masks")
     chosen = [term for term, weight in weights.items() if weight]
-    stems = [term for term in chosen if term in WITH_STEMS]
-    scores = [term for term in chosen if term not in WITH_STEMS]
+    stems = [term for term in chosen if term in with_stems]
+    scores = [term for term in chosen if term not in with_stems]
     if not chosen:
         raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
     for term in chosen:
-        if supervision == "activity" and term not in WITHOUT_PITCH:
+        if supervision == "activity" and term in with_pitch | with_stems:
             raise BadOption(
                 f"--supervision activity: the term {term!r} needs more than who plays when; use "
                 "clip or frame, as in --loss frame."
             )
-        if supervision == "score" and term in WITH_STEMS:
+        if supervision == "score" and term in with_stems:
             raise BadOption(
                 f"--supervision score: the term {term!r} needs stems; use --supervision stems or "
                 "semi."
             )
-        if model == "tcn" and term in WITH_WAVEFORMS:
+        if model == "tcn" and term in with_waveforms:
             raise BadOption(
                 f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
                 "magnitude_approximation or mask_approximation."
             )
     if supervision in ("stems", "semi") and not stems:
+        fitting = " or ".join(term for term in TERMS if term in with_stems)
         raise BadOption(
-            f"--supervision {supervision}: no loss term compares with stems; give "
-            f"{' or '.join(WITH_STEMS)} a weight, as in --loss {DEFAULT_LOSS[supervision]}."
+            f"--supervision {supervision}: no loss term compares with stems; give {fitting} a "
+            f"weight, as in --loss {DEFAULT_LOSS[supervision]}."
         )
     if supervision == "semi" and not scores:
         raise BadOption(
@@ -273,6 +275,18 @@ def check_stages(
         )
 
 
+def split_words(text: str) -> list[str]:
+    """The words of an option, quoted as in a shell.
+
+    Raises:
+        BadOption: if a quote is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadOption(f"{text!r} is not quoted as in a shell: {error}.") from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--preset", required=True)
@@ -281,26 +295,29 @@ def main() -> int:
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
-    parser.add_argument("--classes", default="", help="as for run.sh")
+    for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
+        parser.add_argument(f"--{name}", default="", help="as for run.sh")
     args = parser.parse_args()
     try:
         values = flat(read_conf(args.preset))
-        try:
-            words = shlex.split(args.given)
-        except ValueError as error:
-            raise BadOption(f"{args.given!r} is not quoted as in a shell: {error}.") from None
-        given = given_settings(words)
+        given = given_settings(split_words(args.given))
         values.update(given)
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
-        weights.update({key: given[key] for key in given if key in weights})
-        check_loss(weights, args.supervision, values["model"])
-        n_classes = len([name for name in args.classes.split(";") if name.strip()]) or 3
+        changed = {key: given[key] for key in given if key in weights}
+        if args.loss or changed:  # the defaults suit every supervision and model
+            check_loss({**weights, **changed}, args.supervision, values["model"])
+        songs = [f"--{name} {value}" for name, value in song_counts(args.preset).items()]
+        if args.synthesize_opts:
+            source = (
+                ["--midi_dir", args.midi_dir] if args.midi_dir else split_words(" ".join(songs))
+            )
+            check_synthesize([*source, *split_words(args.synthesize_opts)])
+        n_classes = check_prepare(args.classes, split_words(args.prepare_opts))
         stages = range(args.stages[0], args.stages[1] + 1)
         check_stages(values, args.supervision, stages, args.adversarial, n_classes)
-        for name, value in song_counts(args.preset).items():
-            print(f"--{name} {value}")
-    except BadOption as error:
+        print(*songs, sep="\n")
+    except ValueError as error:
         print(f"run.sh: {error}", file=sys.stderr)
         return 2
     return 0

@@ -16,6 +16,7 @@ import torch
 from asteroid.utils import parse_args_as_dict
 from torch.utils.data import DataLoader
 
+from asteroid_scoresup.checks.label_check import unpitched_indices
 from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.engine import (
     build_loss,
@@ -176,7 +177,7 @@ def loss(args: Namespace, manifest: Manifest, critic: SourceModel) -> Any:
     return build_loss(
         args.weights,
         critic,
-        templates(args, manifest.sample_rate),
+        templates(args, manifest),
         args.critic_classes,
         residual=manifest.mixture == "song",
         semi=getattr(args, "supervision", "score") == "semi",
@@ -285,6 +286,12 @@ def partials(args: Namespace) -> dict[str, Any]:
     )
 
 
-def templates(args: Namespace, sample_rate: float) -> HarmonicTemplates:
-    """Harmonic templates of the settings."""
-    return HarmonicTemplates(sample_rate, args.n_fft, power=args.soft_power, **partials(args))
+def templates(args: Namespace, manifest: Manifest) -> HarmonicTemplates:
+    """Harmonic templates of the settings, for the classes of the data."""
+    return HarmonicTemplates(
+        manifest.sample_rate,
+        args.n_fft,
+        power=args.soft_power,
+        unpitched=unpitched_indices(manifest.classes),
+        **partials(args),
+    )

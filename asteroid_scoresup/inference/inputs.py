@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..notation.reader import SCORE_SUFFIXES
 from ..utils.audio import AUDIO_SUFFIXES
 from ..utils.files import short_name
+from ..utils.names import is_hidden
 
 
-def find_songs(
+def find_audio_files(
     arguments: Sequence[str | Path], out_dir: str | Path | None = None
 ) -> list[tuple[Path, str]]:
     """Finds the audio files that a command line names.
 
     Args:
         arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
-            depth for the suffixes in ``utils.audio.AUDIO_SUFFIXES``.
+            depth for the suffixes in ``utils.audio.AUDIO_SUFFIXES``, without hidden files.
         out_dir (str or Path, optional): Folder of the results; files in it are not songs.
 
     Returns:
@@ -60,10 +62,63 @@ def _songs_in(folder: Path, results: Path | None) -> list[Path]:
         if not folder.is_dir():
             return []
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        found = [p for p in found if p.is_file() and not p.name.startswith(".")]
-        return [p for p in found if results is None or results not in p.resolve().parents]
+        # A link that leads nowhere is kept, so that it is reported as a song that cannot be read.
+        found = [p for p in found if not p.is_dir() and not is_hidden(p.name)]
+        # By its folder, since a loop of links cannot be resolved.
+        places = {p: p.parent.resolve() for p in found}
+        return [p for p in found if results not in (places[p], *places[p].parents)]
     except OSError:  # for example a name that is too long, which is reported with the song
         return []
+
+
+class SongScores:
+    """The scores of songs: one file for one song, or a folder in which they are found by name.
+
+    Args:
+        path (str or Path): A score; or a folder, searched at any depth. A song's score has its
+            name up to the suffix, ignoring case; of several, the one in a folder with the name of
+            the song's folder.
+
+    Raises:
+        ValueError: if there is no such file, or no score in the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.is_folder = self.path.is_dir()
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        if not self.is_folder:
+            if not self.path.is_file():
+                raise ValueError(f"{self.path}: there is no such score.")
+            return
+        for found in sorted(self.path.rglob("*")):
+            is_hidden = any(part.startswith(".") for part in found.relative_to(self.path).parts)
+            if found.suffix.lower() in SCORE_SUFFIXES and found.is_file() and not is_hidden:
+                self._by_name[found.stem.casefold()].append(found)
+        if not self._by_name:
+            raise ValueError(f"{self.path} holds no scores: expected {', '.join(SCORE_SUFFIXES)}.")
+
+    def of(self, song: Path) -> Path:
+        """The score of a song.
+
+        Args:
+            song (Path): Its audio file.
+
+        Raises:
+            ValueError: if there is none, or more than one fits.
+        """
+        if not self.is_folder:
+            return self.path
+        found = self._by_name.get(song.stem.casefold(), [])
+        if len(found) > 1:
+            folder = song.absolute().parent
+            near = [score for score in found if score.absolute().parent == folder]
+            found = near or [score for score in found if score.parent.name == folder.name] or found
+        if len(found) != 1:
+            names = ", ".join(str(score) for score in found)
+            what = f"more than one score fits ({names})" if found else "there is no score"
+            raise ValueError(f"{song}: {what} of this name in {self.path}.")
+        return found[0]
 
 
 def folder_name(stem: str) -> str:

@@ -65,6 +65,30 @@ def unpitched_classes(classes: ClassMap) -> tuple[str, ...]:
     )
 
 
+def unpitched_indices(classes: ClassMap) -> tuple[int, ...]:
+    """Indices of the classes that have only instruments without pitch.
+
+    Their notes are keys of a drum kit: harmonic masks do not apply to them.
+
+    Args:
+        classes (ClassMap): The classes.
+
+    Returns:
+        tuple of int
+
+    Examples
+        >>> from asteroid_scoresup.data import ClassMap
+        >>> unpitched_indices(ClassMap.parse("bass=32-39;drums=drums;other=40-127"))
+        (1,)
+    """
+    named = unpitched_classes(classes)
+    return tuple(
+        index
+        for index, source in enumerate(classes.classes)
+        if source.name in named and source.programs <= UNPITCHED
+    )
+
+
 def check_song(
     notes: Notes,
     names: Sequence[str],
@@ -87,7 +111,7 @@ def check_song(
         dict: The findings. By class name, a dict with ``semitones`` (by which the notes must be
         moved to match their sound; None if unclear), ``semitones_confidence`` (0 to 1),
         ``tuning_cents`` (the rest; None if unclear), ``silent_notes`` (fraction of notes without
-        energy; None without notes), ``defect`` (``"white noise"`` or ``"single tone"`` if that is
+        energy; None without notes), ``defect`` (``"noise"`` or ``"single tone"`` if that is
         what the stem is, otherwise None) and ``pitched`` (bool). For the song, ``offset_seconds``
         (how much later the audio is than the notes; None if unclear), ``offset_confidence``,
         ``tuning_cents`` (None if unclear), ``notes_checked``, and ``warnings`` (list of str).

@@ -1,17 +1,19 @@
 """Song files in; folders with stems, score and page out. A file appears only when it is complete.
 
 The way of a song: :func:`process_song` → :meth:`Separator.chunks
-<asteroid_scoresup.inference.separator.Separator.chunks>` → stems written by
+<asteroid_scoresup.inference.separator.Separator.chunks>` or, with a score,
+:meth:`ScoreInformedSeparator.chunks
+<asteroid_scoresup.inference.score_informed.ScoreInformedSeparator.chunks>` → stems written by
 :class:`~asteroid_scoresup.inference.stem_writer.StemWriter`, notes collected by
 :class:`~asteroid_scoresup.inference.transcription.TranscriptionBuilder`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,71 +21,20 @@ from typing import Any
 import soundfile as sf
 
 from ..utils.files import atomic_path
+from ..utils.locks import InUseError, folder_lock
 from ..utils.stream import Recording
+from .chunk import Progress, SeparatedChunk
+from .inputs import find_audio_files
+from .outputs import PAGE, SCORE, OutputOptions, Outputs, SongResult
 from .record import RECORD, ResultsRecord, describe_song
-from .separator import Progress, Separator
-from .song_files import find_songs
-from .stem_writer import FORMATS, RESIDUAL, open_stem_writer, require_stem_of
+from .score_informed import ScoreInformedSeparator
+from .separator import Separator
+from .stem_writer import open_stem_writer, require_stem_of
 from .transcription import TranscriptionBuilder
-
-SCORE = "score.mid"
-PAGE = "page"
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What to write for each song.
-
-    Args:
-        stems (bool): One audio file per class, with the song's sample rate and channels.
-        residual (bool): The song minus its stems.
-        midi (bool): The transcription, :data:`SCORE`.
-        page (bool): A page to listen to, in the folder :data:`PAGE`.
-        file_format (str): One of :data:`~asteroid_scoresup.inference.stem_writer.FORMATS`. Integer
-            formats clip at full scale.
-        overwrite (bool): Whether to replace existing files.
-
-    Raises:
-        ValueError: if the format is unknown, or no output is requested.
-    """
-
-    stems: bool = True
-    residual: bool = False
-    midi: bool = False
-    page: bool = False
-    file_format: str = "wav32f"
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.file_format not in FORMATS:
-            raise ValueError(f"format is {self.file_format!r}, expected one of {list(FORMATS)}.")
-        if not (self.stems or self.residual or self.midi or self.page):
-            raise ValueError("No output is requested: neither stems nor score nor page.")
-
-
-@dataclass
-class SongResult:
-    """The files of one song.
-
-    Args:
-        folder (Path): Where they are.
-        written (list of Path): Files written by this call.
-        kept (list of Path): Files that existed and were kept.
-        warnings (list of str): What the user should know about them.
-    """
-
-    folder: Path
-    written: list[Path] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def name_of(self, target: Path) -> str:
-        """Name of a file in the record of the folder."""
-        return target.relative_to(self.folder).as_posix()
 
 
 def process_songs(
-    separator: Separator,
+    separator: Separator | Callable[[Path], ScoreInformedSeparator],
     arguments: Sequence[str | Path],
     out_dir: str | Path,
     options: OutputOptions,
@@ -92,9 +43,10 @@ def process_songs(
     """Processes many songs; one that fails does not stop the others.
 
     Args:
-        separator (Separator): The models.
+        separator (Separator or callable): The models; or a function that returns what separates a
+            song with its score.
         arguments (sequence of str or Path): Files and folders, see
-            :func:`~asteroid_scoresup.inference.song_files.find_songs`.
+            :func:`~asteroid_scoresup.inference.inputs.find_audio_files`.
         out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
         options (OutputOptions): What to write for each song.
         progress (callable, optional): Called with the name of the song, the seconds processed and
@@ -108,11 +60,12 @@ def process_songs(
     """
     if options.page:
         _import_write_page()
-    for path, name in find_songs(arguments, out_dir):
+    for path, name in find_audio_files(arguments, out_dir):
         song_progress = None if progress is None else partial(progress, name)
         try:
             folder = Path(out_dir) / name
-            yield path, process_song(separator, path, folder, options, song_progress)
+            of_song = separator if isinstance(separator, Separator) else separator(path)
+            yield path, process_song(of_song, path, folder, options, song_progress)
         except ValueError as error:
             yield path, error
         except Exception as error:  # whatever happens to one song, the others are processed
@@ -123,7 +76,7 @@ def process_songs(
 
 
 def process_song(
-    separator: Separator,
+    separator: Separator | ScoreInformedSeparator,
     path: str | Path,
     folder: str | Path,
     options: OutputOptions,
@@ -132,7 +85,8 @@ def process_song(
     """Writes the requested files of one song.
 
     Args:
-        separator (Separator): The models.
+        separator (Separator or ScoreInformedSeparator): The models, or what separates the song with
+            its score.
         path (str or Path): The song.
         folder (str or Path): Folder of its results.
         options (OutputOptions): What to write.
@@ -149,7 +103,7 @@ def process_song(
     if options.page:
         _import_write_page()
     path, result = Path(path), SongResult(Path(folder))
-    outputs = _Outputs.of(result.folder, separator, options)
+    outputs = Outputs.of(result.folder, separator, options)
     song, record = describe_song(path), ResultsRecord.read(result.folder)
     for target in outputs.targets:
         is_kept = target.exists() and not options.overwrite
@@ -168,60 +122,47 @@ def process_song(
             require_stem_of(target, Recording(target), recording)
     if not result.written:
         return result
+    if isinstance(separator, ScoreInformedSeparator):
+        result.warnings += separator.use(recording).warnings
     stale = [] if record.is_of(song) else list(record.files)
     try:
-        names = [result.name_of(target) for target in result.written]
-        with record.writing(song, names) as mark_complete:
+        with _locked(result.folder):
+            if not record.is_current():
+                raise InUseError(
+                    f"another process has written to {result.folder} in the meantime: run it again."
+                )
+            names = [result.name_of(target) for target in result.written]
+            with record.writing(song, names) as mark_complete:
 
-            def completed(*targets: Path) -> None:
-                mark_complete({result.name_of(t): outputs.targets[t] for t in targets})
+                def completed(*targets: Path) -> None:
+                    mark_complete({result.name_of(t): outputs.targets[t] for t in targets})
 
-            _write_results(separator, recording, outputs, result, options, completed, progress)
-        _remove(result.folder, [name for name in stale if name not in record.files])
+                _write_results(separator, recording, outputs, result, options, completed, progress)
+            _remove(result.folder, [name for name in stale if name not in record.files])
+    except InUseError as error:
+        raise ValueError(f"{path}: {error}") from None
     except (sf.LibsndfileError, OSError) as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise ValueError(
-            f"{path}: {result.folder} cannot be written: {reason}{_free_space(result.folder)}."
-        ) from None
+        raise ValueError(f"{path}: {_cannot_write(result.folder, error)}") from None
     return result
 
 
-@dataclass(frozen=True)
-class _Outputs:
-    """The requested files of a song.
-
-    Args:
-        audio (dict of str to Path): Stems and residual, by name.
-        score (Path): The transcription, requested or not.
-        page (Path): The page, requested or not.
-        targets (dict): Each requested file → the identity of what makes it, see
-            :meth:`Separator.identity`.
-    """
-
-    audio: dict[str, Path]
-    score: Path
-    page: Path
-    targets: dict[Path, dict[str, Any]]
-
-    @classmethod
-    def of(cls, folder: Path, separator: Separator, options: OutputOptions) -> _Outputs:
-        suffix = FORMATS[options.file_format][0]
-        names = separator.names if options.stems or options.page else []
-        names += [RESIDUAL] if options.residual else []
-        audio = {name: folder / f"{name}{suffix}" for name in names}
-        score, page = folder / SCORE, folder / PAGE / "index.html"
-        targets = dict.fromkeys(audio.values(), separator.identity())
-        if options.midi or options.page:
-            of_notes = separator.identity(notes=True)
-            targets |= {score: of_notes} if options.midi else {}
-            targets |= {page: of_notes} if options.page else {}
-        return cls(audio, score, page, targets)
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder of a song; one that was made for it and is still empty is removed again."""
+    existed = folder.is_dir()
+    try:
+        with folder_lock(folder, "separate", keep=False):
+            yield
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _write_results(
-    separator: Separator,
+    separator: Separator | ScoreInformedSeparator,
     recording: Recording,
-    outputs: _Outputs,
+    outputs: Outputs,
     result: SongResult,
     options: OutputOptions,
     completed: Callable[..., None],
@@ -232,28 +173,42 @@ def _write_results(
     kept = {name: path for name, path in outputs.audio.items() if path in result.kept}
     with_page = outputs.page in result.written
     transcription = None
-    if outputs.score in result.written or (with_page and separator.transcriptor is not None):
-        transcription = TranscriptionBuilder(separator)
-    wanted = {"stems": bool(audio), "notes": transcription is not None}
-    if any(wanted.values()):
+    chunks: Iterable[SeparatedChunk] = ()
+    if isinstance(separator, ScoreInformedSeparator):
+        chunks = separator.chunks(recording, progress) if audio else ()
+    else:
+        if outputs.score in result.written or (with_page and separator.transcriptor is not None):
+            transcription = TranscriptionBuilder(separator)
+        wanted = {"stems": bool(audio), "notes": transcription is not None}
+        if any(wanted.values()):
+            chunks = separator.chunks(recording, **wanted, progress=progress)
+    if chunks:
         with open_stem_writer(
             recording, separator.names, audio, kept, options.file_format
         ) as writer:
-            for chunk in separator.chunks(recording, **wanted, progress=progress):
+            for chunk in chunks:
                 if chunk.stems is not None:
                     writer.write(chunk.stems)
                 if transcription is not None:
                     transcription.append(chunk)
         result.warnings += writer.clipping.warnings(audio)
         completed(*audio.values())
-    if transcription is not None and outputs.score in result.written:
+    if outputs.score in result.written:
         with atomic_path(outputs.score) as temporary:
-            transcription.midi().write(str(temporary))
+            if isinstance(separator, ScoreInformedSeparator):
+                separator.write_midi(temporary, recording)
+            elif transcription is not None:
+                transcription.midi().write(str(temporary))
         completed(outputs.score)
     if with_page:
-        notes = None if transcription is None else transcription.notes()
+        notes: dict[str, Any] = {}
+        if isinstance(separator, ScoreInformedSeparator):
+            used, name = separator.use(recording), Path(separator.name).name
+            notes = {"score": used.score.notes, "remark": used.describe(name)}
+        elif transcription is not None:
+            notes = {"transcription": transcription.notes()}
         song, write_page = Path(recording.name), _import_write_page()
-        write_page(outputs.page.parent, song.name, song, outputs.audio, transcription=notes)
+        write_page(outputs.page.parent, song.name, song, outputs.audio, **notes)
         completed(outputs.page)
 
 
@@ -274,14 +229,14 @@ def _require_same_song(
     song: dict[str, Any],
     record: ResultsRecord,
     result: SongResult,
-    outputs: _Outputs,
+    outputs: Outputs,
 ) -> None:
     """Refuses to add to the results of another song, or to keep those of another model."""
     advice = "Use --overwrite or another --out_dir."
     if record.found and not record.is_of(song):
         raise ValueError(
-            f"{path}: {result.folder} holds the results of another song "
-            f"({record.song.get('name')}). {advice}"
+            f"{path}: {result.folder} holds the results of another song ({record.song_path}). "
+            f"{advice}"
         )
     for target in result.kept:
         if record.found:
@@ -306,7 +261,7 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
 
 
 def _require_writable(
-    recording: Recording, path: Path, outputs: _Outputs, options: OutputOptions
+    recording: Recording, path: Path, outputs: Outputs, options: OutputOptions
 ) -> None:
     """Refuses, before the work, what would fail after it or overwrite the song."""
     for target in outputs.targets:
@@ -327,9 +282,16 @@ def _require_writable(
         )
 
 
-def _free_space(folder: Path) -> str:
-    """The free space for a folder: libsndfile calls a full disk a "system error"."""
+def _cannot_write(folder: Path, error: Exception) -> str:
+    """Why results cannot be written, with the free space: libsndfile calls a full disk a "system
+    error"."""
+    if isinstance(error, OSError) and error.errno is None:
+        text = str(error)  # a sentence that names the file
+    else:
+        reason = getattr(error, "strerror", None) or error
+        text = f"{folder} cannot be written: {str(reason).rstrip('.')}"
+    text += "" if text.endswith((".", "?")) else "."
     existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
     if existing is None:
-        return ""
-    return f" ({shutil.disk_usage(existing).free / 1e6:.1f} MB are free there)"
+        return text
+    return f"{text} {shutil.disk_usage(existing).free / 1e6:.1f} MB are free there."

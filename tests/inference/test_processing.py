@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import resource
 import shutil
 import signal
@@ -15,11 +16,19 @@ import torch
 from tiny import NAMES, NET, RATE, transcriptor
 
 from asteroid_scoresup.evaluation import Decoding
-from asteroid_scoresup.inference import OutputOptions, Separator, process_song, songs, stem_writer
+from asteroid_scoresup.inference import (
+    OutputOptions,
+    Separator,
+    process_song,
+    processing,
+    stem_writer,
+)
+from asteroid_scoresup.inference.inputs import find_audio_files
+from asteroid_scoresup.inference.processing import process_songs
 from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_song
-from asteroid_scoresup.inference.song_files import find_songs
-from asteroid_scoresup.inference.songs import FORMATS, process_songs
+from asteroid_scoresup.inference.stem_writer import FORMATS
 from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.utils.locks import folder_lock
 from asteroid_scoresup_cli import main
 
 
@@ -108,8 +117,10 @@ def test_a_failed_run_leaves_no_incomplete_file(separator, song, tmp_path, monke
     process_song(separator, song, folder, OutputOptions())
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(sf.SoundFile, "write", fails_late)
-    with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written: .*MB are free"):
+    with pytest.raises(ValueError, match=r"song.flac: .*out/.* cannot be written: ") as caught:
         process_song(separator, song, folder, OutputOptions(overwrite=True))
+    assert re.search(r"full\? [\d.]+ MB are free there\.$", str(caught.value))
+    assert str(caught.value).count("cannot be written") == 1
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -128,12 +139,58 @@ def test_a_song_with_infinite_samples_at_its_end_is_named(separator, tmp_path):
     assert not list(tmp_path.glob("out/*"))
 
 
+def test_two_processes_do_not_write_to_one_folder(separator, song, tmp_path):
+    folder = tmp_path / "out"
+    with folder_lock(folder, "separate", keep=False):
+        with pytest.raises(
+            ValueError, match=r"song.flac: .*out is in use by another process \(sep"
+        ):
+            process_song(separator, song, folder, OutputOptions())
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", ".lock.holder"]
+    assert not any(folder.iterdir())
+    process_song(separator, song, folder, OutputOptions())
+    assert not list(folder.glob(".*"))
+
+
+def test_results_that_another_process_wrote_in_the_meantime_are_not_mixed(
+    separator, song, tmp_path, monkeypatch
+):
+    folder, lock = tmp_path / "out", processing.folder_lock
+    other = noise_file(tmp_path / "other.wav", 3)
+
+    @contextlib.contextmanager
+    def late(*args, **kwargs):
+        monkeypatch.setattr(processing, "folder_lock", lock)
+        process_song(separator, other, folder, OutputOptions())
+        with lock(*args, **kwargs):
+            yield
+
+    monkeypatch.setattr(processing, "folder_lock", late)
+    with pytest.raises(ValueError, match="song.flac: another process has written to .*out in the"):
+        process_song(separator, song, folder, OutputOptions())
+    assert process_song(separator, other, folder, OutputOptions()).written == []
+
+
+def test_odd_names_and_broken_links_are_not_skipped_silently(separator, tmp_path):
+    noise_file(tmp_path / "in" / "...wav", 0)
+    for hidden in ("._song.wav", ".trash.wav"):
+        (tmp_path / "in" / hidden).touch()
+    (tmp_path / "in" / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "in" / "gone.flac").symlink_to("nowhere.flac")
+    found = process_songs(separator, [tmp_path / "in"], tmp_path / "out", OutputOptions())
+    results = {path.name: result for path, result in found}
+    assert sorted(results) == ["...wav", "gone.flac", "loop.wav"]
+    assert len(results["...wav"].written) == 3
+    assert str(results["gone.flac"]).endswith("gone.flac: no such file.")
+    assert "loop.wav cannot be read: Too many levels" in str(results["loop.wav"])
+
+
 def test_songs_with_equal_names_get_unique_folders(tmp_path):
     for name in ("a/song.wav", "a/song.mp3", "b/song.wav", "other.flac", "a/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    found = find_songs([tmp_path, tmp_path / "other.flac"])
+    found = find_audio_files([tmp_path, tmp_path / "other.flac"])
     names = {str(path.relative_to(tmp_path)): name for path, name in found}
     assert names == {
         "a/song.wav": "a_song.wav",
@@ -142,7 +199,7 @@ def test_songs_with_equal_names_get_unique_folders(tmp_path):
         "other.flac": "other",
     }
     # Results of an earlier run in the same folder are not songs.
-    found = find_songs([tmp_path], out_dir=tmp_path / "a")
+    found = find_audio_files([tmp_path], out_dir=tmp_path / "a")
     assert {path.relative_to(tmp_path).as_posix() for path, _ in found} == {
         "b/song.wav",
         "other.flac",
@@ -226,8 +283,11 @@ def test_songs_with_equal_names_do_not_mix(separator, tmp_path):
         OutputOptions(stems=False, midi=True),
         OutputOptions(file_format="flac"),
     ):
-        with pytest.raises(ValueError, match=r"B/01.wav: .*01 holds the results of another song"):
+        with pytest.raises(
+            ValueError, match=r"B/01.wav: .*01 holds the results of another song"
+        ) as e:
             process_song(separator, b, out, options)
+        assert f"({a})" in str(e.value)  # the whole path: the names are equal
         assert contents(out) == before
     process_song(separator, a, out, OutputOptions(residual=True, midi=True))
     result = process_song(separator, b, out, OutputOptions(overwrite=True))
@@ -306,7 +366,7 @@ def test_files_of_an_interrupted_run_are_written_again(separator, song, tmp_path
 
     folder = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(songs, "open_stem_writer", killed)
+        patch.setattr(processing, "open_stem_writer", killed)
         patch.setattr(ResultsRecord, "_write", lambda self: None)
         with pytest.raises(Killed):
             process_song(separator, song, folder, OutputOptions())
@@ -335,7 +395,7 @@ def test_a_full_disk_leaves_no_truncated_stem(separator, song, tmp_path, name):
     try:
         for left_out in (1, 500, 5000):
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - left_out, limits[1]))
-            with pytest.raises(ValueError, match="song.flac: .*out cannot be written"):
+            with pytest.raises(ValueError, match="song.flac: .*(cannot be|was not) written"):
                 process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
             assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
     finally:
@@ -373,14 +433,14 @@ def test_names_that_are_too_long_fail_alone_or_are_shortened(separator, tmp_path
 def test_unexpected_errors_do_not_stop_the_other_songs(separator, song, tmp_path, monkeypatch):
     sf.write(tmp_path / "odd.wav", np.zeros(1000), 500)
     other = noise_file(tmp_path / "other.wav", 0)
-    process = songs.process_song
+    process = processing.process_song
 
     def fails(separator, path, *args):
         if path == other:
             raise ZeroDivisionError("division by zero")
         return process(separator, path, *args)
 
-    monkeypatch.setattr(songs, "process_song", fails)
+    monkeypatch.setattr(processing, "process_song", fails)
     arguments = [tmp_path / "odd.wav", other, song]
     results = dict(process_songs(separator, arguments, tmp_path / "out", OutputOptions(page=True)))
     assert "odd.wav has a sample rate of 500 Hz" in str(results[tmp_path / "odd.wav"])
@@ -489,7 +549,7 @@ def test_a_record_does_not_claim_stems_that_were_replaced_before_an_interruption
 
 def test_empty_names_do_not_stand_for_the_current_folder():
     with pytest.raises(ValueError, match="A song has an empty name"):
-        find_songs(["a.wav", ""])
+        find_audio_files(["a.wav", ""])
 
 
 @pytest.mark.parametrize("arguments", [["prepare", "", "out"], ["prepare", "a", ""], ["check", ""]])

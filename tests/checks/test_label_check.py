@@ -6,12 +6,12 @@ from slakh_folder import LOWEST, RATE, melody, play
 
 from asteroid_scoresup.checks import time as check_time
 from asteroid_scoresup.checks.corrections import correct_notes, correction_of, summarize_checks
-from asteroid_scoresup.checks.song import check_song
+from asteroid_scoresup.checks.label_check import check_song
 from asteroid_scoresup.checks.spectra import ANALYZED_SECONDS, find_excerpts
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
-from asteroid_scoresup.data.song import Settings
-from asteroid_scoresup.data.song_reader import read_song
-from asteroid_scoresup.data.song_sources import find_songs
+from asteroid_scoresup.data.discovery import find_songs
+from asteroid_scoresup.data.reader import read_song
+from asteroid_scoresup.data.settings import Settings
 from asteroid_scoresup.score import Notes
 
 NAMES = ("bass", "guitar", "piano")
@@ -75,6 +75,7 @@ def test_offsets_are_found(shift, stems):
     assert ("later" if shift > 0 else "earlier") in found["warnings"][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 11025, 44100])
 def test_any_sample_rate(rate):
     notes, mixture, stems = make_song(4, shift=0.1, rate=rate)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.hashing import file_record, same_files
+from .drops import drop_record
 from .pairs import Pair, find_pairs
 from .slakh import TrackFolder, find_slakh_tracks
-from .song import drop_record
 from .splits import OMITTED, Splits, assign_splits
 
 
@@ -120,6 +120,7 @@ def _find_files(root: Path) -> tuple[str, list[TrackFolder] | list[Pair], list[d
     if not pairs:
         raise ValueError(
             f"{root} holds no songs: expected tracks of Slakh (TrackNNNNN/metadata.yaml, with or "
-            "without folders of splits) or pairs of an audio file and a MIDI file of one name."
+            "without folders of splits) or pairs of an audio file and a score (MIDI or MusicXML) "
+            "of one name."
         )
     return "pairs", pairs, [drop_record("file", reason, where) for where, reason in unpaired]

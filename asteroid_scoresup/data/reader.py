@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..alignment import Alignment
 from ..score import LOWEST_PITCH, N_PITCHES
+from .discovery import SongSource
+from .drops import UnusableSongError, drop_record
 from .pair_reader import read_pair_song
 from .pairs import Pair
+from .settings import Settings
 from .slakh_reader import read_slakh_song
-from .song import SILENCE, Settings, Song, UnusableSongError, drop_record, fit_notes
-from .song_sources import SongSource
+from .song import SILENCE, Song, fit_notes
 
 
-def read_song(source: SongSource, settings: Settings, find_defects: bool = True) -> Song:
+def read_song(
+    source: SongSource,
+    settings: Settings,
+    find_defects: bool = True,
+    alignment: Alignment | None = None,
+) -> Song:
     """Reads a song.
 
     Args:
@@ -20,13 +28,14 @@ def read_song(source: SongSource, settings: Settings, find_defects: bool = True)
         settings (Settings): How it is read.
         find_defects (bool): Whether to look for stems that are noise or a single tone, see
             :mod:`~asteroid_scoresup.checks.noise`.
+        alignment (Alignment, optional): Where the recording of an own song plays its score.
 
     Raises:
         UnusableSongError: if nothing of it can be used.
         ValueError: if files cannot be read.
     """
     if isinstance(source.files, Pair):
-        song = read_pair_song(source.files, settings)
+        song = read_pair_song(source.files, settings, alignment)
     else:
         song = read_slakh_song(source.files, settings, find_defects)
     names = settings.classes.names

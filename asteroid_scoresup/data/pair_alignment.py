@@ -1,0 +1,161 @@
+"""Aligning the score of an own song with its recording during preparation.
+
+With ``"auto"``, a song is aligned if the label check finds its notes off, and the notes of the file
+are kept where the alignment confirms them. ``"always"`` aligns every song, ``"never"`` none. A
+score that does not belong to its recording drops the song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..alignment import Alignment, align
+from ..checks.corrections import MAX_SILENT
+from ..checks.time import OFFSET_TOLERANCE
+from ..score import Notes
+from .drops import UnusableSongError
+from .pairs import Pair
+
+#: When own songs are aligned.
+ALIGN = ("auto", "always", "never")
+#: The largest share of onsets that may lie more than this many seconds away from where the
+#: alignment finds them, if the notes of the file are to be kept.
+_MOST_AWAY, _AWAY = 0.1, 0.1
+#: Seconds of a recording without a score that count as uncertain.
+_LONGEST_GAP = 1.0
+
+
+def is_off(findings: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether the label check finds the notes of a song off.
+
+    Args:
+        findings (dict): Of :func:`~asteroid_scoresup.checks.label_check.check_song`.
+        names (iterable of str): Names of the classes.
+
+    Returns:
+        bool: True if the offset is unclear or beyond the tolerance, or many notes are silent.
+    """
+    offset = findings["offset_seconds"]
+    if offset is None or abs(offset) > OFFSET_TOLERANCE:
+        return True
+    return any((findings[name]["silent_notes"] or 0) > MAX_SILENT for name in names)
+
+
+def align_pair(pair: Pair) -> Alignment:
+    """Aligns the MIDI file of a pair with its audio file.
+
+    Args:
+        pair (Pair): The files.
+
+    Raises:
+        UnusableSongError: if the score does not belong to the recording.
+        ValueError: if a file cannot be read, or the score has too few notes.
+    """
+    found = align(pair.audio, pair.midi)
+    if not found.is_match:
+        raise UnusableSongError(
+            "the score does not belong to the recording",
+            f"confidence {found.confidence:.2f}: {pair.midi.name} and {pair.audio.name} do not "
+            "seem to be the same song",
+        )
+    return found
+
+
+def alignment_if_possible(pair: Pair) -> Alignment | None:
+    """As :func:`align_pair`, but None if the score has too few notes to be aligned.
+
+    Args:
+        pair (Pair): The files.
+
+    Raises:
+        UnusableSongError: if the score does not belong to the recording.
+    """
+    try:
+        return align_pair(pair)
+    except UnusableSongError:
+        raise
+    except ValueError:  # the files themselves have been read before
+        return None
+
+
+def confirms(alignment: Alignment, notes: Notes) -> bool:
+    """Whether an alignment finds the notes of a file where they are.
+
+    Args:
+        alignment (Alignment): The alignment.
+        notes (Notes): The notes of the file.
+    """
+    if alignment.transposition or not len(notes):
+        return False
+    away = np.abs(alignment.warp.to_audio(notes.onset) - notes.onset)
+    away = np.where(np.isnan(away), np.inf, away)
+    return bool(np.median(away) <= OFFSET_TOLERANCE and np.mean(away > _AWAY) <= _MOST_AWAY)
+
+
+def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float]]:
+    """The stretches of a recording that must not be learned from.
+
+    Args:
+        alignment (Alignment): The alignment.
+        seconds (float): Length of the recording.
+
+    Returns:
+        list of list: Stretches (start, stop) in seconds, in order: those of the alignment, and
+        those of more than a second without a score, since something may be played in them.
+    """
+    spans = alignment.warp.spans
+    edges = [0.0, *(float(edge) for span in spans for edge in (span.audio[0], span.audio[-1]))]
+    gaps = zip(edges[::2], [*edges[1::2], seconds])
+    stretches = [(start, stop) for start, stop in gaps if stop - start > _LONGEST_GAP]
+    merged: list[list[float]] = []
+    for start, stop in sorted([*stretches, *alignment.uncertain]):
+        start, stop = max(start, 0.0), min(stop, seconds)
+        if start >= stop:
+            continue
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], stop)
+        else:
+            merged.append([start, stop])
+    return [[round(start, 3), round(stop, 3)] for start, stop in merged]
+
+
+def facts_of(alignment: Alignment, seconds: float) -> dict[str, Any]:
+    """What a track's record says about its alignment.
+
+    Args:
+        alignment (Alignment): The alignment.
+        seconds (float): Length of the recording.
+    """
+    uncertain = uncertain_stretches(alignment, seconds)
+    return {
+        "confidence": round(float(alignment.confidence), 3),
+        "transposition": int(alignment.transposition),
+        "tuning_cents": round(float(alignment.tuning_cents), 1),
+        "sections": len(alignment.warp.spans),
+        "uncertain_seconds": round(sum(stop - start for start, stop in uncertain), 3),
+    }
+
+
+def describe_alignments(facts: Iterable[Mapping[str, Any]]) -> str:
+    """A sentence about the alignments of several tracks; empty if none was aligned.
+
+    Args:
+        facts (iterable of dict): The facts of the tracks, of which some have an ``alignment``.
+    """
+    found = [one["alignment"] for one in facts if "alignment" in one]
+    if not found:
+        return ""
+    lowest = min(one["confidence"] for one in found)
+    unsure = sum(one["uncertain_seconds"] for one in found)
+    songs = (
+        "1 song was aligned with its recording"
+        if len(found) == 1
+        else (f"{len(found)} songs were aligned with their recordings")
+    )
+    return (
+        f"{songs} (lowest confidence {lowest:.2f}); {unsure:.0f} s of them are uncertain or have "
+        "no score, and are left out of training and metrics"
+    )

@@ -1,0 +1,301 @@
+"""Separation of a recording with its score, without a trained network.
+
+A score-informed factorization (:mod:`asteroid_scoresup.score.informed`) finds the spectrum of every
+note and drum in the recording itself, at its own sample rate and with all of its channels, and
+splits each time-frequency bin. What the score assigns to no class, and what it does not have, is in
+no stem.
+
+A recording is processed in windows that overlap, each with its own factorization, in constant
+memory. The windows are cross-faded.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..alignment.midi_writer import write_aligned_midi
+from ..data.classes import DEFAULT_CLASSES, ClassMap
+from ..dsp import STFT, FrameGrid
+from ..notation.reader import MIDI_SUFFIXES
+from ..score import (
+    Factors,
+    HarmonicTemplates,
+    Notes,
+    hit_roll,
+    onset_roll,
+    score_informed_nmf,
+    soft_masks,
+    sounding_roll,
+)
+from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
+from ..utils import stream
+from ..utils.stream import Recording
+from .chunk import Progress, SeparatedChunk, join_stems
+from .score_alignment import ALIGN_MODES, UsedScore, align_score
+from .song_score import SongScore, score_identity
+from .stem_writer import require_stem_names
+
+#: Length of the STFT's window, and of its hop, in seconds; see :func:`stft_for`.
+WINDOW_SECONDS, HOPS = 0.1, 4
+#: Seconds after an onset in which the noise of an attack may sound.
+ATTACK_SECONDS = 0.25
+#: Half-width of a partial, relative to its frequency.
+RELATIVE_WIDTH = 0.01
+#: Components for what the score does not have.
+N_FREE = 6
+#: Core of a window of the recording, context on each side, and cross-fade, in seconds.
+CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 40.0, 10.0, 0.5
+#: Changes when the same score and recording give other stems.
+_VERSION = 1
+#: Frames whose masks exist at the same time.
+_FRAMES = 256
+
+
+def stft_for(sample_rate: int) -> STFT:
+    """The STFT for a sample rate: a window of about 0.1 s, at any rate.
+
+    The length is a product of 2, 3 and 5, which is fast to transform, and a multiple of the hop.
+
+    Args:
+        sample_rate (int): Sample rate, in Hz.
+
+    Examples
+        >>> [(rate, stft_for(rate).n_fft) for rate in (16000, 44100, 48000)]
+        [(16000, 1600), (44100, 4320), (48000, 4800)]
+    """
+    hop = max(round(sample_rate * WINDOW_SECONDS / HOPS), 4)
+    while not _is_fast(hop):
+        hop -= 1
+    return STFT(HOPS * hop, hop, sample_rate)
+
+
+def _is_fast(number: int) -> bool:
+    for prime in (2, 3, 5):
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
+class ScoreInformedSeparator:
+    """Separates one recording with its score; no network is needed.
+
+    Args:
+        score (str, Path or Notes): The score of the recording: a MIDI or MusicXML file; or notes
+            whose `class_index` refers to `classes`, or is larger for notes of no class.
+        classes (ClassMap or str): The classes, which become stems, in order.
+        align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
+            already; ``"always"`` aligns it, even if it seems to be the score of another song;
+            ``"never"`` uses it as it is.
+
+    Raises:
+        ValueError: if the score cannot be read or has no notes of the classes, or `align` is
+            unknown.
+
+    Examples
+        >>> score = Notes([0.2, 0.6], [1.0, 1.4], [40, 76], [0, 2], [90, 90])
+        >>> song = np.random.default_rng(0).standard_normal((2, 22050)).astype("float32")
+        >>> stems = ScoreInformedSeparator(score).separate(song, 11025)
+        >>> {name: stem.shape for name, stem in stems.items()}
+        {'bass': (2, 22050), 'guitar': (2, 22050), 'piano': (2, 22050)}
+    """
+
+    def __init__(
+        self,
+        score: str | Path | Notes,
+        classes: ClassMap | str = DEFAULT_CLASSES,
+        align: str = "auto",
+    ) -> None:
+        if align not in ALIGN_MODES:
+            raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
+        self.align_mode = align
+        self.classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
+        try:
+            require_stem_names(self.classes.names)
+        except ValueError as error:
+            raise ValueError(f"The list of classes has {error}") from None
+        self.source = score
+        #: The score as it was read.
+        self.score = SongScore.read(score, self.classes)
+        self._used: tuple[Recording, UsedScore] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """list of str: names of the stems, in order."""
+        return list(self.classes.names)
+
+    @property
+    def name(self) -> str:
+        """str: Name of the score, for messages."""
+        return "The score" if isinstance(self.source, Notes) else str(self.source)
+
+    def use(self, recording: Recording) -> UsedScore:
+        """Aligns the score with a recording.
+
+        Args:
+            recording (Recording): The recording.
+
+        Returns:
+            UsedScore: The score as it is used for the recording.
+
+        Raises:
+            ValueError: if the score seems to be that of another song.
+        """
+        if self._used is None or self._used[0] is not recording:
+            found = align_score(self.score, recording, self.align_mode, self.name)
+            self._used = recording, found
+        return self._used[1]
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines the results for a recording, as plain values."""
+        return {
+            "model": f"score-informed factorization, version {_VERSION}",
+            "score": score_identity(self.source),
+            "list of classes": str(self.classes),
+            "alignment": self.align_mode,
+        }
+
+    def write_midi(self, path: str | Path, recording: Recording) -> None:
+        """Writes the score as it is used for a recording.
+
+        Args:
+            path (str or Path): File to write.
+            recording (Recording): The recording.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        used = self.use(recording)
+        if isinstance(self.source, Notes) or Path(self.source).suffix.lower() not in MIDI_SUFFIXES:
+            used.score.to_midi(self.classes).write(str(path))
+        elif used.alignment is None:
+            shutil.copyfile(self.source, path)
+        else:
+            write_aligned_midi(self.source, used.alignment, path)
+
+    def separate(
+        self,
+        audio: np.ndarray | str | Path,
+        sample_rate: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, np.ndarray]:
+        r"""Separates the recording, in memory.
+
+        Args:
+            audio, sample_rate, progress: See :meth:`Separator.separate
+                <asteroid_scoresup.inference.separator.Separator.separate>`.
+
+        Returns:
+            dict of str to array: stems by name, float32, with the shape of `audio`.
+
+        Raises:
+            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples, or the
+                score seems to be that of another song.
+        """
+        recording = Recording(audio, sample_rate)
+        chunks = self.chunks(recording, progress)
+        return join_stems(chunks, self.names, recording, audio)
+
+    @torch.no_grad()
+    def chunks(
+        self, recording: Recording, progress: Progress | None = None
+    ) -> Iterator[SeparatedChunk]:
+        """Separates the recording, window by window.
+
+        Args:
+            recording (Recording): The recording.
+            progress (callable, optional): Called after each window with the seconds processed and
+                the seconds in all.
+
+        Yields:
+            SeparatedChunk: the stems of successive parts, which together have as many samples as
+            the recording.
+        """
+        rate, used = recording.sample_rate, self.use(recording)
+        model = _WindowModel(rate, len(self.classes), used.tuning_cents)
+        hop = model.stft.hop_length
+        core, context, fade = (
+            max(round(seconds * rate / hop), 1) * hop
+            for seconds in (CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS)
+        )
+        done, tail = 0, None
+        for chunk in stream.chunks(recording.blocks(), core, context):
+            start = (done - chunk.start) / rate
+            stop = start + chunk.samples.shape[1] / rate
+            score = used.score.within(start, stop, HIT_SECONDS)
+            after = 0 if chunk.last else min(fade, chunk.samples.shape[1] - context)
+            after = min(after, chunk.samples.shape[1] - chunk.start - chunk.length)
+            stems = model.separate(chunk, score, after)
+            if tail is not None:
+                _fade_in(stems, tail)
+            tail = stems[chunk.length :]
+            yield SeparatedChunk(stems[: chunk.length], None, None)
+            done += chunk.length
+            if progress is not None:
+                progress(done / rate, recording.seconds)
+
+
+def _fade_in(stems: np.ndarray, previous: np.ndarray) -> None:
+    """Cross-fades the beginning of a window with the end of the one before it, in place."""
+    n = min(len(stems), len(previous))
+    rise = ((np.arange(n, dtype=np.float32) + 0.5) / n)[:, None, None]
+    stems[:n] = rise * stems[:n] + (1 - rise) * previous[:n]
+
+
+class _WindowModel:
+    """Factorizes windows of a recording."""
+
+    def __init__(self, sample_rate: int, n_src: int, tuning_cents: float = 0.0) -> None:
+        self.n_src, self.stft = n_src, stft_for(sample_rate)
+        self.templates = HarmonicTemplates(
+            sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH, tuning_cents=tuning_cents
+        )
+
+    def separate(self, chunk: stream.Chunk, score: SongScore, after: int) -> np.ndarray:
+        """The stems of the core and `after` samples beyond, (time, n_src, channels)."""
+        length, peak = chunk.length + after, float(np.abs(chunk.samples).max())
+        if not peak:
+            return np.zeros((length, self.n_src, len(chunk.samples)), dtype=np.float32)
+        # At full scale, neither the squares of magnitudes nor EPS matter.
+        wav = torch.from_numpy(np.ascontiguousarray(chunk.samples / np.float32(peak)))
+        spectrum = self.stft(wav)
+        factors = self.fit(self.stft.magnitude(spectrum), score)
+        hop = self.stft.hop_length
+        first = max(chunk.start // hop - HOPS, 0)
+        last = min(math.ceil((chunk.start + length) / hop) + HOPS, spectrum.shape[-1])
+        start = chunk.start - first * hop
+        groups = ((at, min(at + _FRAMES, last)) for at in range(first, last, _FRAMES))
+        masks = (self._masks(factors, *group) for group in groups)
+        waves = self.stft.separated(spectrum[..., first:last], masks, start + length)
+        return waves[..., start:].mul_(peak).permute(2, 1, 0).numpy()
+
+    def fit(self, magnitude: torch.Tensor, score: SongScore) -> Factors:
+        """The factors of a window; those of no class have the class index -1."""
+        grid: FrameGrid = self.stft.grid
+        # The parts of no class have a row of their own, so that they do not share components.
+        size = (self.n_src + 1, magnitude.shape[-1], grid)
+        attack = round(ATTACK_SECONDS * grid.frames_per_second)
+        is_mono = all(torch.equal(channel, magnitude[0]) for channel in magnitude[1:])
+        factors = score_informed_nmf(
+            magnitude[0] if is_mono else magnitude,
+            sounding_roll(score.pitched, *size),
+            onset_roll(score.pitched, *size, after=attack),
+            self.templates,
+            INFORMED_ITERATIONS,
+            free=N_FREE,
+            hits=hit_roll(score.unpitched, *size),
+        )
+        index = factors.class_index
+        return factors._replace(class_index=index.masked_fill(index == self.n_src, -1))
+
+    def _masks(self, factors: Factors, first: int, last: int) -> torch.Tensor:
+        """Masks of a few frames, (1 or channels, n_src, freq, frames)."""
+        part = factors._replace(activations=factors.activations[:, first:last])
+        masks = soft_masks(part, self.n_src, INFORMED_POWER)
+        return masks if factors.gains is not None else masks.unsqueeze(0)
