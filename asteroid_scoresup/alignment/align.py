@@ -299,7 +299,7 @@ def _convincing(
     for span, times, contrast in pieces:
         seconds = float(span.audio[-1] - span.audio[0])
         confidence.append(sure.Signs.of([span], contrast, len(times), seconds).confidence())
-    kept = [p for p, value in zip(pieces, confidence) if value >= sure.MATCH]
+    kept = [p for p, value in zip(pieces, confidence) if value >= sure.CERTAIN]
     return kept or pieces
 
 

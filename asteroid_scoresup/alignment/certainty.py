@@ -23,7 +23,7 @@ LOCAL = (4.0, 1.2)
 #: recording and score is covered, and the constant.
 WHOLE = (3.0, -12.0, 8.0, -7.0)
 #: An alignment below this confidence is not a match, a stretch below this certainty is uncertain.
-MATCH = 0.5
+MATCH = 0.75
 CERTAIN = 0.5
 
 _AROUND, _STEP = 0.5, 0.01  # seconds
