@@ -28,6 +28,8 @@ VERBS = {
     "align": "align a score with a recording: where each note sounds, and aligned MIDI",
     "separate": "separate songs into stems, optionally with MIDI and a listening page",
     "transcribe": "transcribe songs to MIDI",
+    "models": "list models, or show the card of one: license, classes, numbers, provenance",
+    "export": "write a model as ONNX, as a folder to share, or as a file",
     "infer": "run asteroid-infer, Asteroid's own command, with a model of this package",
 }
 #: Environment variable with the effect of --traceback, unless it is 0.
@@ -88,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    run, args = _read(argv)
+    run, args = read_arguments(argv)
     try:
         if "asteroid_scoresup" in sys.modules:
             sys.modules["asteroid_scoresup"].register()
@@ -102,8 +104,20 @@ def _run(argv: list[str]) -> int:
     return 1
 
 
-def _read(argv: list[str]) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
-    """Parses the arguments and returns the function of the subcommand with them."""
+def read_arguments(
+    argv: Sequence[str],
+) -> tuple[Callable[[argparse.Namespace], int], argparse.Namespace]:
+    """Parses arguments, without importing torch.
+
+    Args:
+        argv (sequence of str): The arguments; the first is the subcommand.
+
+    Returns:
+        tuple: The function that runs the subcommand, and the parsed arguments.
+
+    Raises:
+        SystemExit: after ``--help``, and with 2 after an error, which argparse has printed.
+    """
     global reading_arguments
     about = "Music source separation with scores as supervision."
     parser = argparse.ArgumentParser(prog="asteroid-scoresup", description=about)

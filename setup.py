@@ -11,9 +11,12 @@ version = next(
 
 RECIPE = ["openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
+# Exporting needs onnx, running the exported model onnxruntime.
+ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
 TESTS = [
     *RECIPE,
     *DOCS,
+    *ONNX,
     "pytest>=8",
     "pytest-xdist>=3.7",
     "hypothesis",
@@ -37,7 +40,7 @@ setup(
         "Asteroid": "https://github.com/asteroid-team/asteroid",
     },
     packages=find_packages(include=["asteroid_scoresup", "asteroid_scoresup.*"]),
-    py_modules=["asteroid_scoresup_cli"],
+    py_modules=["asteroid_scoresup_cli", "asteroid_scoresup_onnx"],
     package_data={
         "asteroid_scoresup.report": ["page_assets/*"],
         "asteroid_scoresup": ["py.typed", "pretrained/*"],
@@ -47,6 +50,8 @@ setup(
     install_requires=[
         "asteroid>=0.7.0",
         "asteroid-filterbanks>=0.4.0",
+        "huggingface_hub>=0.23",  # asteroid brings it too
+        "safetensors>=0.4.3",  # weights of models to share; a wheel without dependencies
         "requests",  # asteroid imports it without declaring it
         "torch>=2.4,<2.12",
         "torchaudio>=2.4,<2.12",
@@ -67,7 +72,7 @@ setup(
         "joblib>=1.5",
         "filelock>=3.12",
     ],
-    extras_require={"recipe": RECIPE, "tests": TESTS, "docs": DOCS},
+    extras_require={"recipe": RECIPE, "onnx": ONNX, "tests": TESTS, "docs": DOCS},
     entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup_cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

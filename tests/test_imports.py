@@ -14,7 +14,7 @@ from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
 #: Imported only by a feature that needs it, with an error message if it is missing.
-OPTIONAL = {"openunmix", "tinysoundfont"}
+OPTIONAL = {"onnx", "onnxruntime", "openunmix", "tinysoundfont"}
 
 
 #: The packages from the lowest up; those of one line do not import each other.
@@ -84,7 +84,11 @@ def distributions(module):
 
 def test_imports_of_the_package_are_declared():
     required, _ = declared()
-    for folder in (ROOT / "asteroid_scoresup", ROOT / "asteroid_scoresup_cli.py"):
+    for folder in (
+        ROOT / "asteroid_scoresup",
+        ROOT / "asteroid_scoresup_cli.py",
+        ROOT / "asteroid_scoresup_onnx.py",
+    ):
         for module, files in imported(folder).items():
             if module not in OPTIONAL:
                 assert distributions(module) & required, (module, files)

@@ -90,9 +90,7 @@ def _describe_tuning(findings: Mapping[str, Any], names: Sequence[str]) -> list[
     if cents is not None and abs(cents) > TUNING_TOLERANCE:
         warned.append(
             f"the audio is tuned {abs(cents):.0f} cents {'below' if cents < 0 else 'above'} its "
-            f"notes (A4 = {440 * 2 ** (cents / 1200):.1f} Hz), and harmonic masks tolerate about "
-            f'10: retune it, or train with wider masks (--train_opts "--relative_width '
-            f'{max(2 ** (abs(cents) / 1200) - 1, 0.006) + 0.004:.3f}")'
+            f"notes (A4 = {440 * 2 ** (cents / 1200):.1f} Hz), and harmonic masks tolerate about 10"
         )
     for name in names:
         own = findings[name].get("tuning_cents")
@@ -161,6 +159,8 @@ def summarize_checks(
         f"{tuning['off']} off, {tuning['unclear']} unclear"
         + ("" if cents is None else f"; median {cents:+.0f} cents")
     )
+    if tuning["off"]:
+        warned.append(_advise_on_tuning([f.get("tuning_cents") for f in findings.values()]))
     for track, found in sorted(findings.items()):
         warned += [f"{track}: {warning}" for warning in found["warnings"]]
     return {
@@ -171,6 +171,16 @@ def summarize_checks(
         "lines": lines,
         "warnings": warned,
     }
+
+
+def _advise_on_tuning(cents: Iterable[float | None]) -> str:
+    """What to do about audio that is out of tune: one width of the masks that suits all tracks."""
+    furthest = max(abs(value) for value in cents if value is not None)
+    width = max(2 ** (furthest / 1200) - 1, 0.006) + 0.004
+    return (
+        f"audio is up to {furthest:.0f} cents out of tune with its notes: retune it, or train with "
+        f'wider masks (--train_opts "--relative_width {width:.3f}").'
+    )
 
 
 def _agree(answers: Sequence[int | None]) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def check_song(
         dict: The findings. By class name, a dict with ``semitones`` (by which the notes must be
         moved to match their sound; None if unclear), ``semitones_confidence`` (0 to 1),
         ``tuning_cents`` (the rest; None if unclear), ``silent_notes`` (fraction of notes without
-        energy; None without notes), ``defect`` (``"white noise"`` or ``"single tone"`` if that is
+        energy; None without notes), ``defect`` (``"noise"`` or ``"single tone"`` if that is
         what the stem is, otherwise None) and ``pitched`` (bool). For the song, ``offset_seconds``
         (how much later the audio is than the notes; None if unclear), ``offset_confidence``,
         ``tuning_cents`` (None if unclear), ``notes_checked``, and ``warnings`` (list of str).

@@ -27,8 +27,9 @@ from ..score import Notes
 from .spectra import Excerpt, find_excerpts
 
 #: The defects by name.
-NOISE, SINGLE_TONE = "white noise", "single tone"
-DEFECTS = (NOISE, SINGLE_TONE)
+NOISE, SINGLE_TONE = "noise", "single tone"
+#: Their names here and in the list of known problems of Slakh2100.
+DEFECTS = (NOISE, "white noise", SINGLE_TONE)
 
 #: Mean spectral flatness above which a stem may be noise. Noise in a band of 200 Hz has 0.47, white
 #: noise 0.59; an orchestra hit has 0.45, other instruments have less than 0.35.
@@ -54,7 +55,7 @@ def find_defect(signal: np.ndarray, sample_rate: float, notes: Notes) -> str | N
         notes (Notes): The notes that it should play; their octave does not matter.
 
     Returns:
-        str or None: ``"white noise"`` (noise of any color), ``"single tone"``, or None.
+        str or None: ``"noise"`` (of any color), ``"single tone"``, or None.
     """
     spans = find_excerpts(notes, len(signal) / sample_rate)
     excerpts = [Excerpt(signal, sample_rate, *span) for span in spans]

@@ -70,14 +70,6 @@ class SourceClass:
         return any(fnmatchcase(track_name.lower(), pattern.lower()) for pattern in self.patterns)
 
     @property
-    def is_drums(self) -> bool:
-        """Whether the class consists of drum kits only."""
-        names = {name.lower() for name in self.inst_classes}
-        return self.programs <= {DRUMS_PROGRAM} and (
-            DRUMS_PROGRAM in self.programs or _DRUMS in names
-        )
-
-    @property
     def default_program(self) -> int:
         """The lowest General MIDI program of the class (0 if it names none)."""
         return min(self.programs, default=0)

@@ -142,6 +142,27 @@ def _are_stretches(value: Any) -> bool:
     )
 
 
+def folder_to_write(root: Path, split: str, track_id: str) -> Path:
+    """Folder of a track in a prepared folder, for writing; see :meth:`Manifest.folder_to_write`.
+
+    Args:
+        root (Path): The prepared folder.
+        split (str): Split of the track.
+        track_id (str): Its name.
+
+    Raises:
+        ValueError: if the track's folder lies outside of the prepared folder.
+    """
+    folder = root / split / track_id
+    if root.resolve() not in folder.resolve().parents:
+        link = folder if folder.is_symlink() else folder.parent
+        raise ValueError(
+            f"{link} is a link that leads outside of {root}: it is not written to. "
+            "Copy the tracks, or link the whole prepared folder."
+        )
+    return folder
+
+
 class Manifest:
     """The list of prepared tracks.
 
@@ -285,13 +306,7 @@ class Manifest:
         Raises:
             ValueError: if the track's folder lies outside of the prepared folder.
         """
-        folder = self.folder(track)
-        if self.root.resolve() not in folder.resolve().parents:
-            raise ValueError(
-                f"{folder} is a link that leads outside of {self.root}: it is not written to. "
-                "Copy the track, or link the whole prepared folder."
-            )
-        return folder
+        return folder_to_write(self.root, track.split, track.id)
 
     def mixture_path(self, track: PreparedTrack) -> Path:
         """Audio file of the mixture."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..notation.reader import MIDI_SUFFIXES, SCORE_SUFFIXES
 from ..utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES, ffmpeg
 from ..utils.files import short_name
+from ..utils.names import is_hidden
 from .splits import split_of_folder
 
 
@@ -61,9 +62,8 @@ def find_pairs(root: str | Path) -> tuple[list[Pair], list[tuple[str, str]]]:
         files and scores without a partner (but not for ``.xml``, which may be anything).
     """
     root = Path(root)
-    audio, midi = _files_by_name(root)
+    audio, midi, unpaired = _files_by_name(root)
     pairs: dict[tuple[str, str | None], Pair] = {}
-    unpaired: list[tuple[str, str]] = []
     taken: set[Path] = set()
     for stem, files in sorted(audio.items()):
         # Lossless first, in the order of AUDIO_SUFFIXES.
@@ -97,19 +97,24 @@ def find_pairs(root: str | Path) -> tuple[list[Pair], list[tuple[str, str]]]:
     return sorted(pairs.values(), key=lambda pair: (pair.id, pair.split or "")), sorted(unpaired)
 
 
-def _files_by_name(root: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Audio files and scores under a folder, by name without suffix in lower case."""
+def _files_by_name(
+    root: Path,
+) -> tuple[dict[str, list[Path]], dict[str, list[Path]], list[tuple[str, str]]]:
+    """Audio files and scores under a folder, by name without suffix in lower case; and files
+    that cannot be opened, with the reason."""
     audio: dict[str, list[Path]] = defaultdict(list)
     midi: dict[str, list[Path]] = defaultdict(list)
+    broken: list[tuple[str, str]] = []
     for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+        relative, suffix = path.relative_to(root), path.suffix.lower()
+        kind = audio if suffix in AUDIO_SUFFIXES else midi if suffix in SCORE_SUFFIXES else None
+        if kind is None or any(map(is_hidden, relative.parts)):
             continue
-        if path.suffix.lower() in AUDIO_SUFFIXES:
-            audio[path.stem.lower()].append(path)
-        elif path.suffix.lower() in SCORE_SUFFIXES:
-            midi[path.stem.lower()].append(path)
-    return audio, midi
+        if path.is_file():
+            kind[path.stem.lower()].append(path)
+        elif path.is_symlink() and not path.is_dir() and suffix != ".xml":
+            broken.append((str(relative), "a link that leads nowhere"))
+    return audio, midi, broken
 
 
 def _partners(root: Path, path: Path, audio: list[Path], midi: list[Path]) -> list[Path]:

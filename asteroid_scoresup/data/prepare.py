@@ -27,7 +27,7 @@ from .classes import DEFAULT_CLASSES, ClassMap
 from .discovery import SongSource, find_songs
 from .drops import drop_of_error, drop_record
 from .labels import count_notes, settle_labels
-from .manifest import Manifest, PreparedTrack
+from .manifest import Manifest, PreparedTrack, folder_to_write
 from .note_table import write_notes
 from .pair_alignment import (
     align_pair,
@@ -129,6 +129,8 @@ def prepare(
         align = "auto"  # the same here, and as in folders of earlier versions
     settings = Settings(classes, int(sample_rate), mixture, label_shift, align)
     sources = _with_plain_names(sources, drops)
+    for source in sources:
+        folder_to_write(out_dir, source.split, source.id)
     with folder_lock(out_dir, "prepare"):
         finished = {} if overwrite else finished_tracks(out_dir, sources, settings, check)
         tracks = _prepare_tracks(sources, finished, out_dir, settings, check, drops, jobs, progress)

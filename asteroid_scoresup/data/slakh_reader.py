@@ -64,6 +64,7 @@ class _SlakhReader:
         self.drops: list[dict[str, Any]] = []
         self.tables: list[Notes] = []
         self.sums = _StemSums()
+        self.remarks: list[str] = list(track.remarks)
         self.programs: dict[str, list[int | None]] = defaultdict(list)
         self.shifts: dict[str, set[int]] = defaultdict(set)
         self.bends: dict[str, list[str]] = defaultdict(list)
@@ -86,7 +87,7 @@ class _SlakhReader:
 
     def _add_residual(self, stem: Stem) -> None:
         """Adds a stem of no class to the residual of a whole song."""
-        signal, complaint = _read_stem_audio(stem)
+        signal, complaint = self._read_stem_audio(stem)
         if signal is not None:
             self.sums.add("residual", *signal)
         elif complaint == "audio unreadable":
@@ -96,7 +97,7 @@ class _SlakhReader:
         """Adds a stem to its class, unless it cannot be trusted."""
         name = self.classes.names[index]
         shift = shift_of_stem(stem, name, self.track.generated, self.label_shift)
-        signal, complaint = _read_stem_audio(stem)
+        signal, complaint = self._read_stem_audio(stem)
         notes, lack = _read_stem_notes(stem, index, shift, self.drops)
         if complaint and not self.stem_free:
             if len(notes) or complaint != "silent stem":
@@ -112,6 +113,20 @@ class _SlakhReader:
         self.shifts[name].add(shift)
         if signal is not None:
             self.sums.add(name, *signal)
+
+    def _read_stem_audio(self, stem: Stem) -> tuple[Signal | None, str | None]:
+        """Audio of a stem; or None and what is wrong with it."""
+        if stem.audio is None:
+            return None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
+        remarks: list[str] = []
+        try:
+            audio, rate = read_audio(stem.audio, remarks=remarks)
+        except ValueError:
+            return None, "audio unreadable"
+        self.remarks += [f"{stem.name}: {remark}" for remark in remarks]
+        if np.abs(audio).max() <= SILENCE:
+            return None, "silent stem"
+        return (audio, rate), None
 
     def _drop_stem(
         self, stem: Stem, name: str, signal: Signal | None, notes: Notes, lack: str | None
@@ -140,7 +155,7 @@ class _SlakhReader:
     def _whole_mix(self, mix: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The mixture of a track without stems; bends are checked against it."""
         rate = self.settings.sample_rate
-        mixture = read_audio(mix, rate)[0]
+        mixture = read_audio(mix, rate, self.remarks)[0]
         if not self.track.generated:
             context = Notes.concatenate(self.tables)
             for place, notes in enumerate(self.tables):
@@ -166,8 +181,8 @@ class _SlakhReader:
             "label_shift": {name: sorted(values) for name, values in self.shifts.items()},
             "drops": self.drops,
         }
-        if self.track.remarks:
-            facts["remarks"] = self.track.remarks
+        if self.remarks:
+            facts["remarks"] = self.remarks
         if self.bends:
             facts["bends"] = {name: found for name, found in self.bends.items() if found}
         return facts
@@ -203,19 +218,6 @@ class _StemSums:
             for signal in signals:
                 result[key][: len(signal)] += signal
         return result
-
-
-def _read_stem_audio(stem: Stem) -> tuple[Signal | None, str | None]:
-    """Audio of a stem; or None and what is wrong with it."""
-    if stem.audio is None:
-        return None, "MIDI without audio" if stem.midi else "neither audio nor MIDI"
-    try:
-        audio, rate = read_audio(stem.audio)
-    except ValueError:
-        return None, "audio unreadable"
-    if np.abs(audio).max() <= SILENCE:
-        return None, "silent stem"
-    return (audio, rate), None
 
 
 def _read_stem_notes(

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..notation.reader import SCORE_SUFFIXES
 from ..utils.audio import AUDIO_SUFFIXES
 from ..utils.files import short_name
+from ..utils.names import is_hidden
 
 
 def find_audio_files(
@@ -19,7 +20,7 @@ def find_audio_files(
 
     Args:
         arguments (sequence of str or Path): Files, taken as they are, and folders, searched at any
-            depth for the suffixes in ``utils.audio.AUDIO_SUFFIXES``.
+            depth for the suffixes in ``utils.audio.AUDIO_SUFFIXES``, without hidden files.
         out_dir (str or Path, optional): Folder of the results; files in it are not songs.
 
     Returns:
@@ -61,8 +62,11 @@ def _songs_in(folder: Path, results: Path | None) -> list[Path]:
         if not folder.is_dir():
             return []
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-        found = [p for p in found if p.is_file() and not p.name.startswith(".")]
-        return [p for p in found if results is None or results not in p.resolve().parents]
+        # A link that leads nowhere is kept, so that it is reported as a song that cannot be read.
+        found = [p for p in found if not p.is_dir() and not is_hidden(p.name)]
+        # By its folder, since a loop of links cannot be resolved.
+        places = {p: p.parent.resolve() for p in found}
+        return [p for p in found if results not in (places[p], *places[p].parents)]
     except OSError:  # for example a name that is too long, which is reported with the song
         return []
 

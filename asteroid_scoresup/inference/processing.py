@@ -10,6 +10,7 @@ The way of a song: :func:`process_song` → :meth:`Separator.chunks
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 import soundfile as sf
 
 from ..utils.files import atomic_path
+from ..utils.locks import InUseError, folder_lock
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk
 from .inputs import find_audio_files
@@ -124,20 +126,37 @@ def process_song(
         result.warnings += separator.use(recording).warnings
     stale = [] if record.is_of(song) else list(record.files)
     try:
-        names = [result.name_of(target) for target in result.written]
-        with record.writing(song, names) as mark_complete:
+        with _locked(result.folder):
+            if not record.is_current():
+                raise InUseError(
+                    f"another process has written to {result.folder} in the meantime: run it again."
+                )
+            names = [result.name_of(target) for target in result.written]
+            with record.writing(song, names) as mark_complete:
 
-            def completed(*targets: Path) -> None:
-                mark_complete({result.name_of(t): outputs.targets[t] for t in targets})
+                def completed(*targets: Path) -> None:
+                    mark_complete({result.name_of(t): outputs.targets[t] for t in targets})
 
-            _write_results(separator, recording, outputs, result, options, completed, progress)
-        _remove(result.folder, [name for name in stale if name not in record.files])
+                _write_results(separator, recording, outputs, result, options, completed, progress)
+            _remove(result.folder, [name for name in stale if name not in record.files])
+    except InUseError as error:
+        raise ValueError(f"{path}: {error}") from None
     except (sf.LibsndfileError, OSError) as error:
-        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise ValueError(
-            f"{path}: {result.folder} cannot be written: {reason}{_free_space(result.folder)}."
-        ) from None
+        raise ValueError(f"{path}: {_cannot_write(result.folder, error)}") from None
     return result
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder of a song; one that was made for it and is still empty is removed again."""
+    existed = folder.is_dir()
+    try:
+        with folder_lock(folder, "separate", keep=False):
+            yield
+    finally:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _write_results(
@@ -216,8 +235,8 @@ def _require_same_song(
     advice = "Use --overwrite or another --out_dir."
     if record.found and not record.is_of(song):
         raise ValueError(
-            f"{path}: {result.folder} holds the results of another song "
-            f"({record.song.get('name')}). {advice}"
+            f"{path}: {result.folder} holds the results of another song ({record.song_path}). "
+            f"{advice}"
         )
     for target in result.kept:
         if record.found:
@@ -263,9 +282,16 @@ def _require_writable(
         )
 
 
-def _free_space(folder: Path) -> str:
-    """The free space for a folder: libsndfile calls a full disk a "system error"."""
+def _cannot_write(folder: Path, error: Exception) -> str:
+    """Why results cannot be written, with the free space: libsndfile calls a full disk a "system
+    error"."""
+    if isinstance(error, OSError) and error.errno is None:
+        text = str(error)  # a sentence that names the file
+    else:
+        reason = getattr(error, "strerror", None) or error
+        text = f"{folder} cannot be written: {str(reason).rstrip('.')}"
+    text += "" if text.endswith((".", "?")) else "."
     existing = next((place for place in (folder, *folder.parents) if place.is_dir()), None)
     if existing is None:
-        return ""
-    return f" ({shutil.disk_usage(existing).free / 1e6:.1f} MB are free there)"
+        return text
+    return f"{text} {shutil.disk_usage(existing).free / 1e6:.1f} MB are free there."

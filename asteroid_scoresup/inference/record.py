@@ -54,6 +54,16 @@ class ResultsRecord:
             pass
         return cls(folder)
 
+    @property
+    def song_path(self) -> str:
+        """Path of the song; only its name if the record is from an earlier version."""
+        return str(self.song.get("path") or self.song.get("name"))
+
+    def is_current(self) -> bool:
+        """Whether the record on disk is still as it was read."""
+        now = ResultsRecord.read(self.folder)
+        return (now.song, now.files, now.found) == (self.song, self.files, self.found)
+
     def is_of(self, song: Mapping[str, Any]) -> bool:
         """Whether the results are those of a song."""
         return self.found and self.song["sha256"] == song["sha256"]
@@ -90,7 +100,7 @@ class ResultsRecord:
         Yields:
             callable: takes the names of results that are complete, and what made them.
         """
-        before, existed = (self.song, dict(self.files), self.found), self.folder.is_dir()
+        before = self.song, dict(self.files), self.found
         stamps = {name: self._stamp(name) for name in names}
         self.files = self.files if self.is_of(song) else {}
         self.files.update(dict.fromkeys(names))
@@ -109,8 +119,6 @@ class ResultsRecord:
                 self.song, self.files, self.found = before
                 with contextlib.suppress(OSError):
                     self._write()
-                    if not existed:
-                        self.folder.rmdir()
             raise
 
     def _stamp(self, name: str) -> tuple[int, int, int] | None:
@@ -130,7 +138,7 @@ class ResultsRecord:
 
 
 def describe_song(path: str | Path) -> dict[str, Any]:
-    """Name, size (bytes) and SHA-256 of a file.
+    """Name, absolute path, size (bytes) and SHA-256 of a file.
 
     Raises:
         ValueError: if it cannot be read.
@@ -147,5 +155,7 @@ def describe_song(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path}: no such file.") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
-    name = path.name.encode("utf-8", "replace").decode()
-    return {"name": name, "size": size, "sha256": digest.hexdigest()}
+    name, place = (
+        str(text).encode("utf-8", "replace").decode() for text in (path.name, path.absolute())
+    )
+    return {"name": name, "path": place, "size": size, "sha256": digest.hexdigest()}

@@ -16,13 +16,15 @@ import torch
 from ..data.classes import ClassMap
 from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
-from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, unpack
+from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
-from ..models.fingerprint import loaded_model_hash
+from ..models.fingerprint import FACTS, loaded_model_hash
+from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
 from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
+from .device import require_device
 from .resampler import StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
@@ -34,13 +36,13 @@ CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 #: Number formats in which the networks can multiply.
 PRECISIONS = ("float32", "bfloat16")
 #: The model file that is used if none is named.
-BUNDLED_MODEL = Path(__file__).parents[1] / "pretrained" / "band.pth"
+BUNDLED_MODEL = BUNDLED_FOLDER / "band.pth"
 
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6
 
 
-class Separator:
+class Separator(HubMixin):
     """Separates and transcribes recordings of any length, sample rate and number of channels.
 
     The masks are predicted from the energy of all channels (the root of their mean square, bin by
@@ -86,7 +88,7 @@ class Separator:
         core_seconds: float | None = None,
         precision: str = "float32",
     ) -> None:
-        self.device = _require_device(device)
+        self.device = require_device(device)
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {' or '.join(PRECISIONS)}, found {precision!r}.")
         self.precision = precision
@@ -103,6 +105,8 @@ class Separator:
             self.transcriptor = transcriptor.to(self.device).eval()
         self.decoding = decoding or Decoding.default(model.n_src)
         self.programs = programs or {}
+        #: Facts of the model file that are not part of the model, such as its license.
+        self.facts: dict[str, Any] = {}
         hop = model.stft.hop_length
         if core_seconds is None:
             core_seconds = max(CORE_SECONDS, CORE_CONTEXTS * self.context / model.sample_rate)
@@ -119,28 +123,42 @@ class Separator:
         device: str | torch.device = "cpu",
         **kwargs: Any,
     ) -> Separator:
-        """Loads a model file such as a recipe's ``best_model.pth``.
+        """Loads a model: a file, a folder of ``save_pretrained``, or one of the Hugging Face Hub.
 
         Args:
-            path (str or Path, optional): The file. Default: the bundled model.
-            transcriptor (str or Path, optional): File of a transcriptor (or of a model with one),
-                if `path` has none or another one is preferred.
+            path (str or Path, optional): What :func:`~asteroid_scoresup.models.hub.read_package`
+                accepts, such as a recipe's ``best_model.pth``. Default: the bundled model.
+            transcriptor (str or Path, optional): The same for another transcriptor than in `path`.
             device (str or torch.device): See :class:`Separator`.
-            **kwargs: Other arguments of :class:`Separator`.
+            **kwargs: Other arguments of :class:`Separator`, and options of
+                :func:`~asteroid_scoresup.models.hub.download` such as ``revision``.
 
         Raises:
             FileNotFoundError, ValueError: if a file is missing or is not such a model.
+            ConnectionError: if the Hugging Face Hub cannot be reached.
         """
         if path is None and not BUNDLED_MODEL.is_file():
             raise FileNotFoundError(
                 f"{BUNDLED_MODEL} is missing from the installed package: install it again, or name "
                 "a model file (--model)."
             )
-        model, packed, settings, programs = unpack(BUNDLED_MODEL if path is None else path)
+        options, kwargs = split_options(kwargs)
+        path = BUNDLED_MODEL if path is None else path
+        package = read_package(path, **options)
+        model, packed, settings, programs = unpack(package, path)
         if transcriptor is not None:
             packed, settings = read_transcriptor(transcriptor)
         decoding = Decoding.from_plain(settings, model.n_src)
-        return cls(model, packed, decoding, programs, device, **kwargs)
+        separator = cls(model, packed, decoding, programs, device, **kwargs)
+        if transcriptor is None:  # they are of the pair
+            separator.facts = {key: package[key] for key in FACTS if key in package}
+        return separator
+
+    def hub_package(self) -> dict[str, Any]:
+        """What ``save_pretrained`` and ``push_to_hub`` save: both networks and their settings."""
+        decoding = None if self.transcriptor is None else self.decoding.plain()
+        package = pack(self.model, self.transcriptor, decoding, dict(self.programs) or None)
+        return {**package, **self.facts}
 
     @property
     def names(self) -> list[str]:
@@ -330,16 +348,3 @@ def _not_finite(recording: Recording, seconds: float, level: float) -> str:
         f"{recording.name}: the model gives NaN or infinite values from {seconds:.1f} s on; "
         f"{reason}."
     )
-
-
-def _require_device(name: str | torch.device) -> torch.device:
-    """A device that computes."""
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).add(1).cpu()
-    except Exception as error:  # torch raises many types, some with messages of many lines
-        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
-        raise ValueError(
-            f"The device {str(name)!r} cannot be used here: {reason[:200].rstrip('.')}."
-        ) from None
-    return device

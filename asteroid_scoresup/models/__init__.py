@@ -3,7 +3,9 @@
 from .activity_classifier import ActivityClassifier
 from .checkpoint import pack, save_model, unpack
 from .fingerprint import model_hash
+from .hub import read_package, save_folder
 from .loading import load_package
+from .mask_refiner import MaskRefiner, load_refiner, refine_masks
 from .open_unmix import OpenUnmixNet
 from .score_transcriptor import ScoreTranscriptor
 from .source_model import SourceModel
@@ -13,6 +15,7 @@ from .waveform_separator import WaveformSeparator
 
 __all__ = [
     "ActivityClassifier",
+    "MaskRefiner",
     "OpenUnmixNet",
     "ScoreTranscriptor",
     "SourceModel",
@@ -20,8 +23,12 @@ __all__ = [
     "TCNSeparator",
     "WaveformSeparator",
     "load_package",
+    "load_refiner",
     "model_hash",
     "pack",
+    "read_package",
+    "refine_masks",
+    "save_folder",
     "save_model",
     "unpack",
 ]

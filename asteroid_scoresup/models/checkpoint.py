@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ..utils.files import atomic_path
-from .loading import load_package
+from .folder import TRANSCRIPTOR
+from .hub import read_package
 from .score_transcriptor import ScoreTranscriptor
 from .source_model import SourceModel
 from .tcn_separator import TCNSeparator
 from .waveform_separator import WaveformSeparator
 
-#: Key of the transcriptor's package within that of the separator.
-TRANSCRIPTOR = "transcriptor"
 #: Key of the settings that turn note probabilities into notes.
 DECODING = "decoding"
 #: Key of the General MIDI programs of the classes.
@@ -110,11 +109,14 @@ def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
     return all(bool(torch.stack(group).all()) for group in by_device.values())
 
 
-def unpack(path: str | Path) -> Unpacked:
-    """Reads a model file with a separator.
+def unpack(path: str | Path | dict, name: str | Path | None = None) -> Unpacked:
+    """Reads a model with a separator.
 
     Args:
-        path (str or Path): The file, with a package from :func:`pack` or a separator alone.
+        path (str, Path or dict): A file, a folder or a name on the Hugging Face Hub, see
+            :func:`~asteroid_scoresup.models.hub.read_package`; or the package itself: one from
+            :func:`pack`, or of a separator alone.
+        name (str or Path, optional): Name of a package in messages.
 
     Returns:
         Unpacked: The models and settings in it.
@@ -123,7 +125,7 @@ def unpack(path: str | Path) -> Unpacked:
         FileNotFoundError: if there is no such file.
         ValueError: if it does not hold the package of a separator.
     """
-    package = load_package(path)
+    package, path = _read(path, name)
     separator = SourceModel.from_package(package, path)
     if not isinstance(separator, (TCNSeparator, WaveformSeparator)):
         kind = type(separator).__name__
@@ -142,11 +144,18 @@ def unpack(path: str | Path) -> Unpacked:
     return Unpacked(separator, transcriptor, _require_decoding(package, path), programs)
 
 
+def _read(path: str | Path | dict, name: str | Path | None = None) -> tuple[dict, str | Path]:
+    """The package, and its name for messages."""
+    if isinstance(path, dict):
+        return path, name or "The model package"
+    return read_package(path), path
+
+
 def read_transcriptor(path: str | Path) -> tuple[ScoreTranscriptor, dict | None]:
     """Reads a transcriptor, from a file of its own or one that it shares with a separator.
 
     Args:
-        path (str or Path): The file.
+        path (str or Path): A file, a folder or a name on the Hugging Face Hub.
 
     Returns:
         tuple: The transcriptor, and the settings of its decoding or None.
@@ -154,7 +163,7 @@ def read_transcriptor(path: str | Path) -> tuple[ScoreTranscriptor, dict | None]
     Raises:
         FileNotFoundError, ValueError: as :func:`unpack`.
     """
-    package = load_package(path)
+    package, path = _read(path)
     if TRANSCRIPTOR in package:
         model = _transcriptor(package, path)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .loading import load_package
+from .hub import read_package
 from .source_model import SourceModel
 
 #: Entries of a package that do not belong to the model: facts of its training, licenses, versions.
@@ -23,7 +23,7 @@ def model_hash(source: str | Path | dict) -> str:
     was trained. None of that changes the outputs of the model.
 
     Args:
-        source (str, Path or dict): A model file, or the package in it.
+        source (str, Path or dict): A model file or folder, or the package in it.
 
     Returns:
         str: 16 hexadecimal digits.
@@ -39,7 +39,7 @@ def model_hash(source: str | Path | dict) -> str:
         >>> model_hash(package) == model_hash({**package, "model_args": {"n": 3}})
         False
     """
-    package = source if isinstance(source, dict) else load_package(source)
+    package = source if isinstance(source, dict) else read_package(source)
     digest = hashlib.sha256()
     _update(digest, {key: value for key, value in package.items() if key not in FACTS})
     return digest.hexdigest()[:16]

@@ -13,10 +13,11 @@ from asteroid.models import BaseModel
 from asteroid.utils.torch_utils import script_if_tracing
 
 from ..dsp.stft import NOMINAL_RMS, at_least_single
-from .loading import bounded_weights, first_line, load_package, require_package, require_sizes
+from .hub import HubMixin, read_package, split_options
+from .loading import bounded_weights, first_line, require_package, require_sizes
 
 
-class SourceModel(BaseModel):
+class SourceModel(HubMixin, BaseModel):
     """A model of mono recordings whose outputs belong to named classes.
 
     Inputs are scaled to the level of the training data. Model files hold plain types and tensors.
@@ -95,26 +96,39 @@ class SourceModel(BaseModel):
         conf["infos"]["software_versions"] = {k: str(v) for k, v in versions.items()}
         return conf
 
+    def hub_package(self) -> dict[str, Any]:
+        """What ``save_pretrained`` and ``push_to_hub`` save."""
+        return self.serialize()
+
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_conf_or_path: dict | str | Path, *args: Any, **kwargs: Any
+        cls,
+        pretrained_model_conf_or_path: dict | str | Path,
+        *args: Any,
+        **kwargs: Any,
     ) -> SourceModel:
-        """Restores a model from a package of :meth:`serialize`, or from a file with one.
+        """Restores a model from a package, a file, a folder, or the Hugging Face Hub.
 
         Args:
-            pretrained_model_conf_or_path (dict, str or Path): The package (it is not changed), or a
-                file written by ``torch.save``; loaded with ``weights_only=True``.
+            pretrained_model_conf_or_path (dict, str or Path): A package of :meth:`serialize` (it is
+                not changed), or a name for :func:`~asteroid_scoresup.models.hub.read_package`.
+            *args: For the constructor of the model.
+            **kwargs: Options of :func:`~asteroid_scoresup.models.hub.download`, such as
+                ``revision``; others replace arguments of the constructor that were saved.
 
         Returns:
             SourceModel: The model, in evaluation mode.
 
         Raises:
+            FileNotFoundError: if there is no such model.
             ValueError: if it is not the package of such a model.
+            ConnectionError: if the Hub cannot be reached.
         """
         conf, name = pretrained_model_conf_or_path, "The model package"
         if not isinstance(conf, dict):
             name = str(conf)
-            conf = load_package(name)
+            options, kwargs = split_options(kwargs)
+            conf = read_package(conf, **options)
         return cls.from_package(conf, name, *args, **kwargs)
 
     @classmethod

@@ -99,7 +99,8 @@ class ChannelsLastTDConvNet(TDConvNet):
 
 
 def _norm(x: torch.Tensor, norm: ChanLN) -> torch.Tensor:
-    return F.layer_norm(x, (x.shape[-1],), norm.gamma, norm.beta, _EPS)
+    # Its own size, a constant for exporters, rather than that of x.
+    return F.layer_norm(x, (norm.channel_size,), norm.gamma, norm.beta, _EPS)
 
 
 def _pointwise(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:

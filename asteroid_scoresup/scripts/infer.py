@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser (argparse.ArgumentParser): The parser.
     """
     add = parser.add_argument
-    add("model", metavar="MODEL", help="model file of this package or of Asteroid")
+    add("model", metavar="MODEL", help="model of this package, or model file of Asteroid")
     add("--files", nargs="+", required=True, help="audio files, folders or glob patterns")
     add("-f", "--force-overwrite", action="store_true", help="overwrite existing files")
     add("-r", "--resample", action="store_true", help="resample files with another sample rate")
@@ -60,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
 
     from ..models.loading import first_line
 
-    if not Path(args.model).is_file():
-        raise FileNotFoundError(f"There is no model file {args.model}.")
     package = _read(args.model)
     with tempfile.TemporaryDirectory() as folder:
         # Asteroid unpickles files unsafely with torch before 2.6, and with later versions refuses
@@ -77,10 +75,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: str) -> dict[str, Any]:
     """Reads the parts of a model file that Asteroid needs, safely, and checks them."""
-    from ..models.loading import load_package, require_package
+    from ..models.hub import read_package
+    from ..models.loading import require_package
     from ..models.source_model import SourceModel, known_model
 
-    package = load_package(path)
+    package = read_package(path)
     require_package(package, path)
     name = package["model_name"]
     kind = known_model(name)

@@ -38,8 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="wav32f",
         help="format of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
     )
+    for option, file_format in (("--int24", "wav24"), ("--float32", "wav32f")):
+        add(
+            option,
+            action="store_const",
+            dest="format",
+            const=file_format,
+            help=f"the same as --format {file_format}",
+        )
     add("--only", metavar="CLASS", help="write only this stem")
     add("--without", metavar="CLASS", help="write the song without this stem (without_CLASS)")
+    add(
+        "--two-stems",
+        metavar="CLASS",
+        help="write this stem and the song without it: --only and --without together",
+    )
     add(
         "--score",
         metavar="PATH",
@@ -67,10 +80,17 @@ def add_song_arguments(parser: argparse.ArgumentParser) -> None:
     """
     add = parser.add_argument
     add("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3…) or folders of them")
-    add("--model", help="model file, e.g. the recipe's best_model.pth (default: bundled model)")
+    add(
+        "-n",
+        "--model",
+        help="model: a file such as the recipe's best_model.pth, a folder, or user/name on the "
+        "Hugging Face Hub (default: the bundled one)",
+    )
     add("--transcriptor", help="transcriptor file, if the model file does not include one")
-    add("--out_dir", default="separated", help="write to OUT_DIR/<song>/ (default: separated)")
-    add("--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    add(
+        "-o", "--out_dir", default="separated", help="write to OUT_DIR/<song>/ (default: separated)"
+    )
+    add("-d", "--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
     add(
         "--precision",
         choices=PRECISIONS,
@@ -93,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.outputs import OutputOptions
 
     _require_consistent(args)
+    if args.two_stems is not None:
+        args.only = args.without = args.two_stems
     options = OutputOptions(
         residual=args.residual,
         midi=args.midi,
@@ -109,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _require_consistent(args: argparse.Namespace) -> None:
     """Refuses options that would do nothing."""
+    if args.two_stems is not None and (args.only is not None or args.without is not None):
+        raise ValueError("--two-stems is --only and --without together: leave those out.")
     if args.score is None:
         if args.classes is not None:
             raise ValueError(

@@ -102,6 +102,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="show no progress bar and no summary")
 
 
+def song_counts(args: argparse.Namespace) -> dict[str, int]:
+    """Numbers of composed songs by split, with the defaults.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
+
+    Raises:
+        ValueError: if options for composed songs and for MIDI files are mixed.
+    """
+    counts = {f"n_{split}": getattr(args, f"n_{split}") for split in _DEFAULT_COUNTS}
+    given = [name for name, count in counts.items() if count is not None]
+    if args.midi_dir is not None and given:
+        raise ValueError(
+            f"--{given[0]} is for composed songs; the files of --midi_dir are split by --fractions."
+        )
+    if args.midi_dir is None and args.max_seconds is not None:
+        raise ValueError(
+            "--max_seconds is for the files of --midi_dir; use --seconds for composed songs."
+        )
+    return {
+        split: default if counts[f"n_{split}"] is None else counts[f"n_{split}"]
+        for split, default in _DEFAULT_COUNTS.items()
+    }
+
+
 def run(args: argparse.Namespace) -> int:
     """Runs the command.
 
@@ -117,22 +142,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..synthesis.synthesize import synthesize
 
-    counts = {f"n_{split}": getattr(args, f"n_{split}") for split in _DEFAULT_COUNTS}
-    given = [name for name, count in counts.items() if count is not None]
-    if args.midi_dir is not None and given:
-        raise ValueError(
-            f"--{given[0]} is for composed songs; the files of --midi_dir are split by --fractions."
-        )
-    if args.midi_dir is None and args.max_seconds is not None:
-        raise ValueError(
-            "--max_seconds is for the files of --midi_dir; use --seconds for composed songs."
-        )
-    for split, count in _DEFAULT_COUNTS.items():
-        if counts[f"n_{split}"] is None:
-            counts[f"n_{split}"] = count
     summary = synthesize(
         args.out_dir,
-        **counts,
+        **{f"n_{split}": count for split, count in song_counts(args).items()},
         seconds=args.seconds,
         seed=args.seed,
         sample_rate=args.sample_rate,

@@ -124,9 +124,9 @@ def synthesize(
         "synthetic": float(synthetic),
         "varispeed": float(varispeed),
     }
-    _check_counts(counts)
-    _check_options(seconds, seed, sample_rate, jobs, max_seconds, others, augmentation)
-    _check_fractions(fractions)
+    check_options(
+        counts, seconds, seed, sample_rate, jobs, max_seconds, others, augmentation, fractions
+    )
     fonts = _list_soundfonts(soundfonts)
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
@@ -149,8 +149,6 @@ def synthesize(
         "others": int(others),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
-    for split, count in counts.items():
-        _check_room(split, count)
     songs: list[tuple[str, int, Path | None, str]]
     if midi_dir is None:
         settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
@@ -214,7 +212,7 @@ def synthesize(
     }
 
 
-def _check_room(split: str, count: int) -> None:
+def _check_room(split: str, count: float) -> None:
     room = LAST_NUMBER[split] - FIRST_NUMBER[split] + 1
     if count > room:
         raise ValueError(f"too many tracks for {split}: there are numbers for {room} only.")
@@ -228,7 +226,8 @@ def _check_counts(counts: Mapping[str, float]) -> None:
         raise ValueError("no songs requested: all of n_train, n_validation, ... are 0.")
 
 
-def _check_options(
+def check_options(
+    counts: Mapping[str, float],
     seconds: float,
     seed: float,
     sample_rate: float,
@@ -236,7 +235,22 @@ def _check_options(
     max_seconds: float | None,
     others: float,
     augmentation: Mapping[str, float],
+    fractions: Sequence[float],
 ) -> None:
+    """Checks the numbers among the options of :func:`synthesize`, without rendering anything.
+
+    Args:
+        counts (dict): Number of composed songs by split.
+        augmentation (dict): ``level_spread``, ``color_db``, ``synthetic`` and ``varispeed``.
+        seconds, seed, sample_rate, jobs, max_seconds, others, fractions: See :func:`synthesize`.
+
+    Raises:
+        ValueError: if one makes no sense; the message names it.
+    """
+    _check_counts(counts)
+    _check_fractions(fractions)
+    for split, count in counts.items():
+        _check_room(split, count)
     lengths = f"at least 1, at most {LONGEST:g}"
     whole_rate = _is_whole(sample_rate) and 4000 <= sample_rate <= 192000
     checks: dict[str, tuple[float | None, bool, str]] = {

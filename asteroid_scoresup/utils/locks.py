@@ -3,7 +3,7 @@
 Two commands that write to one folder would delete each other's unfinished files. The lock is that
 of the operating system (``flock``, or its counterpart on Windows): it ends with the process that
 holds it, even if that is killed, so that no stale lock has to be removed. The empty file ``.lock``
-stays in the folder.
+stays in the folder, except in folders of results.
 """
 
 from __future__ import annotations
@@ -24,16 +24,22 @@ LOCK_FILE = ".lock"
 HOLDER_FILE = ".lock.holder"
 
 
+class InUseError(OSError):
+    """Another process writes to the folder; the message is a complete sentence."""
+
+
 @contextlib.contextmanager
-def folder_lock(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
+def folder_lock(folder: str | os.PathLike[str], what: str, keep: bool = True) -> Iterator[None]:
     """Locks a folder while the block runs, and deletes unfinished files in it.
 
     Args:
         folder (str or Path): The folder. It is created if it does not exist.
         what (str): Name of the command, for the error message of others, e.g. ``"prepare"``.
+        keep (bool): Whether the file of the lock stays in the folder.
 
     Raises:
-        OSError: if another process holds the lock, or the folder cannot be written.
+        InUseError: if another process holds the lock.
+        OSError: if the folder cannot be written.
     """
     folder = Path(folder)
     try:
@@ -43,8 +49,11 @@ def folder_lock(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
     lock, holder = FileLock(folder / LOCK_FILE), folder / HOLDER_FILE
     try:
         lock.acquire(blocking=False)
+        while not (folder / LOCK_FILE).exists():  # its last holder has just deleted it
+            lock.release()
+            lock.acquire(blocking=False)
     except Timeout:
-        raise OSError(
+        raise InUseError(
             f"{folder} is in use by another process ({_read_holder(holder)}): wait until it has "
             "ended, or choose another folder."
         ) from None
@@ -57,6 +66,9 @@ def folder_lock(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
+        if not keep:  # before the release: afterwards it could be the lock of another process
+            with contextlib.suppress(OSError):
+                (folder / LOCK_FILE).unlink()
         lock.release()
 
 

@@ -1,13 +1,27 @@
-"""Checks of names that become folders, such as those of tracks and splits."""
+"""Checks of names: those that become folders, such as tracks and splits, and hidden files."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 #: Longest name, in bytes. File systems allow 255; names of unfinished folders are longer.
 LONGEST_NAME = 220
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is hidden: its name has a dot in front, and is more than dots and a suffix.
+
+    Args:
+        name (str): The name, without folders.
+
+    Examples
+        >>> is_hidden("._song.wav"), is_hidden("song.wav"), is_hidden("...wav")
+        (True, False, False)
+    """
+    return name.startswith(".") and bool(Path(name).stem.strip("."))
 
 
 def why_not_plain(name: object) -> str | None:

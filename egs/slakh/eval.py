@@ -6,6 +6,7 @@ import argparse
 import copy
 import hashlib
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from asteroid_scoresup.evaluation.evaluate import (
     tracks_to_score,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, model_hash, pack
+from asteroid_scoresup.models.card import model_card, read_card, with_facts
+from asteroid_scoresup.models.folder import write_folder
 from asteroid_scoresup.report import (
     plot_box,
     plot_training_curves,
@@ -56,7 +59,7 @@ from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 DONE = "evaluation.json"
 RESULTS = (
     "final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "best_model.pth",
-    "examples", "publish_dir/model.pth",
+    "examples", "publish_dir/model.pth", "publish_dir/config.json",
 )  # fmt: skip
 SLAKH_LICENSE: dict[str, Any] = {
     "title": "Slakh2100",
@@ -67,6 +70,12 @@ SLAKH_LICENSE: dict[str, Any] = {
     "license_link": "https://creativecommons.org/licenses/by/4.0/",
     "non_commercial": False,
 }
+
+PROVENANCE = """Data: {dataset}.
+
+Trained by the recipe `egs/slakh` of asteroid-scoresup {version}, with the settings
+
+{settings}"""
 
 Separators = dict[str, TCNSeparator]
 Transcriptors = dict[str, ScoreTranscriptor]
@@ -223,14 +232,30 @@ def publish(
     flat: dict[str, Any],
     infos: dict[str, Any],
 ) -> None:
-    """Writes the model file of the run and the one to share, with separator and transcriptor."""
+    """Writes the model file of the run and the folder to share, with separator and transcriptor.
+
+    The folder has the file that Asteroid's upload expects, and the form of the Hugging Face Hub.
+    """
     with atomic_path(exp_dir / "conf.yml") as temporary:
         temporary.write_text(yaml.safe_dump(conf, sort_keys=False))
     save_model(package, exp_dir / "best_model.pth", final_metrics=flat)
     folder = exp_dir / "publish_dir"
     folder.mkdir(exist_ok=True)
     (folder / "recipe_name.txt").write_text("asteroid_scoresup/slakh\n")
-    save_publishable(folder, {**package, **infos}, metrics=flat, train_conf=conf)
+    published = save_publishable(folder, {**package, **infos}, metrics=flat, train_conf=conf)
+    # The configuration of the training names local folders.
+    facts = {k: v for k, v in published["infos"].items() if k != "training_config"}
+    shown = {key: conf[key] for key in ("stft", "network", "loss")}
+    published = with_facts(
+        {**published, "infos": facts},
+        provenance=PROVENANCE.format(
+            dataset=infos["dataset"],
+            version=__version__,
+            settings=textwrap.indent(yaml.safe_dump(shown, sort_keys=False), "    "),
+        ),
+        license=read_card(folder)[0].get("license"),  # added by hand to an earlier card
+    )
+    write_folder(published, folder, model_card(published, exp_dir.resolve().name))
 
 
 def what_is_scored(conf: settings.Conf, args: argparse.Namespace, manifest: Manifest) -> str:

@@ -19,6 +19,7 @@ import yaml
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.models import pack, unpack
+from asteroid_scoresup.models.card import card_metadata, with_facts
 from asteroid_scoresup.utils.files import atomic_path
 
 CARD = """# {name}: the bundled model
@@ -63,12 +64,13 @@ parser.add_argument("--commit", help="the commit that made it (default: this one
 parser.add_argument(
     "--data", required=True, help="sentences on the songs and how they are rendered"
 )
+parser.add_argument("--license", help="license of the weights, e.g. cc-by-4.0")
 parser.add_argument("--limits", required=True, help="file with the card's last section")
 
 
 def main(args):
     exp_dir, out = Path(args.exp_dir), Path(args.out)
-    for needed in ("best_model.pth", "tables.md", "conf.yml"):
+    for needed in ("best_model.pth", "tables.md", "conf.yml", "final_metrics.json"):
         if not (exp_dir / needed).is_file():
             raise SystemExit(f"{exp_dir / needed} is missing: run stage 5 of the recipe first.")
     separator, transcriptor, decoding, programs = unpack(exp_dir / "best_model.pth")
@@ -79,7 +81,11 @@ def main(args):
     train, validation = (manifest.select(split) for split in ("train", "validation"))
     seconds = sum(track.n_samples for track in train) / manifest.sample_rate
     programs = programs or {c.name: c.default_program for c in manifest.classes.classes}
-    package = pack(separator, transcriptor, decoding, programs, half=True)
+    package = with_facts(
+        pack(separator, transcriptor, decoding, programs, half=True),
+        license=args.license,
+        numbers=json.loads((exp_dir / "final_metrics.json").read_text()),
+    )
     with atomic_path(out.with_suffix(".pth")) as temporary:
         torch.save(package, temporary)
     here = ["git", "rev-parse", "--short", "HEAD"]
@@ -101,6 +107,7 @@ def main(args):
         tables=(exp_dir / "tables.md").read_text(),
         limits=Path(args.limits).read_text().strip(),
     )
+    card = f"{card_metadata(package, out.name)}\n{card}"
     with atomic_path(out.with_suffix(".md")) as temporary:
         temporary.write_text(card, encoding="utf-8")
     size = out.with_suffix(".pth").stat().st_size / 1e6

@@ -60,8 +60,7 @@ train_opts=
 
 . "$(dirname "${BASH_SOURCE[0]}")/utils/shared.sh"
 
-# Checked before anything is done. What is in --classes, --synthesize_opts and --prepare_opts is checked by the
-# commands of stages 0 and 1.
+# Checked before anything is done.
 stage_number stage "$stage"
 stage_number stop_stage "$stop_stage"
 [ "$stage" -le "$stop_stage" ] \
@@ -97,7 +96,8 @@ for folder in "$data_dir" "$exp_root"; do
 done
 case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
 songs=$(check_settings --loss="$loss" --supervision "$supervision" \
-  --stages "$stage" "$stop_stage" --adversarial "$adversarial" --classes="$classes") || exit 2
+  --stages "$stage" "$stop_stage" --adversarial "$adversarial" --classes="$classes" \
+  --prepare_opts="$prepare_opts" --synthesize_opts="$synthesize_opts" --midi_dir="$midi_dir") || exit 2
 
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 split_words synthesize_opts "$synthesize_opts"; synthesize_options=(${words[@]+"${words[@]}"})

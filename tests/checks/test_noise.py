@@ -167,7 +167,7 @@ def test_a_stem_that_is_noise_gives_a_warning(tmp_path):
     assert found["guitar"]["defect"] == NOISE and found["piano"]["defect"] is None
     assert found["guitar"]["semitones"] is None and found["piano"]["semitones"] == 0
     (warning,) = found["warnings"]
-    assert warning.startswith("the stem of guitar is not an instrument (white noise): prepare")
+    assert warning.startswith("the stem of guitar is not an instrument (noise): prepare")
 
 
 def test_classes_without_pitch_may_be_noise(tmp_path):

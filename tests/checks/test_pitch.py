@@ -135,7 +135,19 @@ def test_the_tuning_is_reported(cents, alone):
         assert f"{abs(cents)} cents {'above' if cents > 0 else 'below'} its notes" in warned[0] or (
             abs(findings["tuning_cents"] - cents) >= 0.5
         )
-        assert "--relative_width" in warned[0]
+    advice = [w for w in summarize_checks({"a": findings}, NAMES)["warnings"] if "_width" in w]
+    assert len(advice) == bool(warned)
+
+
+def test_one_width_of_the_masks_is_advised_for_all_tracks():
+    notes, stems = make_song(5, transpose=[0.25] * 3)
+    findings = {"a": answers(notes, stems, False)[1]}
+    findings["b"] = {**findings["a"], "tuning_cents": -45.0}
+    findings["c"] = {**findings["a"], "tuning_cents": None}
+    warned = [w for w in summarize_checks(findings, NAMES)["warnings"] if "_width" in w]
+    width = 2 ** (45 / 1200) - 1 + 0.004
+    assert len(warned) == 1 and f'(--train_opts "--relative_width {width:.3f}")' in warned[0]
+    assert "up to 45 cents" in warned[0]
 
 
 @pytest.mark.parametrize("a4", [415.0, 430.0, 432.0, 443.0, 466.0])

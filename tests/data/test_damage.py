@@ -127,6 +127,19 @@ def test_nothing_outside_is_touched(tmp_path):
     assert {p: p.read_bytes() for p in victim.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.parametrize("place", ["train", "train/Track00001"])
+def test_preparation_writes_through_no_link_that_leads_outside(tmp_path, place):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    write_song(tmp_path / "in" / "train" / "Track00001", seconds=2.0)
+    link = tmp_path / "out" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    with pytest.raises(ValueError, match=f"{link} is a link that leads outside of"):
+        prepare(tmp_path / "in", tmp_path / "out", **QUIET)
+    assert not any(outside.iterdir())
+
+
 def test_nothing_is_written_through_a_link_that_leads_outside(tmp_path):
     root, outside = tmp_path / "data", tmp_path / "outside"
     manifest = write_folder(root, splits={"train": 1}, seconds=1.0)

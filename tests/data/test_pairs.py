@@ -2,6 +2,7 @@
 
 import musicxml
 import numpy as np
+import pretty_midi
 import pytest
 import soundfile as sf
 from slakh_folder import RATE, melody, play, write_midi
@@ -128,6 +129,15 @@ def test_pairs_in_a_folder_named_like_a_track_are_pairs(tmp_path, folder):
     assert layout == "pairs" and len(sources) == 1
 
 
+def test_odd_names_are_pairs_and_broken_links_are_reported(tmp_path):
+    touch(tmp_path, "...wav", "...mid", "._a.wav", "._a.mid")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "gone.mid").symlink_to("nowhere.mid")
+    pairs, unpaired = find_pairs(tmp_path)
+    assert [(pair.id, pair.audio.name) for pair in pairs] == [("song", "...wav")]
+    assert unpaired == [(name, "a link that leads nowhere") for name in ("gone.mid", "loop.wav")]
+
+
 def test_an_inverted_part_is_prepared_and_said(tmp_path):
     bass, keys = melody(0, 3.0, 36), melody(1, 3.0, 72)
     source = write_pair(tmp_path, (35, bass), (4, keys))
@@ -186,6 +196,21 @@ def test_classes_come_from_the_programs(tmp_path):
     assert song.facts["programs"] == {"bass": [35], "piano": [4]}
     assert song.facts["other_programs"] == [48]
     assert song.facts["drops"] == [{"what": "notes", "reason": "drums", "where": "", "notes": 1}]
+
+
+def test_classes_come_from_track_names(tmp_path):
+    """In a file in which all tracks have program 0."""
+    midi = pretty_midi.PrettyMIDI()
+    for name, pitch in [("E-Bass", 40), ("Solo", 64), ("Drum Kit", 36)]:
+        part = pretty_midi.Instrument(0, name=name)
+        part.notes = [pretty_midi.Note(90, pitch, 0.5, 1.5)]
+        midi.instruments.append(part)
+    midi.write(str(tmp_path / "song.mid"))
+    sf.write(tmp_path / "song.wav", play([(0.5, 1.5, 40, 90)], 3.0), RATE)
+    classes = ClassMap.parse("bass=32-39,@*bass*;piano=0-7;drums=drums,@drum*")
+    song = read_song(find_songs(tmp_path)[1][0], Settings(classes, mixture="song"))
+    assert song.notes.pitch[np.argsort(song.notes.class_index)].tolist() == [40, 64, 36]
+    assert song.facts["programs"] == {"bass": [0], "piano": [0], "drums": [0]}
 
 
 def test_labels_are_shifted_only_when_asked(tmp_path):

@@ -54,6 +54,19 @@ def read_references(manifest, track):
     return {name: read(manifest.stem_path(track, name)) for name in track.stems}
 
 
+@pytest.mark.parametrize("mixture", ["submix", "song"])
+def test_remarks_on_the_audio_of_stems_are_collected(tmp_path, mixture):
+    folder = tmp_path / "in" / "Track00001"
+    write_song(folder)
+    for name in ("S00", "S03"):  # the bass and, in whole songs, the drums
+        audio, rate = sf.read(folder / "stems" / f"{name}.wav")
+        sf.write(folder / "stems" / f"{name}.wav", np.stack([audio, -audio], 1), rate)
+    _, _, track = run(tmp_path, mixture=mixture)
+    names = ["S00", "S03"] if mixture == "song" else ["S00"]
+    assert [remark.partition(": ")[0] for remark in track.facts["remarks"]] == names
+    assert all("opposite phase" in remark for remark in track.facts["remarks"])
+
+
 # ------------------------------------------------------------------------------ what comes out
 def test_a_prepared_folder(tmp_path):
     for split in ("train", "test"):

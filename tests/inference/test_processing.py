@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import resource
 import shutil
 import signal
@@ -27,6 +28,7 @@ from asteroid_scoresup.inference.processing import process_songs
 from asteroid_scoresup.inference.record import RECORD, ResultsRecord, describe_song
 from asteroid_scoresup.inference.stem_writer import FORMATS
 from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.utils.locks import folder_lock
 from asteroid_scoresup_cli import main
 
 
@@ -115,8 +117,10 @@ def test_a_failed_run_leaves_no_incomplete_file(separator, song, tmp_path, monke
     process_song(separator, song, folder, OutputOptions())
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(sf.SoundFile, "write", fails_late)
-    with pytest.raises(ValueError, match=r"song.flac: .*out cannot be written: .*MB are free"):
+    with pytest.raises(ValueError, match=r"song.flac: .*out/.* cannot be written: ") as caught:
         process_song(separator, song, folder, OutputOptions(overwrite=True))
+    assert re.search(r"full\? [\d.]+ MB are free there\.$", str(caught.value))
+    assert str(caught.value).count("cannot be written") == 1
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -133,6 +137,52 @@ def test_a_song_with_infinite_samples_at_its_end_is_named(separator, tmp_path):
     with pytest.raises(ValueError, match=r"song.wav holds NaN or infinite samples"):
         process_song(separator, tmp_path / "song.wav", tmp_path / "out", OutputOptions())
     assert not list(tmp_path.glob("out/*"))
+
+
+def test_two_processes_do_not_write_to_one_folder(separator, song, tmp_path):
+    folder = tmp_path / "out"
+    with folder_lock(folder, "separate", keep=False):
+        with pytest.raises(
+            ValueError, match=r"song.flac: .*out is in use by another process \(sep"
+        ):
+            process_song(separator, song, folder, OutputOptions())
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", ".lock.holder"]
+    assert not any(folder.iterdir())
+    process_song(separator, song, folder, OutputOptions())
+    assert not list(folder.glob(".*"))
+
+
+def test_results_that_another_process_wrote_in_the_meantime_are_not_mixed(
+    separator, song, tmp_path, monkeypatch
+):
+    folder, lock = tmp_path / "out", processing.folder_lock
+    other = noise_file(tmp_path / "other.wav", 3)
+
+    @contextlib.contextmanager
+    def late(*args, **kwargs):
+        monkeypatch.setattr(processing, "folder_lock", lock)
+        process_song(separator, other, folder, OutputOptions())
+        with lock(*args, **kwargs):
+            yield
+
+    monkeypatch.setattr(processing, "folder_lock", late)
+    with pytest.raises(ValueError, match="song.flac: another process has written to .*out in the"):
+        process_song(separator, song, folder, OutputOptions())
+    assert process_song(separator, other, folder, OutputOptions()).written == []
+
+
+def test_odd_names_and_broken_links_are_not_skipped_silently(separator, tmp_path):
+    noise_file(tmp_path / "in" / "...wav", 0)
+    for hidden in ("._song.wav", ".trash.wav"):
+        (tmp_path / "in" / hidden).touch()
+    (tmp_path / "in" / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "in" / "gone.flac").symlink_to("nowhere.flac")
+    found = process_songs(separator, [tmp_path / "in"], tmp_path / "out", OutputOptions())
+    results = {path.name: result for path, result in found}
+    assert sorted(results) == ["...wav", "gone.flac", "loop.wav"]
+    assert len(results["...wav"].written) == 3
+    assert str(results["gone.flac"]).endswith("gone.flac: no such file.")
+    assert "loop.wav cannot be read: Too many levels" in str(results["loop.wav"])
 
 
 def test_songs_with_equal_names_get_unique_folders(tmp_path):
@@ -233,8 +283,11 @@ def test_songs_with_equal_names_do_not_mix(separator, tmp_path):
         OutputOptions(stems=False, midi=True),
         OutputOptions(file_format="flac"),
     ):
-        with pytest.raises(ValueError, match=r"B/01.wav: .*01 holds the results of another song"):
+        with pytest.raises(
+            ValueError, match=r"B/01.wav: .*01 holds the results of another song"
+        ) as e:
             process_song(separator, b, out, options)
+        assert f"({a})" in str(e.value)  # the whole path: the names are equal
         assert contents(out) == before
     process_song(separator, a, out, OutputOptions(residual=True, midi=True))
     result = process_song(separator, b, out, OutputOptions(overwrite=True))
@@ -342,7 +395,7 @@ def test_a_full_disk_leaves_no_truncated_stem(separator, song, tmp_path, name):
     try:
         for left_out in (1, 500, 5000):
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - left_out, limits[1]))
-            with pytest.raises(ValueError, match="song.flac: .*out cannot be written"):
+            with pytest.raises(ValueError, match="song.flac: .*(cannot be|was not) written"):
                 process_song(separator, song, tmp_path / "out", OutputOptions(file_format=name))
             assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
     finally:

@@ -18,6 +18,85 @@ def options(monkeypatch):
     return importlib.import_module("local.options")
 
 
+@pytest.fixture
+def commands(options):
+    return importlib.import_module("local.commands")
+
+
+@pytest.mark.parametrize(
+    "classes, words, message",
+    [
+        ("bass=32-39;bass=1", "", "--classes: .*bass"),
+        ("", "--classes bass=200", "--prepare_opts: .*200"),
+        ("", "--label_shift viola=3", "--prepare_opts: .*viola"),
+        ("organ=16-23", "--label_shift bass=3", "--prepare_opts: .*bass"),
+        ("", "--sample_rate 3", "--prepare_opts: sample_rate .* found 3"),
+        ("", "--splits /no/file.json", "--prepare_opts: /no/file.json: no such file of splits"),
+        ("", "--validation_fraction 1", "--prepare_opts: validation_fraction"),
+        ("", "--mixture all", "--prepare_opts: argument --mixture: invalid choice: 'all'"),
+        ("", "--help", "--prepare_opts: expected options with values, found a request for help"),
+        ("", "extra", "--prepare_opts: unrecognized arguments: extra"),
+    ],
+)
+def test_options_of_prepare_are_checked(commands, classes, words, message):
+    with pytest.raises(ValueError, match=message):
+        commands.check_prepare(classes, words.split())
+
+
+@pytest.mark.parametrize(
+    "classes, words, count",
+    [
+        ("", "", 3),
+        ("organ=16-23;strings=40-51", "", 2),
+        ("", "--correct --classes=organ=16-23", 1),
+        ("organ=16-23;strings=40-51", "--label_shift organ=12", 2),
+    ],
+)
+def test_good_options_of_prepare_give_the_number_of_classes(commands, classes, words, count):
+    assert commands.check_prepare(classes, words.split()) == count
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--n_train -1", "n_train is -1"),
+        ("--n_train 0 --n_validation 0 --n_test 0 --n_test_unseen 0", "no songs requested"),
+        ("--synthetic 2", "synthetic is 2.0, expected a probability"),
+        ("--midi_dir x --fractions 0 0 0", "fractions are"),
+        ("--midi_dir x --n_train 3", "--n_train is for composed songs"),
+        ("--max_seconds 3", "--max_seconds is for the files of --midi_dir"),
+        ("--seconds ten", "argument --seconds: invalid float value: 'ten'"),
+    ],
+)
+def test_options_of_synthesize_are_checked(commands, words, message):
+    with pytest.raises(ValueError, match=f"--synthesize_opts: {message}"):
+        commands.check_synthesize(words.split())
+    commands.check_synthesize(["--drums", "--n_train", "3"])
+
+
+def test_settings_that_may_change_do_not_make_another_command(options):
+    job = importlib.import_module("local.jobs").Job
+    plain = job._plain(["train.py", "--seed", 0, "--clip=1"])
+    for words in (
+        ["--num_workers", 4],
+        ["--num_workers=4"],
+        ["--quiet"],
+        ["--precision=32", "--quiet"],
+    ):
+        assert job._plain(["train.py", *words, "--seed", 0, "--clip=1", *words]) == plain
+    assert job._plain(["train.py", "--seed", 1, "--clip=1"]) != plain
+    assert job._plain(["train.py", "--seed", 0, "--clip=2"]) != plain
+
+
+def test_results_of_earlier_versions_are_not_computed_again(options, tmp_path):
+    """They list commands with settings that are left out now."""
+    jobs = importlib.import_module("local.jobs")
+    job = jobs.Job("a", tmp_path, 1.0, ["train.py", "--quiet"], ["score.py", "--num_workers=2"])
+    content = '{"training": "train.py --quiet", "scoring": "score.py --num_workers=1"}'
+    (tmp_path / "done.json").write_text(content)
+    assert job.missing() == {}
+
+
 def test_every_term_is_a_setting(options):
     assert list(options.read_conf("paper")["loss"]) == list(TERMS)
 

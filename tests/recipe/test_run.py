@@ -98,6 +98,11 @@ def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
     assert "SI-SDRi (dB)" in page.read_text()
     published = torch.load(exp / "publish_dir" / "model.pth", weights_only=True)
     assert published["infos"]["final_metrics"] == metrics
+    assert model_hash(exp / "publish_dir") == model_hash(exp / "best_model.pth")
+    card = (exp / "publish_dir" / "README.md").read_text()
+    assert "si_sdr_imp" in card and "hid_chan" in card
+    for name in ("README.md", "config.json"):  # to share: without the names of local folders
+        assert str(exp.parent) not in (exp / "publish_dir" / name).read_text()
     for name in (
         "si_sdr_test.png",
         "details.md",
@@ -406,7 +411,7 @@ BAD_SETTINGS = {
     "--s_minutes 5 --devices 2": "every process has a clock of its own",
     "--model ConvTasNet": "--model ConvTasNet ends with step 2: use --stop_stage separator",
     "--devices 2": "step 3 trains two networks in turn, on one device",
-    "--s_epoch 3": "there is no setting '--s_epoch' in local/conf.yml; did you mean --s_epochs",
+    "--s_epoch 3": "there is no setting '--s_epoch' in local/conf.yml; did you mean --s_epochs?",
     "--exp_dir x": "there is no setting '--exp_dir'",
     "s_epochs 3": "there is no setting 's_epochs'",
     "--s_epochs": "--s_epochs needs a value",
@@ -429,6 +434,18 @@ def refused(options, message, cwd):
 @pytest.mark.parametrize("options", BAD_OPTIONS)
 def test_bad_options_are_refused_in_a_sentence(options, tmp_path):
     refused(options.split(), BAD_OPTIONS[options], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--prepare_opts", "--corect"], "--prepare_opts: unrecognized arguments: --corect."),
+        (["--synthesize_opts", "--seed"], "--synthesize_opts: argument --seed: expected one arg"),
+        (["--classes", "bass"], "--classes: "),
+    ],
+)
+def test_options_of_the_commands_are_checked_before_anything_is_done(options, message, tmp_path):
+    refused(options, message, tmp_path)
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS)

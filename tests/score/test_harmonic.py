@@ -160,3 +160,9 @@ def test_drums_have_a_mask_by_frames_and_the_soft_mask_of_their_keys():
     assert mask[1].all(0).tolist() == mask[1].any(0).tolist() == [False, True, True, False]
     assert torch.equal(mask[0], plain.mask(roll)[0])
     assert torch.equal(drums.soft_mask(roll), plain.soft_mask(roll))
+
+
+def test_a_recording_tuned_a_semitone_higher_has_the_partials_of_the_next_key():
+    plain, sharp = HarmonicTemplates(16000, 1024), HarmonicTemplates(16000, 1024, tuning_cents=100)
+    torch.testing.assert_close(sharp.binary[:-1], plain.binary[1:])
+    torch.testing.assert_close(sharp.spectra(4 * 88)[1][:-4], plain.spectra(4 * 88)[1][4:])

@@ -22,7 +22,7 @@ def test_help_lists_every_verb(capsys):
     assert all(verb in text for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "infer"])
+@pytest.mark.parametrize("verb", sorted({*VERBS} - {"infer", "models", "export"}))
 def test_every_verb_has_help_for_its_options(verb, capsys):
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
@@ -45,6 +45,30 @@ def test_separate_continues_after_a_bad_file(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "bad.wav cannot be read as audio" in error
     assert (tmp_path / "o" / "good" / "bass.wav").is_file()
+
+
+def test_separate_has_the_options_of_demucs(tmp_path, capsys):
+    save_model(TCNSeparator(NAMES, **NET), tmp_path / "model.pth")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4000)
+    sf.write(tmp_path / "song.wav", noise, 4000, "FLOAT")
+    common = [
+        "separate",
+        str(tmp_path / "song.wav"),
+        "-n",
+        str(tmp_path / "model.pth"),
+        "-d",
+        "cpu",
+    ]
+    for options, subtype in ((["--int24"], "PCM_24"), (["--float32"], "FLOAT")):
+        out = tmp_path / subtype
+        assert main([*common, "-o", str(out), "--two-stems", "bass", *options]) == 0
+        written = {path.name for path in (out / "song").glob("*.wav")}
+        assert written == {"bass.wav", "without_bass.wav"}
+        assert {sf.info(out / "song" / name).subtype for name in written} == {subtype}
+    stems = [sf.read(tmp_path / "FLOAT" / "song" / name)[0] for name in sorted(written)]
+    np.testing.assert_allclose(sum(stems), sf.read(tmp_path / "song.wav")[0], atol=1e-6)
+    assert main([*common, "--two-stems", "bass", "--only", "bass"]) == 1
+    assert "--two-stems is --only and --without together" in capsys.readouterr().err
 
 
 def test_errors_are_one_sentence_and_status_1(tmp_path, capsys):

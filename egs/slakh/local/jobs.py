@@ -52,6 +52,7 @@ class Job:
         """
         path = self.folder / "done.json"
         done = read_json(path) if path.is_file() else {}
+        done = {key: _without_free(value) for key, value in done.items()}
         if done.get("training", self._plain(self.training)) != self._plain(self.training):
             raise SystemExit(
                 f"{self.folder} was trained with other settings: delete it, or choose another "
@@ -63,8 +64,7 @@ class Job:
     @staticmethod
     def _plain(command: list[Any]) -> str:
         """A command without the folders of files, which may move, and settings that may change."""
-        text = " ".join(re.sub(r"[^\s,=]*/", "", str(part)) for part in command)
-        return re.sub(rf" --({'|'.join(FREE)}) \S+", "", text)
+        return _without_free(" ".join(re.sub(r"[^\s,=]*/", "", str(part)) for part in command))
 
     def run(self, threads: int) -> int:
         """Runs the missing commands; returns an exit status."""
@@ -84,6 +84,13 @@ class Job:
             done[f"{kind}_seconds"] = round(time.monotonic() - started, 1)
             write_json(path, {**done, kind: self._plain(command)})
         return 0
+
+
+def _without_free(command: Any) -> Any:
+    """A command without the settings that may change, however they are written."""
+    if not isinstance(command, str):
+        return command
+    return re.sub(rf" --(({'|'.join(FREE)})( |=)\S+|quiet)(?= |$)", "", command)
 
 
 def slug(name: str) -> str:

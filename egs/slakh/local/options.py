@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from .commands import check_prepare, check_synthesize
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
@@ -160,8 +161,8 @@ def given_settings(words: Iterable[str]) -> dict[str, Any]:
         name, has_value, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or (name not in rules() and name not in FLAGS):
             near = difflib.get_close_matches(name, rules(), 1)
-            hint = f"; did you mean --{near[0]}" if near else ""
-            raise BadOption(f"there is no setting {word!r} in local/conf.yml{hint}.")
+            hint = f"; did you mean --{near[0]}?" if near else "."
+            raise BadOption(f"there is no setting {word!r} in local/conf.yml{hint}")
         if name in FLAGS:
             if has_value:
                 raise BadOption(f"--{name} takes no value, found {value!r}.")
@@ -274,6 +275,18 @@ def check_stages(
         )
 
 
+def split_words(text: str) -> list[str]:
+    """The words of an option, quoted as in a shell.
+
+    Raises:
+        BadOption: if a quote is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BadOption(f"{text!r} is not quoted as in a shell: {error}.") from None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--preset", required=True)
@@ -282,27 +295,29 @@ def main() -> int:
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
-    parser.add_argument("--classes", default="", help="as for run.sh")
+    for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
+        parser.add_argument(f"--{name}", default="", help="as for run.sh")
     args = parser.parse_args()
     try:
         values = flat(read_conf(args.preset))
-        try:
-            words = shlex.split(args.given)
-        except ValueError as error:
-            raise BadOption(f"{args.given!r} is not quoted as in a shell: {error}.") from None
-        given = given_settings(words)
+        given = given_settings(split_words(args.given))
         values.update(given)
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         changed = {key: given[key] for key in given if key in weights}
         if args.loss or changed:  # the defaults suit every supervision and model
             check_loss({**weights, **changed}, args.supervision, values["model"])
-        n_classes = len([name for name in args.classes.split(";") if name.strip()]) or 3
+        songs = [f"--{name} {value}" for name, value in song_counts(args.preset).items()]
+        if args.synthesize_opts:
+            source = (
+                ["--midi_dir", args.midi_dir] if args.midi_dir else split_words(" ".join(songs))
+            )
+            check_synthesize([*source, *split_words(args.synthesize_opts)])
+        n_classes = check_prepare(args.classes, split_words(args.prepare_opts))
         stages = range(args.stages[0], args.stages[1] + 1)
         check_stages(values, args.supervision, stages, args.adversarial, n_classes)
-        for name, value in song_counts(args.preset).items():
-            print(f"--{name} {value}")
-    except BadOption as error:
+        print(*songs, sep="\n")
+    except ValueError as error:
         print(f"run.sh: {error}", file=sys.stderr)
         return 2
     return 0

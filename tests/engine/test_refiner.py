@@ -1,0 +1,158 @@
+"""Training material and training of a mask refiner."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import HOP, N_FFT, write_folder
+
+from asteroid_scoresup.engine import fit
+from asteroid_scoresup.engine.ensembles import RefinementDataset, damage, ensemble_loader
+from asteroid_scoresup.engine.refiner_system import RefinerSystem
+from asteroid_scoresup.losses.refinement import refinement_loss
+from asteroid_scoresup.models import MaskRefiner
+from asteroid_scoresup.models.mask_refiner import class_estimates
+from asteroid_scoresup.score import Notes
+
+SIZE = dict(n_fft=N_FFT, hop_length=HOP, segment=0.5)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return write_folder(tmp_path / "prepared")
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return MaskRefiner(channels=8, n_blocks=2, bins=4, sample_rate=4000)
+
+
+def test_items_are_exact_parts_of_the_whole(manifest):
+    """Spectra of a segment are those of the whole signal, at both ends and in between."""
+    dataset = RefinementDataset(manifest, "train", n_segments=3, **SIZE)
+    variant, factors = dataset.variant(1, 0)
+    signals = torch.from_numpy(variant.signals).float()
+    whole = dataset.stft(signals) * dataset.stft.scale
+    mixture = whole.sum(0)
+    last = whole.shape[-1] - dataset.n_frames
+    for place in (0.0, 0.4, 1.0):
+        item = dataset.item(variant, factors, place)
+        first = int(place * last)
+        part = slice(first, first + dataset.n_frames)
+        torch.testing.assert_close(item.magnitude, mixture[..., part].abs(), atol=1e-5, rtol=1e-4)
+        truth = whole[: len(variant.group), :, part]
+        torch.testing.assert_close(
+            item.projection, (mixture[..., part].conj() * truth).real, atol=1e-5, rtol=1e-4
+        )
+        torch.testing.assert_close(item.energy, truth.abs().square().sum((1, 2)), rtol=1e-3, atol=0)
+        expected = class_estimates(
+            item.magnitude,
+            factors._replace(activations=factors.activations[:, part]),
+            len(variant.group),
+        )
+        torch.testing.assert_close(item.estimates, expected)
+
+
+def test_true_masks_have_a_lower_loss_than_those_of_the_factorization(manifest):
+    item = RefinementDataset(manifest, "train", n_segments=3, **SIZE)[0]
+    true = (item.projection / item.magnitude.square().clamp(min=1e-9)).clamp(0, 1)
+    plain = network().masks(item.magnitude, item.estimates)
+    assert (refinement_loss(true, item) < refinement_loss(plain, item)).all()
+
+
+def test_items_depend_on_seed_and_number_only(manifest):
+    one, other = (RefinementDataset(manifest, "train", n_segments=2, **SIZE) for _ in range(2))
+    later = one[5]
+    other[0]
+    for mine, its in zip(later, other[5]):
+        torch.testing.assert_close(mine, its)
+    different = RefinementDataset(manifest, "train", n_segments=2, seed=1, **SIZE)[5]
+    assert later.magnitude.shape != different.magnitude.shape or not torch.equal(
+        later.magnitude, different.magnitude
+    )
+
+
+def test_mixtures_need_no_stem(manifest):
+    """A sum of two songs: the classes of each belong to one group."""
+    for path in manifest.root.glob("*/*/stems/*"):
+        path.unlink()
+    dataset = RefinementDataset(manifest, "train", "mixtures", n_segments=2, **SIZE)
+    item = dataset[0]
+    assert item.group.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(item.estimates) == 7
+    # The two mixtures add up to the input.
+    torch.testing.assert_close(
+        item.projection.sum(0), item.magnitude.square(), atol=1e-5, rtol=1e-3
+    )
+    with pytest.raises(ValueError, match="lacks stems; train with mixtures instead"):
+        RefinementDataset(manifest, "train", "stems", **SIZE)
+
+
+def test_songs_with_other_sounds_are_no_mixtures_to_learn_from(manifest):
+    manifest.mixture = "song"
+    with pytest.raises(ValueError, match="run `prepare --mixture submix`"):
+        RefinementDataset(manifest, "train", "mixtures", **SIZE)
+
+
+def test_unknown_supervision_is_refused(manifest):
+    with pytest.raises(ValueError, match="supervision is one of stems, mixtures, found 'score'"):
+        RefinementDataset(manifest, "train", "score", **SIZE)
+
+
+def test_damaged_factors_are_named(manifest):
+    dataset = RefinementDataset(manifest, "train", n_segments=1, **SIZE)
+    dataset.variant(0, 0)
+    path = next(manifest.root.glob("train/*/refine-*.npz"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=f"{path.name} is damaged .*: delete it"):
+        dataset.variant(0, 0)
+
+
+def test_damage_is_small_and_keeps_the_order_of_times():
+    rng = np.random.default_rng(0)
+    onset = np.sort(rng.uniform(0, 30, 400))
+    notes = Notes(onset, onset + 0.3, rng.integers(40, 80, 400), np.zeros(400), np.full(400, 90))
+    kept, moved, wrong = [], [], []
+    for seed in range(60):
+        found = damage(notes, np.random.default_rng(seed))
+        kept.append(len(found))
+        if len(found) == len(notes):
+            moved.append(np.abs(found.onset - notes.onset).max())
+            wrong.append((found.pitch != notes.pitch).mean())
+        assert (found.offset >= found.onset).all()
+    assert 360 * 0.95 <= min(kept) < 400 == max(kept)
+    assert min(moved) == 0 and 0.03 < max(moved) <= 0.08
+    assert min(wrong) == 0 and 0 < max(wrong) <= 0.08
+
+
+@pytest.mark.parametrize("supervision", ["stems", "mixtures"])
+def test_one_batch_is_overfitted(manifest, supervision):
+    dataset = RefinementDataset(manifest, "train", supervision, n_segments=2, **SIZE)
+    item, model = dataset[0], network()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    losses = []
+    for _ in range(25):
+        loss = refinement_loss(model.masks(item.magnitude, item.estimates), item).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.5  # dB
+
+
+def test_training_resumes_and_reports_what_it_gains(manifest, tmp_path):
+    train = RefinementDataset(manifest, "train", n_segments=4, n_variants=1, **SIZE)
+    dev = RefinementDataset(manifest, "validation", **SIZE)
+
+    def run(epochs):
+        model = network()
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        loaders = ensemble_loader(train, 2), ensemble_loader(dev, 1)
+        system = RefinerSystem(model, optimizer, *loaders)
+        best = fit(system, tmp_path / "exp", epochs, quiet=True)
+        return best, {k: float(v) for k, v in system.trainer.callback_metrics.items()}
+
+    first, _ = run(1)
+    second, metrics = run(4)
+    assert (first["epochs"], second["epochs"]) == (1, 4)
+    assert second["best_val_loss"] <= first["best_val_loss"]
+    assert {"val_sdr", "val_gain"} <= set(metrics)
