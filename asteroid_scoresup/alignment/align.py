@@ -1,6 +1,7 @@
 r"""Aligns a recording with its score.
 
-1. Levels of 88 semitone bands, at the recording's own tuning (:mod:`.features`, :mod:`.tuning`).
+1. Levels of 88 semitone bands (:mod:`.features`), at the recording's own tuning
+   (:mod:`~asteroid_scoresup.alignment.tuning`).
 2. Transposition: the one under which a coarse path fits best.
 3. Coarse path with jumps and interruptions (:mod:`.path`), cut into sections (:mod:`.jumps`).
 4. Refinement: every onset moves to where its own pitches rise (:mod:`.onsets`).

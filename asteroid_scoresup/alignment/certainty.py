@@ -96,7 +96,7 @@ def logistic(contrast: np.ndarray, constants: tuple[float, float]) -> np.ndarray
 def local_certainty(
     at: np.ndarray, contrast: np.ndarray, spans: list[tuple[float, float]], seconds: float
 ) -> np.ndarray:
-    """Certainty of successive stretches of :data:`CERTAINTY_STEP` seconds.
+    """Certainty of successive stretches of 5 s (``CERTAINTY_STEP``).
 
     Args:
         at (array): Times of the onsets in the recording, in seconds.
@@ -124,7 +124,7 @@ def local_certainty(
 
 
 def uncertain_stretches(certainty: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:
-    """Stretches of the recording whose certainty is below :data:`CERTAIN`, joined, in seconds."""
+    """Stretches of the recording whose certainty is below ``CERTAIN``, joined, in seconds."""
     found: list[tuple[float, float]] = []
     for number, value in enumerate(certainty):
         if not value < CERTAIN:  # NaN is not uncertain: the score has nothing there

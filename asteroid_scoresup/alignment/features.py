@@ -61,7 +61,7 @@ def band_levels(recording: Recording, tuning_cents: float = 0.0) -> np.ndarray:
 
     Returns:
         :class:`numpy.ndarray`: RMS amplitude in dB, float16, shape :math:`(frames, 88)`; a frame
-        lasts :data:`HOP` seconds and is centered on its time.
+        lasts ``HOP`` seconds and is centered on its time.
     """
     banks = [_filters(n_fft, first, tuning_cents) for n_fft, first in WINDOWS]
     middle = WINDOWS[0][0] // 2
