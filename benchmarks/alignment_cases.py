@@ -41,7 +41,7 @@ class Trial:
     score: Notes
     truth: np.ndarray
     jumps: list[float] = field(default_factory=list)
-    transposition: int = 0
+    transposition: float = 0.0
     right: bool = True
 
 
@@ -60,7 +60,7 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
     audio, notes = song.mixture(drums), song.notes
     truth = notes.onset.copy()
     jumps: list[float] = []
-    shift = 0
+    shift = 0.0
     keep = np.ones(len(notes), dtype=bool)
     if case == "mp3, drums":
         audio = _mp3(audio)
@@ -77,12 +77,12 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
     elif case == "score shorter":
         keep = (notes.onset > 0.15 * song.seconds) & (notes.onset < 0.75 * song.seconds)
     elif case == "transposed and detuned":
-        shift = int(rng.integers(-7, 8))
+        shift = float(rng.integers(-7, 8))
         ratio = 440 / rng.uniform(415, 466)  # of lengths
         audio = soxr.resample(audio, RATE, RATE * ratio)
         truth = truth * ratio
-        notes = notes.replace(pitch=notes.pitch - shift)
-        shift += round(-12 * np.log2(ratio))
+        notes = notes.replace(pitch=notes.pitch - round(shift))
+        shift -= 12 * float(np.log2(ratio))
     elif case == "a class missing, drums":
         parts = [p for p in np.unique(notes.class_index) if np.mean(notes.class_index == p) < 0.6]
         if parts:

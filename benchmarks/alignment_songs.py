@@ -20,6 +20,7 @@ from asteroid_scoresup.synthesis.midi_writer import write_midi
 from asteroid_scoresup.synthesis.mixing import mix_stems
 from asteroid_scoresup.synthesis.render import render_instrument
 from asteroid_scoresup.synthesis.slakh_writer import read_song
+from asteroid_scoresup.utils.files import atomic_path
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +62,7 @@ def midi_files(folder: Path, part: str, count: int, seconds: float) -> list[Path
             song = compose_song(rng, TRAIN_PALETTE, seconds, drums=True, others=2 * (number % 2))
             write_midi(path, song, song.instruments)
     local = ROOT / "egs" / "slakh" / "local"
-    found = sorted((folder / "composed").glob("*.mid"))
+    found = sorted((folder / "composed").glob("*.mid"))[:count]
     commands = {
         "mma": ["--n_songs", str(count), "--seconds", str(seconds), "--seed", str(seed)],
         "freedoom": ["--seconds", str(seconds)],
@@ -80,7 +81,9 @@ def midi_files(folder: Path, part: str, count: int, seconds: float) -> list[Path
     return found
 
 
-def songs(folder: str | Path, part: str, count: int, seconds: float) -> Iterator[Song]:
+def songs(
+    folder: str | Path, part: str, count: int, seconds: float, every: int = 1
+) -> Iterator[Song]:
     """Yields the songs of a set, rendered where the folder does not have them yet.
 
     Args:
@@ -88,9 +91,12 @@ def songs(folder: str | Path, part: str, count: int, seconds: float) -> Iterator
         part (str): ``"dev"`` or ``"test"``.
         count (int): Number of songs of each source.
         seconds (float): Largest length.
+        every (int): Only every n-th song is rendered and used.
     """
     folder = Path(folder) / f"{part}_{seconds:g}"
     for number, path in enumerate(midi_files(folder, part, count, seconds)):
+        if number % every:
+            continue
         stored = folder / f"{path.stem}.npz"
         if not stored.exists():
             _render(path, stored, FONTS[part][number % len(FONTS[part])], seconds, number)
@@ -112,4 +118,5 @@ def _render(path: Path, stored: Path, font: str, seconds: float, seed: int) -> N
     layers = [sum(s for s, d in zip(stems, is_drums) if d == kind) for kind in (False, True)]
     pitched, drums = (layer + np.zeros(round(length * RATE), np.float32) for layer in layers)
     table = np.concatenate(tables)
-    np.savez(stored, notes=table[np.argsort(table[:, 0])], pitched=pitched, drums=drums)
+    with atomic_path(stored) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, notes=table[np.argsort(table[:, 0])], pitched=pitched, drums=drums)

@@ -1,4 +1,4 @@
-"""The example runs from end to end, with a tiny model."""
+"""The examples run from end to end, with a tiny model or none."""
 
 import importlib.util
 from pathlib import Path
@@ -14,15 +14,20 @@ from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.evaluation import Decoding
 from asteroid_scoresup.models import pack
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "midi_to_stems.py"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    """An example, by the name of its file."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
 
 
 @pytest.fixture
 def main():
-    spec = importlib.util.spec_from_file_location("midi_to_stems", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load("midi_to_stems")
 
 
 @pytest.fixture
@@ -75,3 +80,19 @@ def test_a_midi_file_without_instruments_of_the_classes_is_refused(main, model, 
     write_midi(tmp_path / "drums.mid", (128, melody(0, 3.0)))
     with pytest.raises(SystemExit, match="no notes of bass, guitar, piano"):
         main([str(tmp_path / "drums.mid"), "--model", model, "--out_dir", str(tmp_path / "out")])
+
+
+def test_a_composed_song_goes_from_a_warped_score_to_stems(tmp_path, capsys):
+    written = load("score_to_stems")(["--seconds", "12", "--out_dir", str(tmp_path / "out")])
+    assert [path.name for path in written] == [f"{name}.wav" for name in NAMES]
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    as_it_came, aligned, true = (np.array(line[22:].split(), dtype=float).mean() for line in lines)
+    # The aligned score must come close to the true one, and the other must not.
+    assert as_it_came + 2 < aligned and aligned > true - 1.5
+    mixture = sf.read(tmp_path / "out" / "song.wav")[0]
+    assert all(sf.read(path)[0].shape == mixture.shape for path in written)
+
+
+def test_an_example_with_a_recording_needs_its_score(tmp_path):
+    with pytest.raises(SystemExit):
+        load("score_to_stems")([str(tmp_path / "song.wav")])

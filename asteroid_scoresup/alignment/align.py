@@ -1,6 +1,7 @@
 r"""Aligns a recording with its score.
 
-1. Levels of 88 semitone bands, at the recording's own tuning (:mod:`.features`, :mod:`.tuning`).
+1. Levels of 88 semitone bands (:mod:`.features`), at the recording's own tuning
+   (:mod:`~asteroid_scoresup.alignment.tuning`).
 2. Transposition: the one under which a coarse path fits best.
 3. Coarse path with jumps and interruptions (:mod:`.path`), cut into sections (:mod:`.jumps`).
 4. Refinement: every onset moves to where its own pitches rise (:mod:`.onsets`).
@@ -21,8 +22,8 @@ from ..utils.stream import Recording
 from . import certainty as sure
 from .features import HOP, audio_vectors, band_levels, loudness, score_vectors, shifted
 from .jumps import Section, find_sections
-from .onsets import PASSES, Groups, refine, rises
-from .path import Evidence, Penalties, find_path
+from .onsets import PASSES, TOGETHER, Groups, refine, rises
+from .path import KNOWN_TEMPO, MOST_ADVANCE, Evidence, Penalties, find_path
 from .tuning import find_tuning
 from .warp import Span, Warp
 
@@ -34,12 +35,18 @@ LONG = 1800.0
 _EVERY = 10  # frames of the levels per frame of the coarse path
 _TRANSPOSITION_EVERY = 40
 _TRANSPOSITION_RISES = 0.5  # weight of the rises
+_PROFILE = 0.5  # weight of the pitch profile, beside the mean similarity
 _EXCERPT = 300.0  # seconds of the recording in which the transposition is looked for
 _TRIED = 3  # transpositions that are refined where the first fails
 _SURELY = 0.9  # confidence at which no other is tried
 _LEAST_NOTES = 8
-_EDGE = 0.05  # seconds
+_EDGE = 0.15  # seconds by which an onset may come out before its section
+_BEYOND = 0.3  # seconds around a section in which onsets belong to it
 _CLOSEST = 0.002  # seconds between anchors, in both clocks
+
+
+_TIMES = ("onset", "offset", "release")
+_PENALTIES = Penalties(advance=KNOWN_TEMPO)
 
 
 class WrongScoreError(ValueError):
@@ -138,12 +145,10 @@ def align(
     levels = band_levels(recording, tuning)
     aligner = _Aligner(levels, notes, recording.seconds)
     best: Alignment | None = None
-    most = -np.inf
-    for shift in aligner.transpositions(max_transposition)[:_TRIED]:
-        found, explained = aligner.at(shift, tuning)
-        # In other keys, parts of a song may resemble other parts of it: all of it decides.
-        if best is None or explained > most:
-            best, most = found, explained
+    for shift, stretch in aligner.candidates(max_transposition)[:_TRIED]:
+        found = aligner.at(shift, stretch, tuning)
+        if best is None or found.confidence > best.confidence:
+            best = found
         if found.confidence > _SURELY:
             break
     assert best is not None
@@ -179,17 +184,15 @@ class _Aligner:
         score = score_vectors(self.notes, hop, max(2, int(np.ceil(self.end / hop))))
         return audio_vectors(self.levels, self.loud, every), score
 
-    def transpositions(self, most: int) -> list[int]:
-        """Transpositions, the likeliest first."""
-        if most == 0:
-            return [0]
+    def candidates(self, most: int) -> list[tuple[int, float]]:
+        """Transpositions, the likeliest first, each with the length of a second of the score."""
         every = _TRANSPOSITION_EVERY
         audio, score = self.vectors(every)
         count = round(_EXCERPT / (every * HOP))
         first = max(0, (len(audio) - count) // 2)
         audio = audio[first : first + count]
         half = score.shape[1] // 2
-        fits = {}
+        fits, stretches = {}, {}
         for shift in range(-most, most + 1):
             moved = np.concatenate(
                 [shifted(score[:, :half], shift), shifted(score[:, half:], shift)], axis=1
@@ -198,39 +201,45 @@ class _Aligner:
             path, _ = find_path(fit.rows, len(audio), len(moved), Penalties())
             # The similarity itself, not what it is above chance: chance differs between keys.
             similarity = np.nan_to_num(fit.along(path) * fit.deviation + fit.mean)
-            fits[shift] = float(similarity.sum())
-        return sorted(fits, key=lambda shift: -fits[shift])
+            # How often each band sounds on both sides: wrong keys cannot bend that to fit.
+            profile = _correlation(audio[:, :half].mean(axis=0), moved[:, :half].mean(axis=0))
+            fits[shift] = float(similarity.mean() + _PROFILE * profile)
+            stretches[shift] = _mean_stretch(path)
+        return [(shift, stretches[shift]) for shift in sorted(fits, key=lambda s: -fits[s])]
 
-    def at(self, shift: int, tuning: float) -> tuple[Alignment, float]:
-        """The alignment under a transposition, and the sum of the contrasts of its onsets."""
-        every = _EVERY if max(self.seconds, self.end) <= LONG else 2 * _EVERY
-        moved = self.notes.replace(pitch=self.notes.pitch + shift)
+    def at(self, shift: int, stretch: float, tuning: float) -> Alignment:
+        """The alignment under a transposition."""
+        end = self.end * stretch
+        every = _EVERY if max(self.seconds, end) <= LONG else 2 * _EVERY
+        times = {name: getattr(self.notes, name) * stretch for name in _TIMES}
+        moved = self.notes.replace(pitch=self.notes.pitch + shift, bend=None, **times)
         hop = every * HOP
         audio = audio_vectors(self.levels, self.loud, every)
-        score = score_vectors(moved, hop, max(2, int(np.ceil(self.end / hop))))
+        score = score_vectors(moved, hop, max(2, int(np.ceil(end / hop))))
         fit = Evidence(audio, score)
-        path, _ = find_path(fit.rows, len(audio), len(score), Penalties())
+        path, _ = find_path(fit.rows, len(audio), len(score), _PENALTIES)
         groups = Groups.of(moved)
-        spans, times, contrast = [], [], []
+        pieces = []
         sections = find_sections(path, hop)
         ends = [min(s.audio[-1], t.audio[0]) for s, t in zip(sections, sections[1:])]
         for number, section in enumerate(sections):
             start = ends[number - 1] if number else 0.0
             stop = ends[number] if number < len(ends) else self.seconds
-            piece = self.span(section, groups, start, stop)
-            if piece is None:
-                continue
-            spans.append(piece[0])
-            times.append(piece[1])
-            contrast.append(piece[2])
-        warp = Warp(tuple(Span(s.score + self.origin, s.audio) for s in spans))
-        at = np.concatenate(times) if times else np.zeros(0)
+            piece = self.span(section, groups, start, stop, end)
+            if piece is not None:
+                pieces.append(piece)
+        pieces = _convincing(pieces)
+        spans = [span for span, _, _ in pieces]
+        onsets = [times for _, times, _ in pieces]
+        contrast = [values for _, _, values in pieces]
+        warp = Warp(tuple(Span(s.score / stretch + self.origin, s.audio) for s in spans))
+        at = np.concatenate(onsets) if onsets else np.zeros(0)
         every_contrast = np.concatenate(contrast) if contrast else np.zeros(0)
         covered = [(float(s.audio[0]), float(s.audio[-1])) for s in spans]
         local = sure.local_certainty(at, every_contrast, covered, self.seconds)
-        mean = float(every_contrast.mean()) if len(every_contrast) else 0.0
-        confidence = float(sure.logistic(np.asarray(mean), sure.WHOLE)) if len(at) else 0.0
-        found = Alignment(
+        signs = sure.Signs.of(spans, every_contrast, len(groups.times), self.seconds)
+        confidence = signs.confidence()
+        return Alignment(
             warp=warp,
             transposition=shift,
             tuning_cents=tuning,
@@ -239,18 +248,19 @@ class _Aligner:
             uncertain=sure.uncertain_stretches(local, self.seconds),
             is_match=confidence >= sure.MATCH,
         )
-        return found, float(every_contrast.sum())
 
     def span(
-        self, section: Section, groups: Groups, start: float, stop: float
+        self, section: Section, groups: Groups, start: float, stop: float, end: float
     ) -> tuple[Span, np.ndarray, np.ndarray] | None:
         """A refined section between two times: its span, and times and contrasts of its onsets."""
-        low, high = section.score[0] - 0.2, section.score[-1] + 0.2
-        first, last = np.searchsorted(groups.times, [low, high])
+        expected = section.to_audio(groups.times)
+        low = max(start - _EDGE, section.audio[0] - _BEYOND)
+        high = min(stop, section.audio[-1] + _BEYOND)
+        first, last = np.searchsorted(expected, [low, high])
         part = groups.part(int(first), int(last))
         if len(part.times) < 2:
             return None
-        at = section.to_audio(part.times)
+        at = expected[first:last]
         for one, rise in zip(PASSES, self.rises):
             at, _ = refine(rise, part, at, one)
             at = np.maximum.accumulate(at)
@@ -260,9 +270,16 @@ class _Aligner:
         score, audio = _increasing(part.times, at, start, stop)
         if len(score) < 2:
             return None
+        # A little earlier, for notes of the first group that begin before its mean.
+        lead = min(2 * TOGETHER, audio[0] - start)
+        if lead < _CLOSEST:
+            lead = min(2 * _CLOSEST, (audio[1] - start) / 2)
+            audio[0] = start + lead
+        score = np.insert(score, 0, score[0] - 2 * TOGETHER)
+        audio = np.insert(audio, 0, audio[0] - lead)
         path = Section(audio, score)
         # On to the end of the section, or of the last notes, at the tempo of the last onsets.
-        tail = min(section.score[-1] if last < len(groups.times) else self.end, self.end)
+        tail = min(section.score[-1] if last < len(groups.times) else end, end)
         tail_audio = float(path.to_audio(np.array([tail]))[0])
         if tail_audio > stop:
             tail_audio, tail = stop, float(path.to_score(np.array([stop]))[0])
@@ -270,6 +287,35 @@ class _Aligner:
             score, audio = np.append(score, tail), np.append(audio, tail_audio)
         inside = (at >= start) & (at <= stop)
         return Span(score, audio), at[inside], contrast[inside]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-9))
+
+
+def _convincing(
+    pieces: list[tuple[Span, np.ndarray, np.ndarray]],
+) -> list[tuple[Span, np.ndarray, np.ndarray]]:
+    """Spans without those that are like paths through a wrong score, unless all of them are."""
+    confidence = []
+    for span, times, contrast in pieces:
+        seconds = float(span.audio[-1] - span.audio[0])
+        confidence.append(sure.Signs.of([span], contrast, len(times), seconds).confidence())
+    kept = [p for p, value in zip(pieces, confidence) if value >= sure.CERTAIN]
+    return kept or pieces
+
+
+def _mean_stretch(path: np.ndarray) -> float:
+    """Frames of the recording per frame of the score, in the typical part of a path."""
+    steps = np.diff(path)
+    inside = (path[1:] >= 0) & (path[:-1] >= 0) & (steps >= 0) & (steps <= MOST_ADVANCE)
+    if not inside.any():
+        return 1.0
+    width = min(20, int(inside.sum()))
+    moving = np.convolve(steps[inside], np.ones(width) / width, mode="valid")
+    moving = moving[moving > 0.2]
+    return float(np.clip(1 / np.median(moving), 0.3, 3.5)) if len(moving) else 1.0
 
 
 def _increasing(

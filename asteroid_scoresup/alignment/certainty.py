@@ -9,17 +9,21 @@ set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from .onsets import Groups, evidence
-from .warp import CERTAINTY_STEP
+from .warp import CERTAINTY_STEP, Span
 
 #: Logistic function of the certainty of a stretch: slope and center, in units of the contrast.
 LOCAL = (4.0, 1.2)
-#: The same for the whole recording.
-WHOLE = (8.0, 1.1)
+#: The whole recording: weights of the mean contrast, of the unrest of the tempo, and of how much of
+#: recording and score is covered, and the constant.
+WHOLE = (3.0, -12.0, 8.0, -7.0)
 #: An alignment below this confidence is not a match, a stretch below this certainty is uncertain.
-MATCH = 0.5
+MATCH = 0.75
 CERTAIN = 0.5
 
 _AROUND, _STEP = 0.5, 0.01  # seconds
@@ -37,6 +41,52 @@ def contrasts(rise: np.ndarray, groups: Groups, at: np.ndarray) -> np.ndarray:
     return np.asarray((here - found.mean(axis=1)) / (found.std(axis=1) + 0.05))
 
 
+@dataclass(frozen=True)
+class Signs:
+    """What the confidence of a whole alignment follows from.
+
+    Args:
+        contrast (float): Mean contrast of the onsets.
+        unrest (float): Mean change of the logarithm of the tempo from one second to the next: the
+            path through a wrong score runs and waits.
+        audio_share (float): Share of the recording inside spans.
+        score_share (float): Share of the score's onsets inside spans, at most 1.
+    """
+
+    contrast: float
+    unrest: float
+    audio_share: float
+    score_share: float
+
+    @classmethod
+    def of(
+        cls, spans: Sequence[Span], contrast: np.ndarray, n_groups: int, seconds: float
+    ) -> Signs:
+        """The signs of an alignment."""
+        changes = []
+        for span in spans:
+            grid = np.arange(span.audio[0], span.audio[-1], 1.0)
+            passed = np.diff(span.to_score(grid))
+            changes.append(np.abs(np.diff(np.log(np.maximum(passed, 0.02)))))
+        joined = np.concatenate(changes) if changes else np.zeros(0)
+        covered = sum(float(span.audio[-1] - span.audio[0]) for span in spans)
+        return cls(
+            contrast=float(contrast.mean()) if len(contrast) else 0.0,
+            unrest=float(joined.mean()) if len(joined) else 0.0 if len(contrast) else 1.0,
+            audio_share=min(1.0, covered / seconds),
+            score_share=min(1.0, len(contrast) / max(n_groups, 1)),
+        )
+
+    def confidence(self) -> float:
+        """Probability, 0 to 1, that the score belongs to the recording."""
+        if self.audio_share <= 0:
+            return 0.0
+        cover = np.sqrt(self.audio_share * self.score_share)
+        weights, constant = WHOLE[:3], WHOLE[3]
+        total = np.dot(weights, [self.contrast, self.unrest, cover]) + constant
+        return float(1 / (1 + np.exp(-total)))
+
+
 def logistic(contrast: np.ndarray, constants: tuple[float, float]) -> np.ndarray:
     """Certainty, 0 to 1, from a mean contrast."""
     slope, center = constants
@@ -46,7 +96,7 @@ def logistic(contrast: np.ndarray, constants: tuple[float, float]) -> np.ndarray
 def local_certainty(
     at: np.ndarray, contrast: np.ndarray, spans: list[tuple[float, float]], seconds: float
 ) -> np.ndarray:
-    """Certainty of successive stretches of :data:`CERTAINTY_STEP` seconds.
+    """Certainty of successive stretches of 5 s (``CERTAINTY_STEP``).
 
     Args:
         at (array): Times of the onsets in the recording, in seconds.
@@ -74,7 +124,7 @@ def local_certainty(
 
 
 def uncertain_stretches(certainty: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:
-    """Stretches of the recording whose certainty is below :data:`CERTAIN`, joined, in seconds."""
+    """Stretches of the recording whose certainty is below ``CERTAIN``, joined, in seconds."""
     found: list[tuple[float, float]] = []
     for number, value in enumerate(certainty):
         if not value < CERTAIN:  # NaN is not uncertain: the score has nothing there

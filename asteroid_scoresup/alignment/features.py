@@ -27,11 +27,12 @@ HOP = STEP / RATE
 #: the semitones of low notes.
 WINDOWS = ((4096, 21), (2048, 50), (1024, 66))
 
+#: Levels further below the loud bands of a recording count as silence, in dB.
+FLOOR_DB = -60.0
 #: Semitones from a note to its partials, and their amplitudes.
 PARTIALS = ((0, 1.0), (12, 0.6), (19, 0.4), (24, 0.3), (28, 0.2), (31, 0.15))
 
 _FRAMES = 2000  # analyzed at a time
-_FLOOR_DB = -60.0  # relative to the loud bands of a recording
 _SURROUNDINGS = 19  # bands
 
 
@@ -60,7 +61,7 @@ def band_levels(recording: Recording, tuning_cents: float = 0.0) -> np.ndarray:
 
     Returns:
         :class:`numpy.ndarray`: RMS amplitude in dB, float16, shape :math:`(frames, 88)`; a frame
-        lasts :data:`HOP` seconds and is centered on its time.
+        lasts ``HOP`` seconds and is centered on its time.
     """
     banks = [_filters(n_fft, first, tuning_cents) for n_fft, first in WINDOWS]
     middle = WINDOWS[0][0] // 2
@@ -97,7 +98,7 @@ def _filters(n_fft: int, first: int, tuning_cents: float) -> tuple[int, torch.Te
 
 def compressed(levels: np.ndarray, loud: float) -> np.ndarray:
     """Levels from 0 (60 dB below `loud`, or less) to 1 (at `loud`), float32."""
-    scaled = (levels.astype(np.float32) - (loud + _FLOOR_DB)) / -_FLOOR_DB
+    scaled = (levels.astype(np.float32) - (loud + FLOOR_DB)) / -FLOOR_DB
     return np.clip(scaled, 0, None)
 
 

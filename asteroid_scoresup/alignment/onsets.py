@@ -15,13 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
-from .features import HOP, WINDOWS, compressed
+from .features import FLOOR_DB, HOP, WINDOWS
 
 #: Notes of the score this close to each other begin together, in seconds.
 TOGETHER = 0.03
-#: Rises are centered this long after the onset that causes them, in seconds (measured).
-LATENCY = 0.0
-
 _PARTIALS = ((0, 1.0), (12, 0.8), (19, 0.7), (24, 0.6), (28, 0.4), (31, 0.4))
 _SHARP = WINDOWS[-1][1]  # from this note on, bands have the shortest window
 _BLUNT = (0.2, 0.5)  # weights of bands with the longer windows
@@ -98,16 +95,19 @@ class Groups:
 
 
 def rises(levels: np.ndarray, loud: float, before: float, after: float) -> np.ndarray:
-    r"""How much the compressed level of each band rises around each frame, float16.
+    r"""How much each band rises around each frame, float16.
 
-    The mean of the stretch after a frame, less the mean of the stretch before it, at least 0.
+    The mean of the stretch after a frame, less the mean of the stretch before it, at least 0. The
+    levels are square roots of amplitudes: in dB, a window would show an onset as soon as it touches
+    it (10 ms too early in the mean), with plain amplitudes, loud notes would hide the others.
     """
     a, b = max(1, round(before / HOP)), max(1, round(after / HOP))
     found = np.zeros(levels.shape, dtype=np.float16)
     step = 20000
     for start in range(0, len(levels), step):
         first, last = max(start - a, 0), min(start + step + b, len(levels))
-        total = np.cumsum(compressed(levels[first:last], loud), axis=0, dtype=np.float64)
+        level = np.maximum(levels[first:last].astype(np.float32) - loud, FLOOR_DB)
+        total = np.cumsum(10 ** (level / 40), axis=0, dtype=np.float64)
         total = np.concatenate([np.zeros((1, total.shape[1])), total])
         at = np.arange(start, min(start + step, len(levels))) - first
         low, high = np.maximum(at - a, 0), np.minimum(at + b, last - first)
@@ -173,7 +173,7 @@ def posterior(
     forward = np.empty_like(likelihood)
     forward[0] = likelihood[0] * prior
     for i in range(1, n):
-        step = kernels[which[i - 1]] @ (forward[i - 1] / forward[i - 1].sum())
+        step = (forward[i - 1] / forward[i - 1].sum()) @ kernels[which[i - 1]]
         forward[i] = step * likelihood[i]
     backward = np.ones_like(likelihood)
     for i in range(n - 2, -1, -1):
@@ -191,6 +191,6 @@ def refine(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times of the groups in the recording after one pass, and their standard deviations."""
     offsets = np.arange(-one.reach, one.reach + one.step / 2, one.step)
-    found = evidence(rise, groups, at + LATENCY, offsets)
+    found = evidence(rise, groups, at, offsets)
     mean, deviation = posterior(found, at, offsets, one)
     return at + mean, deviation

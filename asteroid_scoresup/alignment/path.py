@@ -18,8 +18,10 @@ import numpy as np
 
 #: Frames of the score that may pass during one frame of the recording.
 MOST_ADVANCE = 4
-#: What it costs to advance by 0, 1, … frames, in units of the evidence.
-ADVANCE = np.array([0.15, 0.0, 0.15, 0.6, 1.0], dtype=np.float32)
+#: What it costs to advance by 0, 1, … frames where the tempo is unknown, and where the score is at
+#: the mean tempo of the recording.
+FREE_TEMPO = (0.15, 0.0, 0.15, 0.6, 1.0)
+KNOWN_TEMPO = (0.5, 0.0, 0.5, 1.5, 2.5)
 
 _JUMP, _RESUME = 5, 6  # back pointers beyond those of an advance
 
@@ -33,12 +35,14 @@ class Penalties:
         leave (float): To leave the score before its end, and to begin in it after its beginning.
         edge (float): To leave it at its end or to enter it at its beginning.
         outside (float): Evidence per frame for what is not in the score.
+        advance (tuple): To advance by 0 to :data:`MOST_ADVANCE` frames.
     """
 
-    jump: float = 30.0
-    leave: float = 15.0
+    jump: float = 50.0
+    leave: float = 20.0
     edge: float = 1.0
     outside: float = 0.6
+    advance: tuple[float, ...] = FREE_TEMPO
 
 
 class Evidence:
@@ -154,6 +158,7 @@ class _Model:
     ) -> tuple[tuple[np.ndarray, float], _Pointers | None]:
         scores, outside = state[0].copy(), state[1]
         n, jump = self.n, self.penalties.jump
+        cost = np.array(self.penalties.advance, dtype=np.float32)
         padded = np.full(n + MOST_ADVANCE, -np.inf, dtype=np.float32)
         pointers = None
         if keep:
@@ -167,12 +172,11 @@ class _Model:
         for t, row in enumerate(evidence):
             top = int(scores.argmax())
             padded[MOST_ADVANCE:] = scores
-            best = scores - ADVANCE[0]
+            best = scores - cost[0]
             choice = pointers.advance[t] if pointers is not None else None
             for step in range(1, MOST_ADVANCE + 1):
-                np.subtract(
-                    padded[MOST_ADVANCE - step : n + MOST_ADVANCE - step], ADVANCE[step], trial
-                )
+                before = padded[MOST_ADVANCE - step : n + MOST_ADVANCE - step]
+                np.subtract(before, cost[step], trial)
                 if choice is not None:
                     np.greater(trial, best, better)
                     choice[better] = step

@@ -30,7 +30,7 @@ def find_tuning(recording: Recording) -> float:
         float: Cents above A = 440 Hz, from -50 to 50; 0 where the recording has no clear tuning.
     """
     total = 0j
-    weights = 0.0
+    weights = squares = 0.0
     window = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
     for samples, _ in mono_chunks(recording):
         if len(samples) < _N_FFT:
@@ -40,7 +40,9 @@ def find_tuning(recording: Recording) -> float:
         semitones = 12 * np.log2(found / 440)
         total += complex(np.sum(amplitude * np.exp(2j * np.pi * semitones)))
         weights += float(amplitude.sum())
-    if weights <= 0 or abs(total) < _CLEAR * weights:
+        squares += float((amplitude**2).sum())
+    # Peaks at random have a mean, too, which falls with their number.
+    if weights <= 0 or abs(total) < max(_CLEAR * weights, 3 * np.sqrt(squares)):
         return 0.0
     return float(np.angle(total) / (2 * np.pi) * 100)
 

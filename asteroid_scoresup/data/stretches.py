@@ -1,7 +1,7 @@
 """Which parts of a track the score describes with certainty, and segments drawn from them.
 
-Where a score was aligned with its recording, some stretches may be uncertain
-(:attr:`~asteroid_scoresup.data.manifest.PreparedTrack.uncertain`). Training segments, fits of
+Where a score was aligned with its recording, some stretches may be uncertain: they are listed in
+the track (:class:`~asteroid_scoresup.data.manifest.PreparedTrack`). Training segments, fits of
 score-informed masks and metrics leave them out. All other tracks are certain throughout.
 """
 

@@ -24,6 +24,8 @@ from ..alignment import ALIGN_MODES
 from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT, FrameGrid
+from ..models.fingerprint import loaded_model_hash
+from ..models.mask_refiner import MaskRefiner, refine_masks
 from ..notation.reader import MIDI_SUFFIXES
 from ..score import (
     Factors,
@@ -94,6 +96,8 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
+        refiner (MaskRefiner, optional): A network that refines the masks, see
+            :func:`~asteroid_scoresup.models.load_refiner`. Default: none.
 
     Raises:
         ValueError: if the score cannot be read or has no notes of the classes, or `align` is
@@ -112,10 +116,12 @@ class ScoreInformedSeparator:
         score: str | Path | Notes,
         classes: ClassMap | str = DEFAULT_CLASSES,
         align: str = "auto",
+        refiner: MaskRefiner | None = None,
     ) -> None:
         if align not in ALIGN_MODES:
             raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
         self.align_mode = align
+        self.refiner = None if refiner is None else refiner.cpu().eval()
         self.classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
         try:
             require_stem_names(self.classes.names)
@@ -160,6 +166,7 @@ class ScoreInformedSeparator:
             "score": score_identity(self.source),
             "list of classes": str(self.classes),
             "alignment": self.align_mode,
+            "refiner": None if self.refiner is None else loaded_model_hash(self.refiner),
         }
 
     def write_midi(self, path: str | Path, recording: Recording) -> None:
@@ -219,7 +226,7 @@ class ScoreInformedSeparator:
             the recording.
         """
         rate, used = recording.sample_rate, self.use(recording)
-        model = _WindowModel(rate, len(self.classes), used.tuning_cents)
+        model = _WindowModel(rate, len(self.classes), used.tuning_cents, self.refiner)
         hop = model.stft.hop_length
         core, context, fade = (
             max(round(seconds * rate / hop), 1) * hop
@@ -252,8 +259,14 @@ def _fade_in(stems: np.ndarray, previous: np.ndarray) -> None:
 class _WindowModel:
     """Factorizes windows of a recording."""
 
-    def __init__(self, sample_rate: int, n_src: int, tuning_cents: float = 0.0) -> None:
-        self.n_src, self.stft = n_src, stft_for(sample_rate)
+    def __init__(
+        self,
+        sample_rate: int,
+        n_src: int,
+        tuning_cents: float = 0.0,
+        refiner: MaskRefiner | None = None,
+    ) -> None:
+        self.n_src, self.stft, self.refiner = n_src, stft_for(sample_rate), refiner
         self.templates = HarmonicTemplates(
             sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH, tuning_cents=tuning_cents
         )
@@ -266,13 +279,14 @@ class _WindowModel:
         # At full scale, neither the squares of magnitudes nor EPS matter.
         wav = torch.from_numpy(np.ascontiguousarray(chunk.samples / np.float32(peak)))
         spectrum = self.stft(wav)
-        factors = self.fit(self.stft.magnitude(spectrum), score)
+        magnitude = self.stft.magnitude(spectrum)
+        factors = self.fit(magnitude, score)
         hop = self.stft.hop_length
         first = max(chunk.start // hop - HOPS, 0)
         last = min(math.ceil((chunk.start + length) / hop) + HOPS, spectrum.shape[-1])
         start = chunk.start - first * hop
         groups = ((at, min(at + _FRAMES, last)) for at in range(first, last, _FRAMES))
-        masks = (self._masks(factors, *group) for group in groups)
+        masks = (self._masks(magnitude, factors, *group) for group in groups)
         waves = self.stft.separated(spectrum[..., first:last], masks, start + length)
         return waves[..., start:].mul_(peak).permute(2, 1, 0).numpy()
 
@@ -295,8 +309,26 @@ class _WindowModel:
         index = factors.class_index
         return factors._replace(class_index=index.masked_fill(index == self.n_src, -1))
 
-    def _masks(self, factors: Factors, first: int, last: int) -> torch.Tensor:
+    def _masks(
+        self, magnitude: torch.Tensor, factors: Factors, first: int, last: int
+    ) -> torch.Tensor:
         """Masks of a few frames, (1 or channels, n_src, freq, frames)."""
-        part = factors._replace(activations=factors.activations[:, first:last])
-        masks = soft_masks(part, self.n_src, INFORMED_POWER)
-        return masks if factors.gains is not None else masks.unsqueeze(0)
+        margin = 0 if self.refiner is None else self.refiner.receptive_field
+        start, stop = max(first - margin, 0), min(last + margin, magnitude.shape[-1])
+        part = factors._replace(activations=factors.activations[:, start:stop])
+        if self.refiner is None:
+            masks = soft_masks(part, self.n_src, INFORMED_POWER)
+            return masks if factors.gains is not None else masks.unsqueeze(0)
+        gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
+        masks = torch.stack(
+            [
+                refine_masks(
+                    channel[:, start:stop],
+                    part._replace(activations=part.activations * gain, gains=None),
+                    self.n_src,
+                    self.refiner,
+                )
+                for channel, gain in zip(magnitude, gains)
+            ]
+        )
+        return masks[..., first - start : last - start]

@@ -124,7 +124,7 @@ class SongScore:
         return not alignment.transposition and bool(np.mean(late <= _ON_TIME) >= _MOST)
 
     def within(self, start: float, stop: float, margin: float) -> SongScore:
-        """The notes of a stretch, on its clock; see :meth:`Notes.within`."""
+        """The notes of a stretch, see :meth:`~asteroid_scoresup.score.Notes.within`."""
         parts = (notes.within(start, stop, margin) for notes in (self.pitched, self.unpitched))
         return SongScore(self.n_src, *parts)
 

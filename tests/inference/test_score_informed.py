@@ -6,6 +6,7 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile as sf
+import torch
 from tiny import CLASSES, NAMES, NET, random_notes, render, tone
 
 from asteroid_scoresup.inference import (
@@ -18,7 +19,7 @@ from asteroid_scoresup.inference import score_informed as module
 from asteroid_scoresup.inference.inputs import SongScores
 from asteroid_scoresup.inference.record import RECORD
 from asteroid_scoresup.inference.score_alignment import UsedScore
-from asteroid_scoresup.models import TCNSeparator
+from asteroid_scoresup.models import MaskRefiner, TCNSeparator
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.stream import Recording
 from asteroid_scoresup_cli import main
@@ -94,6 +95,29 @@ def test_windows_join_without_seams(monkeypatch):
     jumps = np.abs(np.diff(residual))
     cuts = np.cumsum([len(chunk) for chunk in chunks])[:-1]
     assert jumps[cuts - 1].max() <= 5 * np.sqrt(np.mean(jumps**2))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_refiner_corrects_the_masks(channels):
+    notes, sources = song(6.0)
+    wav = np.stack([sources.sum(0), sources[0] + 0.5 * sources[1]])[:channels]
+    plain = informed(notes).separate(wav, RATE)
+    torch.manual_seed(0)
+    refiner = MaskRefiner(channels=8, n_blocks=2)
+    # Untrained, it returns the masks of the factorization.
+    same = ScoreInformedSeparator(notes, CLASSES, "never", refiner).separate(wav, RATE)
+    assert all(snr_db(plain[name], same[name]) > 40 for name in NAMES)
+    # Frames are computed in groups, with as much context as the network has.
+    with torch.no_grad():
+        refiner.class_logits.weight.normal_(0, 5)
+    separator = ScoreInformedSeparator(notes, CLASSES, "never", refiner)
+    whole = separator.separate(wav, RATE)
+    assert any(snr_db(plain[name], whole[name]) < 30 for name in NAMES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_FRAMES", 50)
+        parts = separator.separate(wav, RATE)
+    assert all(snr_db(whole[name], parts[name]) > 60 for name in NAMES)
+    assert separator.identity() != informed(notes).identity()
 
 
 def test_levels_silence_and_short_recordings():

@@ -1,0 +1,134 @@
+"""Aligning recordings with scores: tempo, edges, jumps, keys, wrong scores, bad input."""
+
+import numpy as np
+import pretty_midi
+import pytest
+
+from asteroid_scoresup.alignment import WrongScoreError, align
+from asteroid_scoresup.score import Notes
+from asteroid_scoresup.utils.stream import Recording
+from tests.helpers.tones import RATE, at_clock, random_notes, render
+
+#: Times of the audio and of the score: half a minute in which the tempo wanders.
+AUDIO_TIMES = np.array([0.0, 8.0, 16.0, 24.0, 40.0])
+SCORE_TIMES = np.array([2.0, 8.5, 18.0, 25.0, 45.0])
+
+
+@pytest.fixture(scope="module")
+def song():
+    notes = random_notes(0)
+    return notes, render(notes), at_clock(notes, SCORE_TIMES, AUDIO_TIMES)
+
+
+def noise(seconds, seed=0):
+    return 0.02 * np.random.default_rng(seed).normal(size=int(seconds * RATE)).astype(np.float32)
+
+
+def test_follows_a_wandering_tempo(song):
+    notes, audio, score = song
+    found = align(audio, score, RATE)
+    errors = np.abs(found.warp.to_audio(score.onset) - notes.onset)
+    assert np.median(errors) < 0.01 and np.quantile(errors, 0.95) < 0.05
+    assert found.is_match and found.confidence > 0.9 and found.transposition == 0
+    assert found.uncertain == () and np.nanmin(found.certainty) > 0.5
+    moved = found.notes(score)
+    assert len(moved) == len(notes) and np.array_equal(np.sort(moved.pitch), np.sort(notes.pitch))
+
+
+def test_ignores_what_is_before_and_after(song):
+    notes, audio, score = song
+    longer = np.concatenate([noise(7), np.zeros(RATE, np.float32), audio, noise(6, 1)])
+    found = align(longer, score, RATE)
+    errors = np.abs(found.warp.to_audio(score.onset) - notes.onset - 8)
+    assert np.median(errors) < 0.015
+    assert found.warp.spans[0].audio[0] == pytest.approx(8 + notes.onset[0], abs=0.1)
+    assert np.isnan(found.certainty[0]) and np.isnan(found.certainty[-1])
+
+
+def test_finds_a_skipped_and_a_repeated_section(song):
+    notes, audio, score = song
+    a, b = 10.0, 18.0
+    skipped = np.concatenate([audio[: int(a * RATE)], audio[int(b * RATE) :]])
+    found = align(skipped, score, RATE)
+    assert len(found.warp.spans) == 2
+    first, second = found.warp.spans
+    assert (first.audio[-1] + second.audio[0]) / 2 == pytest.approx(a, abs=0.5)
+    played = (notes.onset < a - 0.5) | (notes.onset > b + 0.5)
+    truth = np.where(notes.onset < a, notes.onset, notes.onset - (b - a))
+    errors = np.abs(found.warp.to_audio(score.onset) - truth)[played]
+    assert np.median(errors) < 0.015 and np.mean(errors < 0.1) > 0.9
+    repeated = np.concatenate([audio[: int(b * RATE)], audio[int(a * RATE) :]])
+    found = align(repeated, score, RATE)
+    assert len(found.warp.spans) == 2
+    middle = notes.select((notes.onset > a + 0.5) & (notes.onset < b - 0.5))
+    assert len(found.notes(score)) == pytest.approx(len(notes) + len(middle), abs=12)
+
+
+def test_finds_the_key_and_the_tuning(song):
+    notes, _, score = song
+    audio = render(notes, tuning_cents=30.0)
+    found = align(audio, score.replace(pitch=score.pitch - 4), RATE)
+    assert found.transposition == 4
+    assert found.tuning_cents == pytest.approx(30, abs=4)
+    assert set(found.notes(score.replace(pitch=score.pitch - 4)).pitch) == set(notes.pitch)
+
+
+def test_baroque_pitch_is_a_semitone(song):
+    notes, _, score = song
+    found = align(render(notes, tuning_cents=-101.3), score, RATE, max_transposition=2)
+    assert found.transposition == -1 and abs(found.tuning_cents) < 5
+
+
+def test_a_part_of_the_song_is_enough(song):
+    notes, audio, score = song
+    found = align(audio[6 * RATE : 26 * RATE], score, RATE)
+    inside = (notes.onset > 7) & (notes.onset < 25)
+    errors = np.abs(found.warp.to_audio(score.onset) - (notes.onset - 6))[inside]
+    assert found.is_match and np.median(errors) < 0.015
+
+
+def test_another_score_is_refused(song):
+    _, audio, _ = song
+    other = random_notes(1)
+    found = align(audio, other, RATE)
+    assert not found.is_match and found.confidence < 0.5
+    with pytest.raises(WrongScoreError, match="does not seem to belong to The recording"):
+        align(audio, other, RATE, require_match=True)
+
+
+def test_reads_midi_files_with_all_programs_but_drums(song, tmp_path):
+    notes, audio, score = song
+    file = pretty_midi.PrettyMIDI(resolution=960)
+    for program, is_drum in ((0, False), (73, False), (0, True)):
+        part = pretty_midi.Instrument(program, is_drum)
+        rows = score.select(slice(program % 2, None, 2)) if not is_drum else score
+        part.notes = [
+            pretty_midi.Note(90, int(p), float(a), float(b))
+            for p, a, b in zip(rows.pitch, rows.onset, rows.offset)
+        ]
+        file.instruments.append(part)
+    path = tmp_path / "song.mid"
+    file.write(str(path))
+    found = align(Recording(audio, RATE), path, max_transposition=0)
+    assert np.median(np.abs(found.warp.to_audio(score.onset) - notes.onset)) < 0.015
+
+
+@pytest.mark.parametrize("audio", [np.zeros(8 * RATE), np.zeros(50)])
+def test_silence_is_no_match(song, audio):
+    found = align(audio, song[2], RATE)
+    assert not found.is_match and found.confidence < 0.5
+
+
+def test_bad_input_is_explained(song, tmp_path):
+    _, audio, score = song
+    few = Notes([0.0], [1.0], [60], [0], [90])
+    with pytest.raises(ValueError, match=r"The score has 1 pitched notes, expected at least 8"):
+        align(audio, few, RATE)
+    with pytest.raises(ValueError, match=r"max_transposition is -1, expected 0 to 24"):
+        align(audio, score, RATE, max_transposition=-1)
+    with pytest.raises(ValueError, match=r"needs its sample_rate"):
+        align(audio, score)
+    path = tmp_path / "text.mid"
+    path.write_text("no music")
+    with pytest.raises(ValueError, match=r"text\.mid"):
+        align(audio, path, RATE)

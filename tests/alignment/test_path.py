@@ -1,0 +1,103 @@
+"""The path: the Viterbi algorithm against an exhaustive one, and sections."""
+
+import numpy as np
+import pytest
+
+from asteroid_scoresup.alignment.jumps import find_sections
+from asteroid_scoresup.alignment.path import Evidence, Penalties, find_path
+
+
+def plain_viterbi(evidence, penalties):
+    """The same model with an explicit matrix of transitions; the last state is the outside."""
+    n_audio, n = evidence.shape
+    cost = np.full((n + 1, n + 1), np.inf)
+    for i in range(n):
+        cost[i, :n] = penalties.jump
+        for step, price in enumerate(penalties.advance):
+            if i + step < n:
+                cost[i, i + step] = min(price, penalties.jump)
+    near = min(3, n)
+    cost[n, :n] = penalties.leave
+    cost[n, :near] = penalties.edge
+    cost[:n, n] = penalties.leave
+    cost[n - near : n, n] = penalties.edge
+    cost[n, n] = 0
+    gain = np.column_stack([evidence, np.full(n_audio, penalties.outside)])
+    score = np.full(n + 1, -np.inf)
+    score[n] = 0  # before the first frame
+    for row in gain:
+        score = (score[:, None] - cost).max(axis=0) + row
+    return max(score[n], (score[:n] - cost[:n, n]).max())
+
+
+def value(path, evidence, penalties):
+    """Evidence minus penalties of a given path."""
+    n, total, before = evidence.shape[1], 0.0, -1
+    for t, at in enumerate([*path, -1]):
+        if at >= 0 and before >= 0:
+            step = at - before
+            free = penalties.advance[step] if 0 <= step < len(penalties.advance) else np.inf
+            total -= min(free, penalties.jump)
+        elif at >= 0:
+            total -= penalties.edge if at < 3 else penalties.leave
+        elif before >= 0:
+            total -= penalties.edge if before >= n - 3 else penalties.leave
+        if t < len(path):
+            total += evidence[t, at] if at >= 0 else penalties.outside
+        before = at
+    return total
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("jump", [2.0, 6.0])
+def test_equals_an_exhaustive_search(seed, jump):
+    rng = np.random.default_rng(seed)
+    evidence = rng.normal(size=(600, 12)).astype(np.float32)  # three blocks of pointers
+    penalties = Penalties(jump=jump, leave=jump / 2, edge=0.5, outside=0.6)
+    path, total = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
+    assert total == pytest.approx(plain_viterbi(evidence, penalties), abs=0.05)
+    assert value(path, evidence, penalties) == pytest.approx(total, abs=0.05)
+
+
+def test_finds_a_jump_and_an_interruption():
+    truth = np.concatenate([np.arange(60), np.full(40, -1), np.arange(60, 90), np.arange(20, 70)])
+    evidence = np.random.default_rng(0).normal(0, 0.1, (len(truth), 100)).astype(np.float32)
+    inside = truth >= 0
+    evidence[np.flatnonzero(inside), truth[inside]] += 3
+    penalties = Penalties(jump=20.0, leave=8.0)
+    path, _ = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
+    assert np.mean(path == truth) > 0.95
+    sections = find_sections(path, 0.1)
+    assert len(sections) == 3
+    assert [s.audio[0] for s in sections] == pytest.approx([0, 10, 13], abs=0.2)
+    assert sections[2].score[0] == pytest.approx(2.0, abs=0.3)
+
+
+def test_small_irregularities_are_no_jumps():
+    path = np.concatenate([np.arange(100), np.arange(106, 200)])
+    (section,) = find_sections(path, 0.1)
+    assert np.all(np.diff(section.score) > 0) and section.audio[-1] > 19
+
+
+def test_short_sections_are_dropped():
+    path = np.concatenate([np.full(50, -1), np.arange(400, 410), np.full(50, -1), np.arange(100)])
+    (section,) = find_sections(path, 0.1)
+    assert section.audio[0] == pytest.approx(11.05)
+
+
+def test_evidence_is_relative_to_chance():
+    rng = np.random.default_rng(1)
+    audio, score = (
+        rng.random((300, 176), dtype=np.float32),
+        rng.random((200, 176), dtype=np.float32),
+    )
+    fit = Evidence(audio, score, 0.7)
+    rows = fit.rows(0, 300)
+    assert abs(rows.mean()) < 0.1 and rows.std() == pytest.approx(1, abs=0.1)
+    path = np.array([5, -1, 7])
+    along = fit.along(path)
+    assert along[0] == pytest.approx(rows[0, 5], abs=1e-4) and np.isnan(along[1])
+    raw = audio[2, :88] @ score[7, :88] + 0.7 * (
+        audio[2, 88:] @ score[7, 88:] - 0.5 * score[7, 88:] @ score[7, 88:]
+    )
+    assert along[2] == pytest.approx((raw - fit.mean) / fit.deviation, abs=1e-3)
