@@ -305,6 +305,6 @@ def load_refiner(path: str | Path | None = None) -> MaskRefiner:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds something else.
+        ValueError: if it contains something else.
     """
     return MaskRefiner.from_pretrained(BUNDLED if path is None else path)

@@ -316,7 +316,7 @@ def test_the_weak_baseline_receives_no_pitch(run, data, tmp_path, finished):
     assert status != 0 and "needs more than who plays when" in output
     transcriptor = ["--transcriptor", finished[0] / "transcriptor" / "best_model.pth"]
     status, output = run(*options[:-2], *transcriptor, "--tag", "v", cwd=tmp_path)
-    assert status != 0 and "holds a ScoreTranscriptor" in output
+    assert status != 0 and "contains a ScoreTranscriptor" in output
 
 
 def test_the_real_files_run_through(run, real_data, tmp_path):
