@@ -152,8 +152,8 @@ def test_the_place_of_an_item_is_where_it_is_read(tmp_path):
                           hop_length=HOP)  # fmt: skip
     read = []
 
-    def note(track, start, *args):
-        read.append((track, start))
+    def note(segment, *args):
+        read.append((segment.track, segment.start))
         return None, None
 
     random._item = note
