@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from preloaded_python import preloaded_python
 
+#: A script that reads its arguments when it is imported.
+collect_ignore = ["helpers/preloaded_client.py"]
+
 #: Names the folder of excerpts of the real Slakh2100, for the tests that read them.
 EXCERPTS = "SLAKH_EXCERPTS"
 #: Folders and files whose tests run whole scripts or trainings: each takes seconds to minutes.

@@ -170,7 +170,8 @@ class RefinementDataset(Dataset):
             self._fit(made, path)
         try:
             with np.load(path, allow_pickle=False) as content:
-                arrays = [torch.from_numpy(content[name]).float() for name in Factors._fields]
+                names = ("templates", "activations", "class_index")
+                arrays = [torch.from_numpy(content[name]).float() for name in names]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path} is damaged ({error}): delete it, and it is made again."

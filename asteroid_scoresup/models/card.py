@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 
 from .folder import CARD, LIBRARY, TRANSCRIPTOR
 
@@ -260,6 +259,8 @@ def read_card(path: str | Path) -> tuple[dict[str, Any], str | None]:
         tuple: The metadata, empty if there is none or it is damaged; and the text without it, None
         if there is no card.
     """
+    import yaml  # the package is imported without it
+
     path = Path(path)
     card = path / CARD if path.is_dir() else path.with_suffix(".md")
     try:

@@ -117,7 +117,7 @@ def score_informed_nmf(
         - hits: :math:`(n\_src, 128, frames)`
 
     Returns:
-        Factors: With :attr:`~Factors.gains` where `magnitude` has a channel axis.
+        Factors: With ``gains`` where `magnitude` has a channel axis.
     """
     n_src, n_freqs = len(sounding), magnitude.shape[-2]
     class_index, pitch = (sounding.amax(-1) > 0).nonzero(as_tuple=True)

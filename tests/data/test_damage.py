@@ -546,7 +546,8 @@ def test_odd_rates_need_no_gigabytes(soundfont):
         ("stems: " + "[" * 50_000, "lines are too long, or nested"),
         ("stems:" + "\n [" * 50_000, "too long, or nested"),
         ("- " * 90_000, "lines are too long, or nested"),
-        ("stems: " + "{a: " * 900, "is nested too deeply"),
+        # Which one depends on the recursion limit, which other packages raise.
+        ("stems: " + "{a: " * 900, "is nested too deeply|is not YAML"),
         ("stems: 2001-99-99", "is not YAML"),
         ("stems: !!int x", "is not YAML"),
         ("stems: !!python/object/apply:os.system [id]", "is not YAML"),
