@@ -28,7 +28,7 @@ VERBS = {
     "align": "align a score with a recording: where each note sounds, and aligned MIDI",
     "separate": "separate songs into stems, optionally with MIDI and a listening page",
     "transcribe": "transcribe songs to MIDI",
-    "models": "list models, or show the card of one: license, classes, numbers, provenance",
+    "models": "list models, or show the card of a model: license, classes, numbers, provenance",
     "export": "write a model as ONNX, as a folder to share, or as a file",
     "infer": "run asteroid-infer, Asteroid's own command, with a model of this package",
 }
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv (list of str, optional): Arguments. Default: those of the process.
 
     Returns:
-        int: Exit status: 0; 1 after an error, which is reported in one sentence; 130 or 143 if the
+        int: Exit status: 0; 1 after an error, which is reported in one line; 130 or 143 if the
         command was interrupted or terminated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -152,7 +152,7 @@ def _add_traceback(parser: argparse.ArgumentParser, default: bool | str) -> None
 
 
 def _report(args: argparse.Namespace, sentence: str) -> None:
-    """Prints an error as a sentence, and its traceback if requested."""
+    """Prints an error message, and the traceback if requested."""
     if args.traceback or os.environ.get(TRACEBACK, "0") not in ("", "0"):
         traceback.print_exc()
     print(f"asteroid-scoresup {args.verb}: {sentence}", file=sys.stderr)

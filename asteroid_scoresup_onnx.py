@@ -3,7 +3,7 @@ r"""Separates songs with an exported model, without torch.
     asteroid-scoresup export model.pth model.onnx        # once, with the whole package
     python -m asteroid_scoresup_onnx model.onnx song.wav # needs numpy, soundfile, soxr, onnxruntime
 
-This module stands outside the package, whose import loads torch, and uses nothing of it: the file
+This module is outside the package, whose import loads torch, and uses nothing of it: the file
 can be copied into another program. The ONNX graph maps magnitudes to masks; everything around it
 (level, STFT, chunks with context, resampling) is done here as
 :class:`asteroid_scoresup.inference.Separator` does it, and gives the same stems within 1e-4.
@@ -232,7 +232,7 @@ def _level_and_length(
         nonlocal n_samples
         for block in blocks():
             if not np.isfinite(block).all():
-                raise ValueError("it holds NaN or infinite samples.")
+                raise ValueError("it contains NaN or infinite samples.")
             n_samples += len(block)
             yield block
 
@@ -243,7 +243,7 @@ def _level_and_length(
         energies.extend(power[:whole].reshape(-1, size).sum(1))
         rest = power[whole:]
     if not n_samples:
-        raise ValueError("it holds no samples.")
+        raise ValueError("it contains no samples.")
     sums = np.array([*energies, *([rest.sum()] if len(rest) else [])])
     counts = np.array([*[size] * len(energies), *([len(rest)] if len(rest) else [])])
     if not sums.any():
@@ -297,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv (list of str, optional): Arguments. Default: those of the process.
 
     Returns:
-        int: Exit status: 0, or 1 if a song failed, which is reported in one sentence.
+        int: Exit status: 0, or 1 if a song failed, which is reported in one line.
     """
     parser = argparse.ArgumentParser(
         prog="python -m asteroid_scoresup_onnx", description="Separate songs without torch."

@@ -1,4 +1,4 @@
-"""The damage grid of benchmarks/alignment.py: what is done to recordings and scores, and the truth.
+"""The damage grid of benchmarks/alignment.py: the changes to recordings and scores, and the truth.
 
 Each case returns the samples, the score, and the truth: a row (time in the score, time in the
 recording) for every note of the score that the recording plays, and the jumps as times in the
@@ -128,7 +128,7 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
 
 
 def _tempo_curve(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """A random tempo, which wanders: times of the song, and of the score."""
+    """A random, varying tempo: times of the song, and of the score."""
     knots = np.arange(0, seconds + 20, 4.0)
     speed = np.exp(rng.normal(0, 0.075, len(knots)).cumsum())
     speed *= rng.uniform(0.75, 1.35) / np.exp(np.log(speed).mean())

@@ -1,7 +1,7 @@
 r"""What the number of classes costs: quality and time of score-informed masks.
 
 Random parts, one player per class, are rendered with the default SoundFont and separated with their
-scores. More classes are more players: the mixture gets denser, and a stem is a smaller part of it.
+scores. More classes mean more players: the mixture gets denser, and a stem is a smaller part of it.
 Columns: SI-SDR of the mixture as an estimate, of the score-informed masks and of the ideal ratio
 masks of the same STFT, in dB, averaged over classes and songs; CPU seconds of the factorization per
 minute of audio, and of making the masks of all classes.

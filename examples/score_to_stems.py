@@ -1,6 +1,6 @@
 """From a recording and a score at another tempo to stems, without a trained network.
 
-    python examples/score_to_stems.py song.mp3 song.mid    a recording, and MIDI from somewhere
+    python examples/score_to_stems.py song.mp3 song.mid    a recording and a MIDI file
     python examples/score_to_stems.py                      a composed song
 
 The score is aligned with the recording; then a score-informed factorization separates it. The

@@ -24,7 +24,7 @@ LONGEST_FIRST = ("recipe/test_run.py", "recipe/test_tables.py", "recipe/test_com
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of a folder by what it holds, and sorts the files by their time."""
+    """Marks the tests of a folder by what it contains, and sorts the files by their time."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -53,5 +53,5 @@ def real_data():
     folder = os.environ.get(EXCERPTS)
     if not folder:
         pytest.skip(f"{EXCERPTS} does not name a folder of excerpts of Slakh2100")
-    assert (Path(folder) / "babyslakh_16k").is_dir(), f"{EXCERPTS}={folder} holds no babyslakh_16k"
+    assert (Path(folder) / "babyslakh_16k").is_dir(), f"{EXCERPTS}={folder} has no babyslakh_16k"
     return Path(folder)

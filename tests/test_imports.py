@@ -206,14 +206,13 @@ def test_models_are_registered_if_the_package_is_imported_first():
 
 def test_the_choices_of_commands_are_those_of_the_library():
     """They are duplicated to keep --help fast."""
+    from asteroid_scoresup.alignment import ALIGN_MODES
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
-    from asteroid_scoresup.data.pair_alignment import ALIGN
     from asteroid_scoresup.data.settings import MIXTURES
-    from asteroid_scoresup.inference.score_alignment import ALIGN_MODES
     from asteroid_scoresup.inference.separator import PRECISIONS
     from asteroid_scoresup.inference.stem_writer import FORMATS
 
     assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
     assert separate.ALIGN_MODES == ALIGN_MODES
-    assert prepare.ALIGN == ALIGN
+    assert prepare.ALIGN_MODES == ALIGN_MODES
     assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)

@@ -5,7 +5,7 @@ r"""Aligns a recording with its score.
 2. Transposition: the one under which a coarse path fits best.
 3. Coarse path with jumps and interruptions (:mod:`.path`), cut into sections (:mod:`.jumps`).
 4. Refinement: every onset moves to where its own pitches rise (:mod:`.onsets`).
-5. Certainty, per stretch and whole (:mod:`.certainty`).
+5. Certainty, per stretch and as a whole (:mod:`.certainty`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from .path import KNOWN_TEMPO, MOST_ADVANCE, Evidence, Penalties, find_path
 from .tuning import find_tuning
 from .warp import Span, Warp
 
+#: When a command aligns a score with its recording: if it needs to be, always, or never.
+ALIGN_MODES = ("auto", "always", "never")
 #: Recordings and scores beyond this length, in seconds, have a coarser first path.
 LONG = 1800.0
 
@@ -53,7 +55,7 @@ class WrongScoreError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    r"""Where a recording plays its score, and how sure that is.
+    r"""Where a recording plays its score, and how certain that is.
 
     Args:
         warp (Warp): Score time to audio time.
@@ -62,7 +64,7 @@ class Alignment:
         certainty (array): Certainty of successive stretches of
             :data:`~asteroid_scoresup.alignment.warp.CERTAINTY_STEP` seconds of audio, 0 to 1, NaN
             where the score has nothing, shape :math:`(n,)`.
-        confidence (float): Certainty of the whole, 0 to 1.
+        confidence (float): Certainty as a whole, 0 to 1.
         uncertain (tuple): Uncertain stretches of the recording, as (start, stop) in seconds.
         is_match (bool): Whether the score belongs to the recording.
     """
@@ -183,7 +185,7 @@ class _Aligner:
         return audio_vectors(self.levels, self.loud, every), score
 
     def candidates(self, most: int) -> list[tuple[int, float]]:
-        """Transpositions, the likeliest first, each with the length of a second of the score."""
+        """Transpositions, most likely first, each with the length of a second of the score."""
         every = _TRANSPOSITION_EVERY
         audio, score = self.vectors(every)
         count = round(_EXCERPT / (every * HOP))

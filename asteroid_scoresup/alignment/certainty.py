@@ -1,4 +1,4 @@
-r"""How sure an alignment is, for each stretch of the recording and for all of it.
+r"""How certain an alignment is, for each stretch of the recording and as a whole.
 
 The evidence is how much more the levels of a note's own partials rise at its onset than within half
 a second around it, in standard deviations: the *contrast*. It does not depend on how well a path

@@ -1,10 +1,10 @@
-r"""What audio and score are compared by: levels and rises of 88 semitone bands.
+r"""Features that audio and score are compared by: levels and rises of 88 semitone bands.
 
-Both sides become two vectors per frame. The *spectrum* says which pitches sound: the compressed
-level of each band above its surroundings, of unit norm. The *rise* says which pitches begin: the
-positive change of the compressed level, with a norm of at most 1. On the side of the score, notes
-have partials of decreasing amplitude. All choices here are ours; features of this kind (energy and
-onsets of pitch bands) come from Ewert, Müller and Grosche 2009.
+Both sides become two vectors per frame. The *spectrum* describes which pitches sound: the
+compressed level of each band above its surroundings, of unit norm. The *rise* describes which
+pitches begin: the positive change of the compressed level, with a norm of at most 1. In the score,
+notes have partials of decreasing amplitude. All choices here are ours; features of this kind
+(energy and onsets of pitch bands) come from Ewert, Müller and Grosche 2009.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""From the coarse path to sections: stretches of audio in which the score is p
 
 A section ends where the path jumps in the score or is interrupted. Jumps of less than
 :data:`SMALLEST_JUMP` are irregularities of the tempo, and sections shorter than
-:data:`SHORTEST_SECTION` are chance: their time goes to the neighbors, or to nobody.
+:data:`SHORTEST_SECTION` are spurious: their time is assigned to their neighbors, or to no section.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from .path import MOST_ADVANCE
 
-#: Seconds of the score that a jump skips or repeats at least.
+#: Shortest jump, in seconds of the score.
 SMALLEST_JUMP = 1.0
-#: Seconds of audio that a section lasts at least.
+#: Shortest section, in seconds of audio.
 SHORTEST_SECTION = 2.5
 
 _SMOOTHING = 0.5  # seconds of audio, standard deviation
@@ -35,11 +35,11 @@ class Section:
     score: np.ndarray
 
     def to_audio(self, score_seconds: np.ndarray) -> np.ndarray:
-        """Times in the recording; beyond the ends, the mean tempo near them goes on."""
+        """Times in the recording, extrapolated beyond the ends with the mean tempo near them."""
         return _continued(score_seconds, self.score, self.audio)
 
     def to_score(self, audio_seconds: np.ndarray) -> np.ndarray:
-        """Times in the score; beyond the ends, the mean tempo near them goes on."""
+        """Times in the score, extrapolated beyond the ends with the mean tempo near them."""
         return _continued(audio_seconds, self.audio, self.score)
 
 
@@ -80,7 +80,7 @@ def _runs(path: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _joined(runs: list[tuple[int, int]], path: np.ndarray, hop: float) -> list[tuple[int, int]]:
-    """Joins runs between which recording and score advance about as much."""
+    """Joins runs between which recording and score advance by about the same time."""
     joined: list[tuple[int, int]] = []
     for first, stop in runs:
         if joined:

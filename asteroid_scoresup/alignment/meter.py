@@ -13,7 +13,7 @@ from .midi_source import Message
 
 #: Note values of time signatures for incomplete bars: quarter notes down to 64ths.
 _DENOMINATORS = (4, 8, 16, 32, 64)
-#: Largest relative difference between a rest and the note values that stand for it.
+#: Largest relative difference between a rest and the note values that represent it.
 _INEXACT = 0.35
 
 
@@ -65,11 +65,11 @@ class Meter:
             first (int): Its first tick.
             stop (int): The first tick after it.
             jumps (bool): Whether something else comes before it: its first bar may then be an
-                incomplete one, which gets a signature of its own where notes values allow it.
+                incomplete one, which gets a signature of its own where note values allow it.
         """
         inside = [one for one in self._signatures if first <= one[0] < stop]
         if not jumps:
-            # A file without signatures stays without.
+            # No signatures are added to a file without any.
             yield from [one for one in inside if one[0] or one[1] != _signature(4, 4)]
             return
         rest = self._to_barline(first)
@@ -83,7 +83,7 @@ class Meter:
         yield from inside
 
     def _exact(self, ticks: int) -> Message | None:
-        """The signature of a bar of so many ticks, if there is one."""
+        """The signature of a bar of this many ticks, if there is one."""
         for denominator in _DENOMINATORS:
             numerator, left = divmod(ticks * denominator, 4 * self._quarter)
             if not left and 1 <= numerator <= 255:

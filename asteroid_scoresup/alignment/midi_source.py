@@ -3,7 +3,7 @@
 Files are read with mido, which keeps lyrics, signatures and everything else. It stops at the first
 invalid byte, though, and clips values in its own way. Where its notes are not those of the reader
 of the package (:mod:`asteroid_scoresup.midi`), the messages are those of that reader, which skips
-what is invalid and knows no lyrics or signatures.
+what is invalid and does not read lyrics or signatures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Source(NamedTuple):
     Args:
         kind (int): Format, 0 or 1.
         seconds (TempoMap): Converts ticks to seconds.
-        messages (list of list of mido.Message): By track; their times have no meaning.
+        messages (list of list of mido.Message): By track; their times are not used.
         events (list of list of Event): The same, with absolute ticks.
     """
 
@@ -108,7 +108,7 @@ def _tracks_of(read: MidiEvents) -> list[list[tuple[int, Message]]]:
 
 
 def _message(event: Event) -> Message | None:
-    """The message of an event; None for those that mean nothing here."""
+    """The message of an event; None for those that are not used here."""
     status, data = event.status, event.data
     if status == SYSEX:
         body = data.rstrip(b"\xf7")
@@ -120,7 +120,7 @@ def _message(event: Event) -> Message | None:
             return mido.MetaMessage("midi_port", port=data[0] & 0x7F)
         return None
     if status >= SYSEX or (status & 0xE0 == 0x80 and data[0] > 127):
-        return None  # a note that no instrument has
+        return None  # notes that no instrument plays
     length = 1 if status & 0xF0 == 0xC0 else 2
     if length == 1 and data[0] > 127:
         return None  # a program that does not exist

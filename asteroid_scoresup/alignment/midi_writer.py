@@ -1,7 +1,7 @@
 """Aligned MIDI files: a score's own file, played as the recording plays it.
 
-Bars and beats stay what they are in the score. What changes is the tempo: it is set anew wherever
-the recording's differs, so that every event lies where the warp puts it (within 1.5 ms). Sections
+Bars and beats are those of the score. What changes is the tempo: it is set anew wherever
+the recording's differs, so that every event is where the warp puts it (within 1.5 ms). Sections
 that the recording skips are cut out, and those that it repeats are copied; at each jump, sounding
 notes end, and the channels continue with the programs, controllers and parameters of that place of
 the score. Silence before the music, and interruptions,
@@ -33,7 +33,7 @@ from .warp import Span, Warp
 SHORTEST_REST = 0.001
 #: Meta events that describe a track, and are written at its beginning.
 _HEAD = ("track_name", "instrument_name", "device_name", "copyright", "sequence_number")
-#: Meta events that this module writes itself, or that mean nothing after a change of the tempo.
+#: Meta events that this module writes itself, or that are invalid after a change of the tempo.
 _OWN = ("set_tempo", "midi_port", "time_signature", "smpte_offset", "channel_prefix")
 
 

@@ -4,8 +4,8 @@ Notes that begin together form a group. For each group, the rise of the levels a
 its notes is read around the time that the coarse path gives, and the offsets of all groups from
 that path are estimated together: they follow a random walk (tempo is smooth), and the rises are
 their evidence. The forward-backward algorithm on a grid of offsets gives the posterior mean of each
-offset. A first pass looks far and for slow rises, a second one nearby and for fast ones. All
-choices are ours.
+offset. A first pass searches a wide range for slow rises, a second one a narrow range for
+fast ones. All choices are ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from .features import FLOOR_DB, HOP, WINDOWS
 
-#: Notes of the score this close to each other begin together, in seconds.
+#: Notes of the score whose onsets differ by no more than this begin together, in seconds.
 TOGETHER = 0.03
 _PARTIALS = ((0, 1.0), (12, 0.8), (19, 0.7), (24, 0.6), (28, 0.4), (31, 0.4))
 _SHARP = WINDOWS[-1][1]  # from this note on, bands have the shortest window
@@ -135,7 +135,7 @@ def evidence(rise: np.ndarray, groups: Groups, at: np.ndarray, offsets: np.ndarr
     part = (place - low).astype(np.float32)
     curves = np.zeros((len(groups.pitch), len(offsets)), dtype=np.float32)
     norm = np.zeros(len(groups.pitch))
-    where, share = low[groups.group], part[groups.group]
+    where, fraction = low[groups.group], part[groups.group]
     for semitones, weight in _PARTIALS:
         band = groups.pitch + semitones - LOWEST_PITCH
         known = band < N_PITCHES
@@ -143,7 +143,7 @@ def evidence(rise: np.ndarray, groups: Groups, at: np.ndarray, offsets: np.ndarr
         sharp = np.digitize(band + LOWEST_PITCH, [WINDOWS[1][1], _SHARP])
         factor = weight * np.array([*_BLUNT, 1.0])[sharp] * known
         rise_low, rise_high = rise[where, band[:, None]], rise[where + 1, band[:, None]]
-        curves += factor[:, None] * (rise_low * (1 - share) + rise_high * share)
+        curves += factor[:, None] * (rise_low * (1 - fraction) + rise_high * fraction)
         norm += factor
     curves /= np.maximum(norm, 0.1)[:, None]
     tops = curves.max(axis=1) if len(curves) else np.ones(1)

@@ -1,4 +1,4 @@
-"""Files of an alignment: aligned MIDI, the warp as a table, and everything as JSON."""
+"""Files of an alignment: aligned MIDI, the warp as a table, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def write_alignment(
             file has the notes of each part; its bars and texts are not kept.
         output (str or Path): MIDI file to write; the others are named after it, see
             :func:`output_paths`.
-        facts (dict, optional): What else the JSON file says, for example the names of the files.
+        facts (dict, optional): Further entries of the JSON file, such as the names of the files.
 
     Returns:
         tuple of Path: The files.

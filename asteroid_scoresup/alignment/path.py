@@ -18,7 +18,7 @@ import numpy as np
 
 #: Frames of the score that may pass during one frame of the recording.
 MOST_ADVANCE = 4
-#: What it costs to advance by 0, 1, … frames where the tempo is unknown, and where the score is at
+#: The cost of advancing by 0, 1, … frames where the tempo is unknown, and where the score is at
 #: the mean tempo of the recording.
 FREE_TEMPO = (0.15, 0.0, 0.15, 0.6, 1.0)
 KNOWN_TEMPO = (0.5, 0.0, 0.5, 1.5, 2.5)

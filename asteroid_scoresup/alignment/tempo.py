@@ -17,7 +17,7 @@ _SLOWEST = 2**24 - 1  # microseconds per quarter note
 def knots(span: Span, seconds: TempoMap, beats: np.ndarray) -> Iterator[tuple[int, float]]:
     """The ticks between which the tempo is constant, and their times in the recording.
 
-    They are the beats, and further ticks in those beats within which the recording is not even.
+    They are the beats, and further ticks in beats within which the tempo of the recording changes.
 
     Args:
         span (Span): Score time to audio time.
@@ -35,7 +35,7 @@ def knots(span: Span, seconds: TempoMap, beats: np.ndarray) -> Iterator[tuple[in
     while True:
         straight = np.interp(bends, ticks, span.to_audio(seconds(ticks)))
         error = np.abs(span.to_audio(seconds(bends)) - straight)
-        # The worst of each beat becomes a knot, until none is bad.
+        # The worst tick of each beat becomes a knot, until all errors are small.
         bad = np.flatnonzero(error > TOLERANCE_BETWEEN)
         if not len(bad):
             break
@@ -46,10 +46,10 @@ def knots(span: Span, seconds: TempoMap, beats: np.ndarray) -> Iterator[tuple[in
 
 
 def tempi(knots: Sequence[tuple[int, float]], quarter: int) -> Iterator[tuple[int, int]]:
-    """Tempo changes after which every knot lies at its time.
+    """Tempo changes that put every knot at its time.
 
-    A tempo is kept for as long as it is right. Rounding errors do not add up: every change aims at
-    the time of the next knot.
+    A tempo is kept as long as it is accurate. Rounding errors do not accumulate: every change aims
+    at the time of the next knot.
 
     Args:
         knots (sequence of tuple): Ticks and their times in seconds, in order.

@@ -1,6 +1,6 @@
 r"""How a recording is tuned, in cents relative to A = 440 Hz.
 
-The frequencies of spectral peaks, in semitones, lie around whole numbers plus the tuning; their
+The frequencies of spectral peaks, in semitones, cluster around whole numbers plus the tuning; their
 circular mean, weighted by amplitude, is the tuning. It is found up to whole semitones: A = 415 Hz
 is a transposition by a semitone, and 1 cent.
 """

@@ -164,7 +164,7 @@ class Warp:
 
         A note is played by every span in which it begins: notes of skipped sections are dropped,
         and those of repeats occur more than once. Notes that last beyond a span end with it.
-        Pitches stay.
+        Pitches do not change.
 
         Args:
             notes (Notes): Notes on the clock of the score.

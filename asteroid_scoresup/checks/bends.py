@@ -25,7 +25,7 @@ FOLLOWED, IGNORED, UNCLEAR = "followed", "ignored", "unclear"
 
 #: Smallest bend that is tested, in semitones.
 SMALLEST = 0.3
-#: Evidence that a verdict takes; each time adds at most 3, for a ratio of 18 dB or more.
+#: Evidence that a verdict needs; each time adds at most 3, for a ratio of 18 dB or more.
 ENOUGH = 6.0
 _STEP = 0.1  # seconds between the times that are tested
 _MAX_TIMES = 400
@@ -171,7 +171,7 @@ def to_sounding_pitch(notes: Notes) -> Notes:
         notes (Notes): Notes with or without bends.
 
     Returns:
-        Notes: Without bends. Notes whose bend moves, or lies between two semitones, are left out.
+        Notes: Without bends. Notes whose bend changes, or is between two semitones, are left out.
     """
     if notes.bend is None:
         return notes
@@ -185,7 +185,7 @@ def to_sounding_pitch(notes: Notes) -> Notes:
 
 
 def describe_bends(verdicts: Iterable[Mapping[str, Iterable[str]]]) -> str:
-    """Describes the verdicts of all tracks in a sentence.
+    """Describes the verdicts of all tracks.
 
     Args:
         verdicts (iterable of dict): Verdicts of the parts by class, a dict per track

@@ -4,7 +4,7 @@ Some stems of Slakh2100 are white noise or a single tone. Both have energy at ev
 note, so that a search for silent notes does not find them. A stem counts as defective only if it
 fails by itself *and* against its notes:
 
-- Against its notes: their partials do not stand out from what lies between them.
+- Against its notes: their partials do not stand out from the bins between them.
 - **Noise** by itself: its spectrum is flat within narrow bands (spectral flatness, the geometric
   over the arithmetic mean of the power: about :math:`e^{-\gamma} = 0.56` for noise of any color,
   seldom above 0.3 for instruments).
@@ -114,7 +114,7 @@ def _note_spectra(excerpt: Excerpt, notes: Notes) -> tuple[np.ndarray, float, np
 
 
 def _contrast(pitch: np.ndarray, power: np.ndarray, per_bin: float) -> float:
-    """Median over the notes of how far partials stand out from what lies between them, in dB.
+    """Median over the notes of how far partials stand out from the bins between them, in dB.
 
     A partial is compared with both of its sides, so that a slope of the spectrum does not count.
     """
@@ -123,7 +123,7 @@ def _contrast(pitch: np.ndarray, power: np.ndarray, per_bin: float) -> float:
         k = np.arange(1, 9)
         k = k[(k + 0.5) * f0 < per_bin * (len(spectrum) - 4)]
         if f0 < 8 * per_bin or not len(k):
-            continue  # what lies between would be within the main lobes
+            continue  # the bins between would be within the main lobes
         level = 10 * np.log10(np.maximum(spectrum, spectrum.max() * 1e-6))
 
         def near(frequency: np.ndarray, level: np.ndarray = level) -> np.ndarray:
@@ -150,7 +150,7 @@ def _constancy(excerpts: Iterable[Excerpt]) -> float:
 
 
 def _is_varied(notes: Notes) -> bool:
-    """Whether notes move: there are several pitches, and none takes half of the time."""
+    """Whether notes vary: there are several pitches, and none takes half of the time."""
     used, index = np.unique(notes.pitch, return_inverse=True)
     time = np.bincount(index, weights=notes.offset - notes.onset, minlength=len(used))
     return bool(len(notes) >= _MIN_NOTES and len(used) >= 4 and time.max() < 0.5 * time.sum())

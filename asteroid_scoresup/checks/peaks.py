@@ -1,4 +1,4 @@
-"""Spectral peaks under the notes of a song, and where they lie on a fine pitch axis."""
+"""Spectral peaks under the notes of a song, and their positions on a fine pitch axis."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def draw_peaks(peaks: Peaks, n_notes: int, per_bin: float) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def partials_of_keys(per_bin: float) -> np.ndarray:
-    r"""Where the partials of each MIDI note lie on the pitch axis, 0 or 1.
+    r"""Where the partials of each MIDI note are on the pitch axis, 0 or 1.
 
     Args:
         per_bin (float): Hz per bin; partials of low notes are as wide as the bins resolve them.

@@ -93,7 +93,7 @@ class PitchEvidence:
         own (Notes): Notes of the class, at the offset of the audio.
         inside (Notes): All notes of the excerpt, those of the class included.
         n_src (int): Number of classes.
-        alone (bool): Whether the audio holds this class only.
+        alone (bool): Whether the audio contains this class only.
     """
 
     def __init__(self, excerpt: Excerpt, own: Notes, inside: Notes, n_src: int, alone: bool):

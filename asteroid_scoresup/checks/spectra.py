@@ -16,7 +16,7 @@ ANALYZED_SECONDS = 60.0
 N_EXCERPTS = 3
 #: The check needs no more bandwidth than that of this sample rate, in Hz.
 MAX_RATE = 16000
-#: Largest offset between notes and audio that is looked for, in seconds.
+#: Largest offset between notes and audio that is searched for, in seconds.
 MAX_LAG = 1.0
 
 

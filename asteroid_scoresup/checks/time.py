@@ -206,7 +206,7 @@ def find_offset(strengths: Sequence[np.ndarray], onsets: Sequence[np.ndarray]) -
 
 
 def _mean_strength(strengths: np.ndarray) -> np.ndarray:
-    """Mean over the notes that lie inside the audio at each lag; 0 where half of them do not."""
+    """Mean over the notes that are inside the audio at each lag; 0 where half of them do not."""
     inside = np.isfinite(strengths).sum(axis=0)
     total = np.nansum(strengths, axis=0)
     return np.where(inside * 2 >= len(strengths), total / np.maximum(inside, 1), 0.0)

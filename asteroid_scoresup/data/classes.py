@@ -10,7 +10,7 @@ A list of classes is written ``name=item,item;name=…``. An item is
   (`midi_program_name`).
 
 Patterns decide first, the first class that matches; then `inst_class`; then the program. The word
-``families`` alone stands for :data:`FAMILIES`."""
+``families`` alone means :data:`FAMILIES`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAMILIES = (
     "ethnic=104-111,Ethnic;percussive=112-119,Percussive;sound_effects=120-127;drums=128,Drums"
 )
 
-#: The program of drums, and the item that stands for it.
+#: The program of drums, and the item that denotes it.
 DRUMS_PROGRAM, _DRUMS = 128, "drums"
 
 #: Most classes, and most characters of their list: more are a mistake and would take memory.

@@ -19,7 +19,7 @@ from .manifest import Manifest, PreparedTrack
 from .segment_reader import read_segment, require_length
 from .stretches import Segment, cumulative_weights, partly_certain, stretches_of
 
-#: What an item holds beside the mixture: stems, or a dict of targets.
+#: What an item contains besides the mixture: stems, or a dict of targets.
 Targets = torch.Tensor | dict[str, torch.Tensor]
 
 #: Attempts at a segment that is salient enough.

@@ -74,7 +74,7 @@ def find_songs(
 
     Raises:
         FileNotFoundError: if the folder or the file of splits does not exist.
-        ValueError: if the folder holds no songs, or the splits name none of them.
+        ValueError: if the folder contains no songs, or the splits name none of them.
     """
     root = Path(root)
     if not root.is_dir():
@@ -119,7 +119,7 @@ def _find_files(root: Path) -> tuple[str, list[TrackFolder] | list[Pair], list[d
     pairs, unpaired = find_pairs(root)
     if not pairs:
         raise ValueError(
-            f"{root} holds no songs: expected tracks of Slakh (TrackNNNNN/metadata.yaml, with or "
+            f"{root} contains no songs: expected Slakh's tracks (TrackNNNNN/metadata.yaml, with or "
             "without folders of splits) or pairs of an audio file and a score (MIDI or MusicXML) "
             "of one name."
         )

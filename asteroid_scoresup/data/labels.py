@@ -1,4 +1,4 @@
-"""The label check of a whole folder, and the correction of errors of which it is sure."""
+"""The label check of a whole folder, and the correction of errors that are certain."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def check_folder(
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it holds no songs, or `correct` is set and it is not a prepared folder.
+        ValueError: if it contains no songs, or `correct` is set and it is not a prepared folder.
     """
     folder = Path(folder)
     dropped: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
 """Prepared data: what preparation writes, and training and evaluation read.
 
-A prepared folder holds ``manifest.json`` and one folder per track::
+A prepared folder contains ``manifest.json`` and one folder per track::
 
     manifest.json
     report.json
@@ -151,7 +151,7 @@ def folder_to_write(root: Path, split: str, track_id: str) -> Path:
         track_id (str): Its name.
 
     Raises:
-        ValueError: if the track's folder lies outside of the prepared folder.
+        ValueError: if the track's folder is outside of the prepared folder.
     """
     folder = root / split / track_id
     if root.resolve() not in folder.resolve().parents:
@@ -277,7 +277,7 @@ class Manifest:
 
         The hash was recorded at preparation, because hours of audio are not read again at every
         step of training. The probe (:func:`~asteroid_scoresup.utils.hashing.audio_probe`) detects
-        files that were replaced since, and serves folders of versions without a hash.
+        files that were replaced since, and is used for folders of versions without a hash.
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"
 
@@ -301,10 +301,10 @@ class Manifest:
         """Folder of a track, for writing.
 
         Symbolic links inside a prepared folder may be read through, but files are never written
-        through a link that leads outside: in a folder made by somebody else it could lead anywhere.
+        through a link that leads outside: in a folder of unknown origin it could lead anywhere.
 
         Raises:
-            ValueError: if the track's folder lies outside of the prepared folder.
+            ValueError: if the track's folder is outside of the prepared folder.
         """
         return folder_to_write(self.root, track.split, track.id)
 

@@ -1,8 +1,8 @@
-"""Aligning the score of an own song with its recording during preparation.
+"""Aligning the scores of pairs with their recordings during preparation.
 
-With ``"auto"``, a song is aligned if the label check finds its notes off, and the notes of the file
-are kept where the alignment confirms them. ``"always"`` aligns every song, ``"never"`` none. A
-score that does not belong to its recording drops the song.
+With ``"auto"``, a song is aligned if the label check finds that its notes are off, and the notes of
+the file are kept where the alignment confirms them. ``"always"`` aligns every song, ``"never"``
+none. A song whose score does not belong to its recording is dropped.
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from ..score import Notes
 from .drops import UnusableSongError
 from .pairs import Pair
 
-#: When own songs are aligned.
-ALIGN = ("auto", "always", "never")
-#: The largest share of onsets that may lie more than this many seconds away from where the
-#: alignment finds them, if the notes of the file are to be kept.
+#: The notes of the file are kept if at most this fraction of onsets is more than this many seconds
+#: away from where the alignment finds them.
 _MOST_AWAY, _AWAY = 0.1, 0.1
 #: Seconds of a recording without a score that count as uncertain.
 _LONGEST_GAP = 1.0
 
 
 def is_off(findings: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Whether the label check finds the notes of a song off.
+    """Whether the label check finds that the notes of a song are off.
 
     Args:
         findings (dict): Of :func:`~asteroid_scoresup.checks.label_check.check_song`.
@@ -96,7 +94,7 @@ def confirms(alignment: Alignment, notes: Notes) -> bool:
 
 
 def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float]]:
-    """The stretches of a recording that must not be learned from.
+    """The stretches of a recording that must not be used for training.
 
     Args:
         alignment (Alignment): The alignment.
@@ -123,7 +121,7 @@ def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float
 
 
 def facts_of(alignment: Alignment, seconds: float) -> dict[str, Any]:
-    """What a track's record says about its alignment.
+    """The record of a track's alignment.
 
     Args:
         alignment (Alignment): The alignment.
@@ -140,7 +138,7 @@ def facts_of(alignment: Alignment, seconds: float) -> dict[str, Any]:
 
 
 def describe_alignments(facts: Iterable[Mapping[str, Any]]) -> str:
-    """A sentence about the alignments of several tracks; empty if none was aligned.
+    """Describes the alignments of several tracks; empty if none was aligned.
 
     Args:
         facts (iterable of dict): The facts of the tracks, of which some have an ``alignment``.

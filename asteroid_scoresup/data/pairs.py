@@ -50,8 +50,8 @@ def _identify(root: Path, path: Path) -> tuple[str, str | None]:
 def find_pairs(root: str | Path) -> tuple[list[Pair], list[tuple[str, str]]]:
     """Finds the pairs under a folder, at any depth.
 
-    Files form a pair if they have the same name up to the suffix (ignoring case) and lie in the
-    same folder, or else in the same split, if only one file of that name lies there. A MIDI file is
+    Files form a pair if they have the same name up to the suffix (ignoring case) and are in the
+    same folder, or else in the same split, if it has only one file of that name. A MIDI file is
     preferred to MusicXML, since a rendered or recorded one shares the clock of the audio.
 
     Args:

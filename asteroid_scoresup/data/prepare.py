@@ -1,7 +1,7 @@
 """Preparation: from Slakh folders, own songs or synthesized songs to the same prepared form.
 
 Every track is read, checked against its audio and written by one of several processes, into a
-temporary folder that is renamed when it is complete: a run after an interrupted one resumes it.
+temporary folder that is renamed when it is complete: the next run resumes an interrupted one.
 What had to be dropped is listed at the end and in ``report.json``.
 """
 
@@ -88,7 +88,7 @@ def prepare(
             those that the label check finds off; ``"always"``; or ``"never"``. Slakh's layouts are
             never aligned.
         check (bool): Whether labels are checked against the audio.
-        correct (bool, optional): Whether constant errors of which the check is sure are corrected.
+        correct (bool, optional): Whether constant errors that are certain are corrected.
             False reverts the corrections of earlier runs, None keeps them.
         include_omitted (bool): Whether Slakh's split ``omitted`` is used.
         validation_fraction (float): Fraction of the songs for validation, where neither folders nor
@@ -104,8 +104,8 @@ def prepare(
 
     Raises:
         FileNotFoundError: if the input does not exist.
-        ValueError: if the input holds no songs, none of them can be used, a setting is invalid, or
-            `out_dir` holds tracks prepared with other settings.
+        ValueError: if the input contains no songs, none of them can be used, a setting is invalid,
+            or `out_dir` contains tracks prepared with other settings.
     """
     classes = classes if isinstance(classes, ClassMap) else ClassMap.parse(classes)
     input_dir, out_dir = Path(input_dir), Path(out_dir)
@@ -234,7 +234,7 @@ def _prepare_track(
 
 
 def _read_and_check(source: SongSource, settings: Settings, check: bool) -> Song:
-    """Reads a song, aligns its score if it is an own song and must be, and checks the result."""
+    """Reads a song, aligns the score of a pair if necessary, and checks the result."""
     names, pair = settings.classes.names, source.files
 
     def read(alignment: Alignment | None = None) -> Song:

@@ -28,7 +28,7 @@ def read_song(
         settings (Settings): How it is read.
         find_defects (bool): Whether to look for stems that are noise or a single tone, see
             :mod:`~asteroid_scoresup.checks.noise`.
-        alignment (Alignment, optional): Where the recording of an own song plays its score.
+        alignment (Alignment, optional): Where the recording of a pair plays its score.
 
     Raises:
         UnusableSongError: if nothing of it can be used.

@@ -76,7 +76,7 @@ def _warnings_of_short_audio(tracks: Iterable[PreparedTrack]) -> list[str]:
         beyond, kept = sum(drop["notes"] for drop in drops), sum(track.n_notes.values())
         if beyond > kept:
             warned.append(
-                f"{track.split}/{track.id}: {beyond} of {beyond + kept} notes lie {BEYOND_END}: "
+                f"{track.split}/{track.id}: {beyond} of {beyond + kept} notes are {BEYOND_END}: "
                 "is it complete?"
             )
     return warned

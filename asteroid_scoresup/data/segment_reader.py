@@ -33,7 +33,7 @@ def require_length(path: Path, n_samples: int) -> None:
 def read_segment(
     path: Path, start: int, n_samples: int, track_samples: int, stop: int | None = None
 ) -> torch.Tensor:
-    r"""Reads a segment of an audio file; the cost does not depend on where it lies.
+    r"""Reads a segment of an audio file; the cost does not depend on its position.
 
     Args:
         path (Path): The file, mono.
@@ -46,8 +46,8 @@ def read_segment(
         :class:`torch.Tensor`: float32, shape :math:`(n\_samples,)`.
 
     Raises:
-        ValueError: if the file cannot be read, has another length than its track, or holds NaN or
-            infinite samples.
+        ValueError: if the file cannot be read, has another length than its track, or contains NaN
+            or infinite samples.
     """
     try:
         with sf.SoundFile(sndfile_path(path)) as stream:
@@ -57,7 +57,7 @@ def read_segment(
     except (sf.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from None
     if not np.isfinite(audio).all():
-        raise ValueError(f"{path} holds NaN or infinite samples. {_PREPARE_AGAIN}")
+        raise ValueError(f"{path} contains NaN or infinite samples. {_PREPARE_AGAIN}")
     if stop is not None:
         audio[max(stop - start, 0) :] = 0
     return torch.from_numpy(audio)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..alignment import ALIGN_MODES
 from .classes import ClassMap
-from .pair_alignment import ALIGN
 from .slakh import parse_label_shift
 
 #: What the mixture of a prepared track is: the sum of the classes, or the whole song.
@@ -23,7 +23,7 @@ class Settings:
         mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything).
         label_shift (str): See :func:`~asteroid_scoresup.data.slakh.parse_label_shift`.
         align (str): When own songs are aligned with their scores, one of
-            :data:`~asteroid_scoresup.data.pair_alignment.ALIGN`.
+            :data:`~asteroid_scoresup.alignment.ALIGN_MODES`.
 
     Raises:
         ValueError: on invalid values.
@@ -43,8 +43,8 @@ class Settings:
                 f"sample_rate must be a whole number of Hz from 4000 to 192000, found "
                 f"{self.sample_rate}."
             )
-        if self.align not in ALIGN:
-            raise ValueError(f"align must be one of {list(ALIGN)}, found {self.align!r}.")
+        if self.align not in ALIGN_MODES:
+            raise ValueError(f"align must be one of {list(ALIGN_MODES)}, found {self.align!r}.")
         parse_label_shift(self.label_shift, self.classes.names)
 
     def to_dict(self) -> dict[str, Any]:

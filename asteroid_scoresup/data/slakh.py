@@ -128,7 +128,7 @@ def _is_track(path: Path) -> bool:
         return False
     if (path / "metadata.yaml").is_file():
         return True
-    # The name alone is not enough: own pairs may lie in a folder "Track1". A track of Slakh without
+    # The name alone is not enough: own pairs may be in a folder "Track1". A track of Slakh without
     # metadata still has its subfolders.
     if re.fullmatch(r"Track\d+", path.name) is None:
         return False

@@ -28,7 +28,7 @@ OMITTED = "omitted"
 
 
 def split_of_folder(name: str) -> str | None:
-    """The split that a folder of this name holds, or None.
+    """The split that a folder of this name contains, or None.
 
     Examples
         >>> split_of_folder("Val"), split_of_folder("test_unseen"), split_of_folder("My songs")
@@ -80,7 +80,7 @@ class Splits:
 
     def __init__(self, content: Mapping[str, Any], where: str = "splits") -> None:
         if not isinstance(content, dict) or not content:
-            raise ValueError(f"{where} must hold a mapping of tracks to splits.")
+            raise ValueError(f"{where} must contain a mapping of tracks to splits.")
         self.where = where
         self.partial = False
         self._split: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""The time-frequency grid of an STFT: where its frames and bins lie."""
+"""The time-frequency grid of an STFT: the positions of its frames and bins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FrameGrid:
-    """Sizes that decide where the frames and bins of a centered STFT lie.
+    """Sizes that determine the frames and bins of a centered STFT.
 
     Args:
         n_fft (int): Length of window and transform, in samples.

@@ -69,7 +69,7 @@ class STFT(nn.Module):
 
     @property
     def grid(self) -> FrameGrid:
-        """Where its frames and bins lie."""
+        """The positions of its frames and bins."""
         return FrameGrid(self.n_fft, self.hop_length, self.sample_rate)
 
     @property

@@ -52,11 +52,11 @@ def read_separator(path: str | Path) -> TCNSeparator | WaveformSeparator:
     """Reads a separator of any kind from its model file.
 
     Raises:
-        ValueError: if the file cannot be read, or holds something else.
+        ValueError: if the file cannot be read, or contains something else.
     """
     model = SourceModel.from_pretrained(path)
     if not isinstance(model, (TCNSeparator, WaveformSeparator)):
-        raise ValueError(f"{path} holds a {type(model).__name__}, which is not a separator.")
+        raise ValueError(f"{path} contains a {type(model).__name__}, which is not a separator.")
     return model
 
 

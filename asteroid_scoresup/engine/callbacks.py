@@ -30,7 +30,7 @@ class BatchSeed(Callback):
         """Seeds torch: remixes, simulated separation, the classes that the critic receives."""
         number = trainer.current_epoch * trainer.num_training_batches + batch_idx
         number = number * trainer.world_size + trainer.global_rank
-        # The generator of the CPU takes no more than 32 bits.
+        # Seeds of the CPU generator have at most 32 bits.
         torch.manual_seed((self.seed + number) % 2**32)
 
 

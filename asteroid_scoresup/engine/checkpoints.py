@@ -145,7 +145,7 @@ def resume_point(folder: str | Path) -> Path | None:
             continue
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            # last.ckpt knows which checkpoints are best; the one of the same epoch does not.
+            # last.ckpt lists the best checkpoints; the one of the same epoch does not.
             place = state["epoch"], state["global_step"], path.name == "last.ckpt"
             weights = state["state_dict"]
         except Exception as error:  # torch raises many types for damaged files
@@ -153,7 +153,7 @@ def resume_point(folder: str | Path) -> Path | None:
             logger.warning("%s cannot be read and is skipped: %s", path, reason)
             continue
         if not all_finite(weights.values()):
-            logger.warning("%s holds NaN or infinite weights and is skipped.", path)
+            logger.warning("%s contains NaN or infinite weights and is skipped.", path)
             continue
         found.append((place, path))
     return max(found)[1] if found else None

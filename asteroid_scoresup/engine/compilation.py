@@ -12,7 +12,7 @@ def compile_networks(*models: nn.Module) -> None:
     Args:
         *models (nn.Module): Separators, transcriptors or other networks.
     """
-    # Separator and critic share one code, each in several shapes: more than torch expects.
+    # Separator and critic run the same code with several shapes each: more than torch expects.
     config = torch._dynamo.config
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
     setattr(config, limit, 32)

@@ -1,11 +1,11 @@
 """Training material of a mask refiner: random ensembles with damaged scores, and their NMF.
 
-A network that refines masks for any ensemble must meet many: with two classes or six, with drums
-that no note describes, with a score whose timing drifts and which lacks notes. Each track of a
-prepared folder gives several *variants*: a random subset of its classes at random levels, or the
-sum of its mixture and another, with a score that was damaged at random. The factorization of a
-variant is fitted once to the whole track and stored beside its notes; items are segments of it.
-All of it is our choice.
+A network that refines masks for any ensemble must be trained on many: with two classes
+or six, with drums that no note describes, with a score whose timing drifts and which lacks notes.
+Each track of a prepared folder gives several *variants*: a random subset of its classes at random
+levels, or the sum of its mixture and another, with a score that was damaged at random. The
+factorization of a variant is fitted once to the whole track and stored beside its notes; items are
+segments of it. All of it is our choice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..utils.files import atomic_path, read_audio
 
 #: What a refiner is trained on: stems, or sums of two mixtures with their scores.
 SUPERVISION = ("stems", "mixtures")
-#: Changes with what a variant is, so that old files are not used.
+#: Version of the variants, so that old files are not used.
 _VERSION = 1
 
 
@@ -37,8 +37,8 @@ class Variant(NamedTuple):
     r"""An ensemble: signals, and a score with a class for each of its parts.
 
     Args:
-        signals (:class:`numpy.ndarray`): What the loss compares with, and the rest of the mixture,
-            which no class owns; :math:`(n\_groups + 1, time)`.
+        signals (:class:`numpy.ndarray`): The targets of the loss, and the rest of the mixture,
+            which belongs to no class; :math:`(n\_groups + 1, time)`.
         group (tuple of int): Group of each class.
         notes (Notes): The score, damaged.
         free (int): Components of no class in the factorization.
@@ -51,7 +51,7 @@ class Variant(NamedTuple):
 
 
 def damage(notes: Notes, rng: np.random.Generator) -> Notes:
-    """A score as alignment and transcription by hand leave it.
+    """Damages a score as alignment and manual transcription do.
 
     Half of the scores drift smoothly by up to 80 ms. A third lack up to a tenth of their notes, and
     a third have up to one in twenty at a wrong pitch.
@@ -254,7 +254,7 @@ class RefinementDataset(Dataset):
         Args:
             variant (Variant): The ensemble.
             factors (Factors): Its factorization.
-            place (float): Where the segment lies: from 0 (beginning) to 1 (end).
+            place (float): Position of the segment: from 0 (beginning) to 1 (end).
         """
         n_known = factors.activations.shape[1]
         first = int(place * max(n_known - self.n_frames, 0))
@@ -277,7 +277,7 @@ class RefinementDataset(Dataset):
 
 
 def _of_classes(notes: Notes, numbers: list[int]) -> Notes:
-    """The notes of some classes, which are numbered anew."""
+    """The notes of some classes, renumbered."""
     new = np.full(max(int(notes.class_index.max(initial=0)), *numbers) + 1, -1)
     new[numbers] = range(len(numbers))
     notes = notes.replace(class_index=new[notes.class_index])
@@ -287,7 +287,7 @@ def _of_classes(notes: Notes, numbers: list[int]) -> Notes:
 def ensemble_loader(
     dataset: RefinementDataset, batch_size: int, num_workers: int = 0
 ) -> DataLoader:
-    """A loader whose batches are lists: items differ in their number of classes.
+    """A loader whose batches are lists: items have different numbers of classes.
 
     Args:
         dataset (RefinementDataset): The items; random ones are numbered on from epoch to epoch.

@@ -21,7 +21,7 @@ class StopOnNonFinite(Callback):
     Losses of training steps are collected on their device and checked every few steps, to avoid
     waiting for a GPU, and before every checkpoint; weights and the validation loss are checked
     before every checkpoint. So no checkpoint contains weights that are not finite. Gradients are
-    not checked: the gradient scaler of float16 meets infinite ones and skips their steps.
+    not checked: the gradient scaler of float16 skips the steps of infinite ones.
 
     Args:
         every_n_steps (int): Steps between two checks on a GPU; on a CPU every step is checked.
@@ -115,7 +115,7 @@ class StopOnNonFinite(Callback):
 
 
 def _places(trainer: Trainer, step: int) -> str:
-    """The segments of a batch, in words, if the dataset knows them."""
+    """The segments of a batch, as text, if the dataset can name them."""
     loader: Any = trainer.train_dataloader
     place, size = getattr(loader.dataset, "place", None), loader.batch_size
     if place is None or size is None:

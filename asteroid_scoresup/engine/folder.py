@@ -1,22 +1,19 @@
-"""Experiment folders: which configuration one belongs to, and files left by killed runs."""
+"""Experiment folders: which configuration one belongs to, and whether its training is finished."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_warn
 
 from ..models import load_package, model_hash
 from ..utils.files import atomic_path
+from ..utils.partial_files import sweep
 
-#: Names that `atomic_path` gives to incomplete files; they contain the process number.
-PARTIAL = re.compile(r"\..*\.(\d+)\.part(\..*)?$")
 #: Prefix of hashes of model contents; earlier versions hashed the bytes of the files.
 MODEL_HASH = "model:"
 
@@ -35,11 +32,11 @@ def lock_experiment(
         ignore (collection of str): Keys that may differ when a run is resumed.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration, or one whose
+        ValueError: if the folder contains a run with another configuration, or one whose
             ``conf.yml`` is missing or cannot be read.
     """
     path = Path(exp_dir) / "conf.yml"
-    sweep_partial_files(exp_dir)
+    sweep(exp_dir, locked=False)
     if has_results(exp_dir):
         old, flat = _flatten(_read_config(path)), _flatten(config)
         changed = [
@@ -49,7 +46,7 @@ def lock_experiment(
         ]
         if changed:
             raise ValueError(
-                f"{exp_dir} holds a run with another configuration: {', '.join(changed)}. "
+                f"{exp_dir} contains a run with another configuration: {', '.join(changed)}. "
                 "Choose another --tag, or delete the folder."
             )
     with atomic_path(path) as temporary:
@@ -135,30 +132,4 @@ def is_finished(paths: Iterable[str | Path], epochs: int, minutes: float = 0.0) 
             return False
         if not enough:
             return False
-    return True
-
-
-@rank_zero_only
-def sweep_partial_files(folder: str | Path) -> None:
-    """Deletes incomplete files of killed processes in a folder and its subfolders.
-
-    Files are written under a name that contains the process number, and renamed when they are
-    complete. Those whose process no longer runs will never be completed.
-
-    Args:
-        folder (str or Path): The folder, which may be missing.
-    """
-    for path in Path(folder).rglob(".*.part*"):
-        found = PARTIAL.fullmatch(path.name)
-        if found and path.is_file() and not _runs(int(found[1])):
-            path.unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # it runs, and belongs to another user
-        return True
     return True

@@ -1,4 +1,4 @@
-"""Ends a command after Ctrl-C or SIGTERM with one sentence and the exit code of the signal."""
+"""Ends a command after Ctrl-C or SIGTERM with a message and the exit code of the signal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def ends_in_a_sentence(name: str, sentence: Callable[[], str]) -> Iterator[None]:
-    """Turns signals and errors that a user can fix into one sentence on stderr and an exit code.
+def exit_with_message(name: str, interrupted: Callable[[], str]) -> Iterator[None]:
+    """Turns signals and errors that a user can fix into a message on stderr and an exit code.
 
     Lightning exits with 1 after Ctrl-C and with 0 after SIGTERM; before training starts, Python
     prints a traceback.
 
     Args:
-        name (str): Name of the command, printed before the sentence.
-        sentence (callable): Returns the message after a signal.
+        name (str): Name of the command, printed before the message.
+        interrupted (callable): Returns the message after a signal.
 
     Raises:
         SystemExit: with 130 after Ctrl-C, 143 after SIGTERM, and 1 after a ``ValueError``,
@@ -46,9 +46,9 @@ def ends_in_a_sentence(name: str, sentence: Callable[[], str]) -> Iterator[None]
         first = getattr(rank_zero_only, "rank", 0) == 0
         if received:
             if first:
-                print(f"\n{name}: {sentence()}", file=sys.stderr)
+                print(f"\n{name}: {interrupted()}", file=sys.stderr)
             raise SystemExit(128 + received[0]) from None
-        message = _sentence(error)
+        message = _message(error)
         if message is None:
             raise
         if first or not isinstance(error, FloatingPointError):
@@ -59,7 +59,7 @@ def ends_in_a_sentence(name: str, sentence: Callable[[], str]) -> Iterator[None]
             signal.signal(number, handler)
 
 
-def _sentence(error: BaseException) -> str | None:
+def _message(error: BaseException) -> str | None:
     """Message for an error, or None if it is a bug."""
     text = str(error)
     if isinstance(error, RuntimeError):

@@ -11,7 +11,7 @@ from ..data import Manifest, ScoreDataset, make_loader
 
 logger = logging.getLogger(__name__)
 
-#: What teaches a separator: scores, who plays when, stems, or stems where there are some.
+#: Supervision of a separator: scores, activities, stems, or stems for some songs.
 SUPERVISION = ("score", "activity", "stems", "semi")
 
 
@@ -30,7 +30,7 @@ def training_loaders(
 
     With stems for some songs only, supervised training draws from those alone. Validation of
     semi-supervised training reads scores only. If there is no validation split, the training songs
-    take its place, with a warning.
+    are used instead, with a warning.
 
     Args:
         manifest (Manifest): The prepared data.

@@ -17,7 +17,7 @@ def adam(network: nn.Module, lr: float, precision: str = "auto", **kwargs: Any) 
     """Adam in one fused step: the unfused one takes a tenth of a short update.
 
     Args:
-        network (nn.Module): Whose weights to train.
+        network (nn.Module): The network to train.
         lr (float): Learning rate.
         precision (str): Lightning's. With ``"16-mixed"`` the step is not fused: a fused Adam
             divides by the scale of float16's losses itself, and Lightning cannot clip before that.
@@ -40,7 +40,7 @@ def warmup_cosine(
     """Learning rate: linear warm-up, then constant, then a cosine down to a hundredth.
 
     Args:
-        optimizer (torch.optim.Optimizer): Whose rate.
+        optimizer (torch.optim.Optimizer): The optimizer.
         n_steps (int): Steps of the whole training.
         warmup (int): Steps of the warm-up.
         hold (float): Fraction of the training before the cosine begins.
@@ -67,9 +67,9 @@ def warmup_cosine(
 
 
 class ClipGradients(Callback):
-    """Scales the gradients of an update down to a largest norm.
+    """Scales the gradients of an update down to a maximum norm.
 
-    As Lightning's ``gradient_clip_val``, which refuses fused optimizers in bfloat16.
+    Like Lightning's ``gradient_clip_val``, which however refuses fused optimizers in bfloat16.
 
     Args:
         largest (float): The norm, over all parameters of an optimizer.

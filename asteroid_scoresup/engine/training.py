@@ -113,8 +113,8 @@ def fit(
 
     Raises:
         FloatingPointError: if a loss or a weight becomes NaN or infinite.
-        ValueError: if the folder holds checkpoints of a System with another critic, or a finished
-            training whose best checkpoints are missing.
+        ValueError: if the folder contains checkpoints of a System with another critic, or a
+            finished training whose best checkpoints are missing.
     """
     exp_dir = Path(exp_dir)
     if clock is not None and clock.minutes and devices * num_nodes > 1:

@@ -249,7 +249,7 @@ def to_midi(
 def default_program(name: str) -> int:
     """The General MIDI program of a class, guessed from its name; a piano for unknown names.
 
-    128 stands for drums.
+    128 means drums.
 
     Examples
         >>> default_program("guitar"), default_program("strings"), default_program("keys")

@@ -80,7 +80,7 @@ def si_sdr(
         only the estimate is silent.
 
     Raises:
-        ValueError: if the signals differ in length, are empty, or hold NaN or infinite samples.
+        ValueError: if the signals differ in length, are empty, or contain NaN or infinite samples.
 
     Examples
         >>> reference = np.sin(np.arange(16000) / 10)
@@ -200,9 +200,9 @@ def _signal(value: ArrayLike, label: str) -> torch.Tensor:
     """A finite, non-empty signal as a float64 tensor on the CPU."""
     signal = torch.as_tensor(value).detach().to("cpu", torch.float64)
     if signal.ndim == 0 or signal.shape[-1] == 0:
-        raise ValueError(f"{label} holds no samples (shape {tuple(signal.shape)}).")
+        raise ValueError(f"{label} contains no samples (shape {tuple(signal.shape)}).")
     if not torch.isfinite(signal).all():
-        raise ValueError(f"{label} holds NaN or infinite samples.")
+        raise ValueError(f"{label} contains NaN or infinite samples.")
     return signal
 
 

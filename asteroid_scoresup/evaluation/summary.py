@@ -71,7 +71,7 @@ def tidy(records: Iterable[Mapping] | pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"The records lack {missing}; found {list(frame.columns)}.")
     if not metrics:
         raise ValueError(
-            f"The records hold none of the scores {list(METRICS)}; found {list(frame.columns)}."
+            f"The records contain none of the scores {list(METRICS)}; found {list(frame.columns)}."
         )
     long = frame.melt(identifiers, metrics, var_name="metric", value_name="value")
     long = long.astype({"value": float})
@@ -246,7 +246,7 @@ def refuse_duplicates(frame: pd.DataFrame, keys: Sequence[str], label: str) -> N
     if repeated.any():
         line = frame[repeated].iloc[0][list(keys)].to_dict()
         raise ValueError(
-            f"{label} holds duplicate lines ({int(repeated.sum())}); the first is {line}."
+            f"{label} contains duplicate lines ({int(repeated.sum())}); the first is {line}."
         )
 
 

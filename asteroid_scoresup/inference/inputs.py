@@ -29,7 +29,7 @@ def find_audio_files(
         name. A folder without songs is listed itself, so that it is reported.
 
     Raises:
-        ValueError: if an argument is empty, which would stand for the current folder.
+        ValueError: if an argument is empty, which would mean the current folder.
     """
     if not all(map(str, arguments)):
         raise ValueError("A song has an empty name: name a file or folder ('.' is this folder).")
@@ -96,7 +96,8 @@ class SongScores:
             if found.suffix.lower() in SCORE_SUFFIXES and found.is_file() and not is_hidden:
                 self._by_name[found.stem.casefold()].append(found)
         if not self._by_name:
-            raise ValueError(f"{self.path} holds no scores: expected {', '.join(SCORE_SUFFIXES)}.")
+            expected = ", ".join(SCORE_SUFFIXES)
+            raise ValueError(f"{self.path} contains no scores: expected {expected}.")
 
     def of(self, song: Path) -> Path:
         """The score of a song.

@@ -53,7 +53,7 @@ def process_songs(
             the seconds in all.
 
     Yields:
-        tuple: path of the song, and its :class:`SongResult` or its error (one sentence).
+        tuple: path of the song, and its :class:`SongResult` or its error.
 
     Raises:
         ImportError: if the page is requested and matplotlib is missing.
@@ -97,7 +97,7 @@ def process_song(
 
     Raises:
         ImportError: if the page is requested and matplotlib is missing.
-        ValueError: if the song cannot be read or its results cannot be written: one sentence that
+        ValueError: if the song cannot be read or its results cannot be written; the message
             names the file.
     """
     if options.page:
@@ -235,7 +235,7 @@ def _require_same_song(
     advice = "Use --overwrite or another --out_dir."
     if record.found and not record.is_of(song):
         raise ValueError(
-            f"{path}: {result.folder} holds the results of another song ({record.song_path}). "
+            f"{path}: {result.folder} contains the results of another song ({record.song_path}). "
             f"{advice}"
         )
     for target in result.kept:
@@ -277,7 +277,7 @@ def _require_writable(
         advice = "choose a WAV format" if options.file_format == "flac" else "leave out --report"
         raise ValueError(
             f"{path} has {channels} channels at {rate} Hz. FLAC, which the page to listen to uses "
-            "too, holds at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
+            "too, has at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
             f"{advice}."
         )
 

@@ -1,4 +1,4 @@
-"""The score as it is used for a recording: aligned, or as it is."""
+"""The score of a recording as it is used: aligned, or unchanged."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from ..alignment.align import Alignment, align
 from ..utils.stream import Recording
 from .song_score import SongScore
-
-#: Whether a score is aligned with the recording; see
-#: :class:`~asteroid_scoresup.inference.score_informed.ScoreInformedSeparator`.
-ALIGN_MODES = ("auto", "always", "never")
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def align_score(score: SongScore, recording: Recording, mode: str, name: str) ->
     Args:
         score (SongScore): The score as it was read.
         recording (Recording): The recording.
-        mode (str): One of :data:`ALIGN_MODES`.
+        mode (str): One of :data:`~asteroid_scoresup.alignment.ALIGN_MODES`.
         name (str): Name of the score, for messages.
 
     Returns:

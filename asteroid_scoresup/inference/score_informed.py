@@ -2,8 +2,8 @@
 
 A score-informed factorization (:mod:`asteroid_scoresup.score.informed`) finds the spectrum of every
 note and drum in the recording itself, at its own sample rate and with all of its channels, and
-splits each time-frequency bin. What the score assigns to no class, and what it does not have, is in
-no stem.
+splits each time-frequency bin. What the score assigns to no class, and what is not in the score, is
+in no stem.
 
 A recording is processed in windows that overlap, each with its own factorization, in constant
 memory. The windows are cross-faded.
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..alignment import ALIGN_MODES
 from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT, FrameGrid
@@ -40,7 +41,7 @@ from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk, join_stems
-from .score_alignment import ALIGN_MODES, UsedScore, align_score
+from .score_alignment import UsedScore, align_score
 from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
 
@@ -50,7 +51,7 @@ WINDOW_SECONDS, HOPS = 0.128, 4
 ATTACK_SECONDS = 0.25
 #: Half-width of a partial, relative to its frequency.
 RELATIVE_WIDTH = 0.01
-#: Components for what the score does not have.
+#: Components for what is not in the score.
 N_FREE = 6
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
 CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
@@ -202,7 +203,7 @@ class ScoreInformedSeparator:
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty, unreadable, or holds NaN or infinite samples, or the
+            ValueError: if `audio` is empty, unreadable, or contains NaN or infinite samples, or the
                 score seems to be that of another song.
         """
         recording = Recording(audio, sample_rate)

@@ -1,4 +1,4 @@
-"""A trained model and a recording: stems and score."""
+"""Stems and transcription of a recording, from a trained model."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ class Separator(HubMixin):
             dict of str to array: stems by name, float32, with the shape of `audio`.
 
         Raises:
-            ValueError: if `audio` is empty or unreadable, or if it or the model's output holds NaN
-                or infinite samples.
+            ValueError: if `audio` is empty or unreadable, or if it or the model's output contains
+                NaN or infinite samples.
         """
         if score is not None:
             classes = default_classes(self.names) if classes is None else classes
@@ -282,7 +282,7 @@ class Separator(HubMixin):
         """
         if notes and self.transcriptor is None:
             raise ValueError(
-                "This model file holds no transcriptor: name one (--transcriptor, the recipe's "
+                "This model file contains no transcriptor: name one (--transcriptor, the recipe's "
                 "transcriptor/best_model.pth)."
             )
         level = self._level(recording)
@@ -339,7 +339,7 @@ class Separator(HubMixin):
 
 
 def _not_finite(recording: Recording, seconds: float, level: float) -> str:
-    """The message about a chunk that holds NaN or infinite values."""
+    """The message about a chunk that contains NaN or infinite values."""
     if level > _LOUDEST_RMS:
         reason = f"its level is {level:.3g} where 1 is full scale: scale it down"
     else:

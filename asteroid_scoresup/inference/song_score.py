@@ -1,4 +1,4 @@
-"""The score of one recording: its notes by class, and what is left for no class."""
+"""The score of one recording: its notes by class, and those of no class."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..notation.reader import read_score
 from ..score import Notes
 from .record import describe_song
 
-#: A score is on the clock of a recording if this fraction of its onsets is within so many seconds:
-#: about as far as an alignment itself may be off.
+#: A score is on the clock of a recording if this fraction of its onsets is within this many seconds
+#: of where an alignment finds them: about the error of an alignment.
 _ON_TIME, _MOST = 0.05, 0.9
 
 
@@ -29,7 +29,7 @@ _ON_TIME, _MOST = 0.05, 0.9
 class SongScore:
     """The notes of a score, by how their sound is modeled.
 
-    Notes of no class have the class index `n_src`: their sound is known to be in no stem.
+    Notes of no class have the class index `n_src`: their sound is kept out of all stems.
 
     Args:
         n_src (int): Number of classes.
@@ -65,11 +65,11 @@ class SongScore:
             found = cls._of_midi(read_score(score, drums=True), classes)
         name = "The score" if isinstance(score, Notes) else str(score)
         if not len(found.pitched) + len(found.unpitched):
-            raise ValueError(f"{name} holds no notes.")
+            raise ValueError(f"{name} contains no notes.")
         if not len(found.notes):
             raise ValueError(
-                f"{name} holds no notes of the classes {', '.join(classes.names)}: choose classes "
-                f"by the programs of the score (--classes), which are {_programs(score)}."
+                f"{name} contains no notes of the classes {', '.join(classes.names)}: choose "
+                f"classes by the programs of the score (--classes), which are {_programs(score)}."
             )
         return found
 

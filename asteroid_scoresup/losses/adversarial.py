@@ -1,7 +1,7 @@
 r"""The adversarial losses of Hung et al. 2021.
 
-In :math:`L_{AML}` separated sources of different clips are remixed: the separator wants the remix
-transcribed as the matching scores, the transcriptor learns to transcribe nothing in a remix. In
+In :math:`L_{AML}` separated sources of different clips are remixed: the separator is trained so
+that the remix is transcribed as the matching scores, the transcriptor to predict no notes in it. In
 :math:`L_{ATL}` the transcriptor learns to find the interference that is left in a separated source.
 """
 

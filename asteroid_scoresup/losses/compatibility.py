@@ -1,4 +1,4 @@
-"""Mismatches that shapes do not reveal: between data, critic, templates and STFT of a loss.
+"""Mismatches that shapes do not reveal, between data, critic, templates and STFT of a loss.
 
 Classes in another order, or a rate of 44,100 Hz instead of 16,000, give tensors of the same shapes
 and losses that decrease, and a model that has learned nonsense.

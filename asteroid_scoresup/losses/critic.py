@@ -1,9 +1,9 @@
 r"""Adapting the critic to the separator's estimates, with labels that are true (our choice).
 
-A critic that has seen mixtures only can be satisfied by masks that separate nothing. Here it is
-trained on the estimates as well. A note is labeled as present in an estimate if the mask lets its
-partials through, whatever the separator does. Unlike the adversarial losses, this one never asks
-the critic to predict what is not there.
+A critic that was trained on mixtures only can be satisfied by masks that separate nothing. Here it
+is trained on the estimates as well. A note is labeled as present in an estimate if the mask lets
+its partials through, whatever the separator does. Unlike the adversarial losses, this one never
+trains the critic to predict what is not there.
 """
 
 from __future__ import annotations

@@ -81,9 +81,9 @@ def soft_harmonic_loss(
 ) -> torch.Tensor:
     r"""Compares each mask with the soft harmonic mask of its class.
 
-    The binary :func:`~asteroid_scoresup.losses.mixture.harmonic_mixture_loss` does not care how
-    classes split a bin in which several of them have a partial. This one does, by the weights of
-    the partials (:func:`mask_kl_loss`).
+    The binary :func:`~asteroid_scoresup.losses.mixture.harmonic_mixture_loss` does not depend
+    on how classes split a bin in which several of them have a partial. This one does, by the
+    weights of the partials (:func:`mask_kl_loss`).
 
     Args:
         estimates, mixture, sounding, residual: See :func:`mask_kl_loss`.

@@ -13,7 +13,7 @@ import torch
 
 from ..score import HarmonicTemplates, clip_activity, frame_activity
 
-#: Magnitude below which every bin of a silent clip lies: 80 dB below the nominal level.
+#: Magnitude that no bin of a silent clip exceeds: 80 dB below the nominal level.
 SILENT_MAGNITUDE = 1e-5
 
 

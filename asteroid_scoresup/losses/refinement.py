@@ -24,7 +24,7 @@ QUIET = 1e-3
 
 
 class RefinementItem(NamedTuple):
-    r"""A segment to refine, with what is true in it.
+    r"""A segment to refine, with its targets.
 
     Args:
         magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`|X|`, :math:`(freq, frames)`.

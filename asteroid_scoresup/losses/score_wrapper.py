@@ -61,7 +61,7 @@ class ScoreSupervisedLoss(nn.Module):
         dataset (ScoreDataset, optional): The training data. Classes, rate and STFT are compared
             with those of the loss, since no shape would reveal a mismatch.
 
-    After each call ``last_terms`` holds the unweighted terms, for logging.
+    After each call ``last_terms`` contains the unweighted terms, for logging.
 
     Raises:
         ValueError: on an unknown term, one whose critic or templates are missing, or parts that do
@@ -128,7 +128,7 @@ class ScoreSupervisedLoss(nn.Module):
             **kwargs: Further arguments of the class.
 
         Raises:
-            FileNotFoundError, ValueError: if the file cannot be read or holds no transcriptor.
+            FileNotFoundError, ValueError: if the file cannot be read or contains no transcriptor.
             ValueError: if dataset and transcriptor do not belong together.
         """
         critic, _ = read_transcriptor(path)

@@ -27,8 +27,8 @@ class SemiSupervisedLoss(nn.Module):
             ``asteroid.losses.multisrc_neg_sisdr``. A loss per example is averaged.
         stem_weight (float): Weight :math:`w`.
 
-    After each call ``last_terms`` holds the terms of both, those of the stems as ``stems_…``, for
-    logging.
+    After each call ``last_terms`` contains the terms of both, those of the stems as ``stems_…``,
+    for logging.
 
     Examples
         >>> from asteroid.losses import multisrc_neg_sisdr

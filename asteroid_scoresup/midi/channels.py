@@ -19,7 +19,7 @@ from .pedals import ALL_SOUND_OFF, SOSTENUTO, SUSTAIN, Pedals
 from .sysex import apply_sysex
 from .tuning import Tuning
 
-#: Program number that stands for drums, as in Slakh's metadata.
+#: Program number of drums, as in Slakh's metadata.
 DRUMS = 128
 #: Banks of drum kits (GM2: 120, XG: 127, and 126 for effects), and GM2's bank of melodic programs.
 _KIT_BANKS, _MELODIC_BANK = (120, 126, 127), 121

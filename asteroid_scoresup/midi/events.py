@@ -30,7 +30,7 @@ _DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 #: Meta events that are kept; texts, lyrics and signatures are not.
 TRACK_NAME, PORT, END, TEMPO = 0x03, 0x21, 0x2F, 0x51
-#: Frames per second of an SMPTE division; 29 stands for 30 drop frame.
+#: Frames per second of an SMPTE division; 29 means 30 drop frame.
 _FRAME_RATES = {24: 24.0, 25: 25.0, 29: 30000 / 1001, 30: 30.0}
 _LARGEST_DELTA = 2**28 - 1
 _DEFAULT_TEMPO = 500_000  # microseconds per quarter note
@@ -105,7 +105,7 @@ class TempoMap:
         return self._ticks[segment] + (seconds - self._seconds[segment]) / self._per_tick[segment]
 
     def first_tick(self, seconds: float) -> int:
-        """The first tick that does not lie before a time, from 0 on."""
+        """The first tick that is not before a time, from 0 on."""
         tick = max(math.ceil(float(self.ticks(seconds))), 0)
         # Rounding errors, so that the answer agrees with the times of the ticks.
         while tick > 0 and self(tick - 1) >= seconds:
@@ -188,7 +188,7 @@ def parse_events(content: bytes) -> MidiEvents:
         playing = [track for track in tracks if any(e.status & 0xF0 == 0x90 for e in track)]
         if len(playing) > 1:
             raise ValueError(
-                f"it holds {len(playing)} independent patterns (format 2), which have no common "
+                f"it contains {len(playing)} independent patterns (format 2), which have no common "
                 "clock: save the song as format 1"
             )
         tracks = playing

@@ -144,7 +144,7 @@ def _tuning_standard(receiver: Receiver, tick: int, port: int, what: int, body: 
         return
     keys = {}
     for row in rows:
-        if len(row) == 4 and row[1:] != b"\x7f\x7f\x7f":  # which stands for no change
+        if len(row) == 4 and row[1:] != b"\x7f\x7f\x7f":  # which means no change
             key, semitone, high, low = row
             keys[key & 0x7F] = semitone + (high << 7 | low) / 16384 - (key & 0x7F)
     for channel in receiver.all_of(port):

@@ -75,7 +75,7 @@ def with_facts(package: dict, **facts: Any) -> dict:
         package (dict): The package; it is not changed.
         **facts: ``license`` of the weights (str, an identifier such as ``"cc-by-4.0"``),
             ``numbers`` (dict of metrics by name), ``provenance`` (str: data and training) and
-            ``limits`` (str), in Markdown; None for those that stay as they are.
+            ``limits`` (str), in Markdown; None for those that do not change.
 
     Returns:
         dict: The new package.

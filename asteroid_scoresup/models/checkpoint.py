@@ -1,4 +1,4 @@
-"""Model files: a separator, and the transcriptor that turns its songs into notes."""
+"""Model files: a separator, with or without a transcriptor and its settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DECODING_KEYS = {"threshold", "min_seconds", "max_gap_seconds"}
 
 
 class Unpacked(NamedTuple):
-    """Content of a model file; None for what it does not hold.
+    """Content of a model file; None for what it does not contain.
 
     Args:
         separator (TCNSeparator or WaveformSeparator): The separator.
@@ -101,7 +101,7 @@ def save_model(model: SourceModel | dict, path: str | Path, **infos: Any) -> Non
 
 
 def all_finite(tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether no floating-point tensor holds NaN or infinity; waits for each device once."""
+    """Whether no floating-point tensor contains NaN or infinity; waits for each device once."""
     checks = [t.detach().isfinite().all() for t in tensors if t.is_floating_point()]
     by_device: dict[torch.device, list[torch.Tensor]] = {}
     for check in checks:
@@ -123,15 +123,15 @@ def unpack(path: str | Path | dict, name: str | Path | None = None) -> Unpacked:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it does not hold the package of a separator.
+        ValueError: if it does not contain the package of a separator.
     """
     package, path = _read(path, name)
     separator = SourceModel.from_package(package, path)
     if not isinstance(separator, (TCNSeparator, WaveformSeparator)):
         kind = type(separator).__name__
         raise ValueError(
-            f"{path} holds a {kind}, expected a TCNSeparator or another separator: a file of step "
-            "2 or 3 (separator/best_model.pth)."
+            f"{path} contains a {kind}, expected a TCNSeparator or another separator: a file of "
+            "step 2 or 3 (separator/best_model.pth)."
         )
     transcriptor = None
     if TRANSCRIPTOR in package:
@@ -172,7 +172,7 @@ def read_transcriptor(path: str | Path) -> tuple[ScoreTranscriptor, dict | None]
 
 
 def _transcriptor(package: dict, path: str | Path) -> ScoreTranscriptor:
-    """The transcriptor within a separator's package, which must not hold another package."""
+    """The transcriptor within a separator's package, which must not contain another package."""
     inner = package[TRANSCRIPTOR]
     if isinstance(inner, dict) and TRANSCRIPTOR in inner:
         raise ValueError(f"{path}: its transcriptor has another transcriptor packed in it.")

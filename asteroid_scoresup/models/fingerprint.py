@@ -1,4 +1,4 @@
-"""Hashes of models by their content: the same for every file that holds the same model."""
+"""Hashes of models by their content: the same for every file that contains the same model."""
 
 from __future__ import annotations
 

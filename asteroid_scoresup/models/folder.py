@@ -1,4 +1,4 @@
-"""Model folders: ``config.json``, ``model.safetensors`` and ``README.md``, as the Hub holds models.
+"""Model folders, the form of the Hub: ``config.json``, ``model.safetensors`` and ``README.md``.
 
 The configuration is the model package without its weights, which are in the safetensors file, so
 that nothing in a folder can run code. A folder may come from anywhere: it is checked as strictly
@@ -99,7 +99,7 @@ def read_folder(folder: str | Path, name: str | None = None) -> dict:
     inner = config.get(TRANSCRIPTOR)
     if packed and not isinstance(inner, dict):
         raise ValueError(
-            f"{name}: {WEIGHTS} holds a transcriptor that {CONFIG} does not describe: the files "
+            f"{name}: {WEIGHTS} contains a transcriptor that {CONFIG} does not describe: the files "
             "are from two models. Copy or download both again."
         )
     if isinstance(inner, dict):
@@ -169,7 +169,7 @@ def _parse_weights(data: bytes, name: str) -> dict[str, torch.Tensor]:
 
 
 def _tensors(package: dict) -> dict[str, torch.Tensor]:
-    """All weights by name, in memory of their own, as safetensors wants them."""
+    """All weights by name, in memory of their own, as safetensors requires."""
     weights = dict(package["state_dict"])
     inner = package.get(TRANSCRIPTOR, {}).get("state_dict", {})
     weights |= {f"{TRANSCRIPTOR}.{key}": value for key, value in inner.items()}

@@ -64,7 +64,7 @@ def read_package(name: str | Path, **options: Any) -> dict:
     Args:
         name (str or Path): A model file; a folder of ``save_pretrained``; the name of a bundled
             model (``"band"``); or ``"user/name"`` or ``"user/name@revision"`` on the Hub.
-        **options: Of :func:`download`.
+        **options: Options of :func:`download`.
 
     Returns:
         dict: Tensors and plain values, not checked further.
@@ -83,7 +83,7 @@ def read_with_card(name: str | Path, **options: Any) -> tuple[dict, dict[str, An
 
     Args:
         name (str or Path): See :func:`read_package`.
-        **options: Of :func:`download`.
+        **options: Options of :func:`download`.
 
     Returns:
         tuple: The checked package; metadata and text of its card, see
@@ -101,14 +101,14 @@ def read_with_card(name: str | Path, **options: Any) -> tuple[dict, dict[str, An
 
 
 def locate(name: str | Path, **options: Any) -> Path:
-    """Path of the file or folder that a name stands for, after a download where that is needed.
+    """Path of the file or folder that a name refers to, downloaded if necessary.
 
     Args:
         name (str or Path): See :func:`read_package`.
-        **options: Of :func:`download`.
+        **options: Options of :func:`download`.
 
     Returns:
-        Path: The path; it does not exist if the name stands for nothing.
+        Path: The path; it does not exist if the name refers to nothing.
     """
     if not os.path.lexists(name) and isinstance(name, str):
         if name in bundled_models():
@@ -170,7 +170,7 @@ def save_folder(package: dict, folder: str | Path, name: str | None = None, **fa
         package (dict): The package.
         folder (str or Path): The folder. Its card is replaced only if there are new facts.
         name (str, optional): Name of the model in the card. Default: that of the folder.
-        **facts: Of :func:`~asteroid_scoresup.models.card.with_facts`.
+        **facts: Arguments of :func:`~asteroid_scoresup.models.card.with_facts`.
 
     Raises:
         ValueError: if weights are NaN or infinite, or a fact is of a wrong type.
@@ -206,7 +206,7 @@ def upload(
 
 @contextlib.contextmanager
 def _explained(name: str, action: str) -> Iterator[None]:
-    """Turns the errors of huggingface_hub into sentences that say what to do."""
+    """Turns errors of huggingface_hub into messages that say what to do."""
     from huggingface_hub import utils
 
     try:
@@ -281,7 +281,7 @@ class HubMixin:
             model_card_kwargs (dict, optional): Arguments of
                 :func:`~asteroid_scoresup.models.card.with_facts`: license, numbers, provenance,
                 limits. An existing card is replaced only if there are some.
-            **push_to_hub_kwargs: Of :meth:`push_to_hub`.
+            **push_to_hub_kwargs: Arguments of :meth:`push_to_hub`.
 
         Returns:
             str or None: URL of the commit, if it was uploaded.

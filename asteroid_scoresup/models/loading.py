@@ -1,7 +1,7 @@
 """Model files from any source: read without running code, and checked before a model is built.
 
 A model file names the class to build and its arguments, so it is untrusted input: it may be damaged
-or malicious. Before anything in it is called or allocated, these checks make sure that it holds
+or malicious. Before anything in it is called or allocated, these checks make sure that it contains
 only tensors and plain values, that its class is one of the allowed models, and that its arguments
 do not ask for more weights than it contains.
 """
@@ -61,7 +61,7 @@ def load_package(path: str | Path) -> dict:
     except Exception as error:  # torch raises many kinds for many kinds of damage
         raise ValueError(f"{path} is not a model file: {first_line(error)}") from None
     if not isinstance(package, dict):
-        raise ValueError(f"{path} is not a model package: it holds a {type(package).__name__}.")
+        raise ValueError(f"{path} is not a model package: it contains a {type(package).__name__}.")
     return package
 
 
@@ -88,10 +88,10 @@ def _refused(error: Exception) -> str:
     if "weights_only" in str(error) or "Unsupported" in str(error):
         what = f" ({names[0]})" if names else ""
         return (
-            f"it holds Python objects{what} besides tensors and plain values, and loading those "
+            f"it contains Python objects{what} besides tensors and plain values, and loading those "
             "could run code from the file. Use a file that this package wrote."
         )
-    return "it is damaged, or holds something else."
+    return "it is damaged, or contains something else."
 
 
 def first_line(error: Exception) -> str:
@@ -112,7 +112,7 @@ def require_package(package: Any, name: str | Path) -> None:
         ValueError: if an entry is missing or of a wrong type, or weights are not finite.
     """
     if not isinstance(package, dict):
-        raise ValueError(f"{name} is not a model package: it holds a {type(package).__name__}.")
+        raise ValueError(f"{name} is not a model package: it contains a {type(package).__name__}.")
     missing = [key for key in _NEEDED if key not in package]
     if missing:
         raise ValueError(f"{name} is not a model package: it lacks {missing}.")

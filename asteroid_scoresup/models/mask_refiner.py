@@ -3,9 +3,9 @@ r"""A network that refines score-informed masks, for any list of classes.
 Score-informed NMF (:mod:`asteroid_scoresup.score.informed`) splits each bin by the spectra of the
 notes, which it assumes to be constant: attacks, beating partials and decays are not. This network
 receives what the factorization found and corrects its masks. It is applied to one class at a time,
-with the same weights for each, and sees the others as a sum: what it learns holds for any number of
-classes of any instruments. It is convolutional in time and in frequency, its receptive field is
-bounded, and nothing in it depends on the level of the recording.
+with the same weights for each, and receives the sum of the others: what it learns applies to any
+number of classes of any instruments. It is convolutional in time and in frequency, its receptive
+field is bounded, and nothing in it depends on the level of the recording.
 
 The last layer is initialized with zeros, so an untrained network returns the masks of the
 factorization. Our choice throughout, not in Hung et al. 2021.
@@ -194,7 +194,7 @@ def _initialize_with_zeros(layer: nn.Module) -> None:
 
 
 class _Block(nn.Module):
-    """A dilated convolution in time and frequency, and what the classes tell each other."""
+    """A dilated convolution in time and frequency, and an exchange between the classes."""
 
     def __init__(self, channels: int, dilation: tuple[int, int]) -> None:
         super().__init__()
@@ -261,8 +261,8 @@ def refine_masks(
 ) -> torch.Tensor:
     r"""Masks from a score-informed factorization, refined by a network.
 
-    A drop-in for :func:`~asteroid_scoresup.score.soft_masks`. Frames are processed a few seconds at
-    a time; the result is the same as in one piece.
+    A replacement for :func:`~asteroid_scoresup.score.soft_masks`. Frames are processed a few seconds
+    at a time; the result is the same as in one piece.
 
     Args:
         magnitude (:class:`torch.Tensor`): Mixture magnitudes, in any unit.
@@ -305,6 +305,6 @@ def load_refiner(path: str | Path | None = None) -> MaskRefiner:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds something else.
+        ValueError: if it contains something else.
     """
     return MaskRefiner.from_pretrained(BUNDLED if path is None else path)

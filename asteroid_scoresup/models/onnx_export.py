@@ -1,8 +1,8 @@
 """Export of a separator's network to ONNX, for programs without torch.
 
 The graph maps the magnitudes of a mixture at the nominal level to masks, for any number of frames.
-The STFT stays outside, since its inverse is not an operation of ONNX. What a program needs to know
-besides (classes, sample rate, STFT, level, receptive field) is JSON in the file's metadata;
+The STFT stays outside, since its inverse is not an operation of ONNX. What else a program needs
+to know (classes, sample rate, STFT, level, receptive field) is JSON in the file's metadata;
 ``asteroid_scoresup_onnx`` is such a program.
 """
 

@@ -20,7 +20,7 @@ from .loading import bounded_weights, first_line, require_package, require_sizes
 class SourceModel(HubMixin, BaseModel):
     """A model of mono recordings whose outputs belong to named classes.
 
-    Inputs are scaled to the level of the training data. Model files hold plain types and tensors.
+    Inputs are scaled to the level of the training data. Model files have plain types and tensors.
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -149,13 +149,13 @@ class SourceModel(HubMixin, BaseModel):
         kind = known_model(conf["model_name"], cls)
         if kind is None or not issubclass(kind, SourceModel):
             raise ValueError(
-                f"{name} holds a {conf['model_name']}, which is not a {cls.__name__}"
+                f"{name} contains a {conf['model_name']}, which is not a {cls.__name__}"
                 f"{_of_asteroid(conf['model_name'])}."
             )
         if "reads_subclasses" not in vars(cls) and kind is not cls:
-            raise ValueError(f"{name} holds a {kind.__name__}, expected a {cls.__name__}.")
+            raise ValueError(f"{name} contains a {kind.__name__}, expected a {cls.__name__}.")
         if not issubclass(kind, cls):
-            raise ValueError(f"{name} holds a {kind.__name__}, which is not a {cls.__name__}.")
+            raise ValueError(f"{name} contains a {kind.__name__}, which is not a {cls.__name__}.")
         arguments = {**copy.deepcopy(conf["model_args"]), **kwargs}
         return kind._restored(arguments, conf["state_dict"], name, *args).eval()
 

@@ -70,7 +70,7 @@ SNARE = 38
 def program_of_name(name: str) -> int | None:
     """The General MIDI program of the name of an instrument or a part.
 
-    Of several names in it the longest counts, and of equally long ones the first.
+    If it contains several names, the longest is used, and of equally long ones the first.
 
     Args:
         name (str): For example ``Violoncello``, ``Clarinet in B♭ 2`` or ``Drums``.

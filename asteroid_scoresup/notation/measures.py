@@ -206,7 +206,7 @@ class _Part:
         for entry in element.findall("transpose"):
             semitones = _number(entry, "chromatic") or 0
             octaves = _number(entry, "octave-change") or 0
-            # Without a number it holds for all staves.
+            # Without a number it applies to all staves.
             if entry.get("number") is None:
                 self.transpositions.clear()
             if abs(semitones) < 128 and abs(octaves) < 11:

@@ -1,4 +1,4 @@
-"""MusicXML files into note tables.
+"""From MusicXML files to note tables.
 
 A score becomes what a player would play: repeats, endings and jumps unfolded, tempo marks followed,
 tied notes joined, transposing instruments at their sounding pitch. Conventions:

@@ -11,7 +11,7 @@ MAX_MEASURES = 100_000
 
 @dataclass
 class Marks:
-    """What a measure says about the order of play.
+    """The marks of a measure that determine the order of play.
 
     Args:
         repeat_start (bool): A forward repeat at its beginning.

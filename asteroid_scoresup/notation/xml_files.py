@@ -1,4 +1,4 @@
-"""MusicXML files, plain or compressed, into a tree of elements.
+"""From MusicXML files, plain or compressed, to a tree of elements.
 
 Files are not trusted. The parser is the expat of Python's standard library: external entities are
 never loaded, entities of the file's own are refused, and layout, lyrics and everything else that
@@ -67,7 +67,7 @@ def _read_compressed(path: str | Path) -> Element:
         entries = [element for element in container.iter() if element.tag.endswith("rootfile")]
         name = entries[0].get("full-path") if entries else None
         if name is None or name not in names:
-            raise ValueError(f"its {_CONTAINER} names the score {name!r}, which it does not hold")
+            raise ValueError(f"its {_CONTAINER} names the score {name!r}, which it lacks")
         with archive.open(name) as file:
             return _parse(file, MAX_BYTES)
 

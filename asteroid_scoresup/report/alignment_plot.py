@@ -1,4 +1,4 @@
-"""Plot of an alignment: where the recording is in the score, and how sure that is."""
+"""Plot of an alignment: where the recording is in the score, and how certain that is."""
 
 from __future__ import annotations
 

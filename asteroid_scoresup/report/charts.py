@@ -139,7 +139,7 @@ def plot_training_curves(
 
     Raises:
         FileNotFoundError: if a log does not exist.
-        ValueError: if there are no logs, a log is empty, or the logs hold none of `metrics`.
+        ValueError: if there are no logs, a log is empty, or the logs contain none of `metrics`.
     """
     if not logs:
         raise ValueError("There are no training logs to plot.")
@@ -154,7 +154,7 @@ def plot_training_curves(
     if not quantities:
         found = sorted({column for frame in frames.values() for column in frame.columns})
         wanted = "any quantity" if metrics is None else f"any of {list(metrics)}"
-        raise ValueError(f"The logs do not hold {wanted}; their columns are {found}.")
+        raise ValueError(f"The logs do not contain {wanted}; their columns are {found}.")
 
     columns = min(columns, len(quantities))
     rows = -(-len(quantities) // columns)

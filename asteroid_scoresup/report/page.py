@@ -75,8 +75,8 @@ def write_page(
         Path: ``index.html``.
 
     Raises:
-        ValueError: if a file cannot be read or holds NaN or more than 8 channels, or if notes or
-            numbers do not fit the stems. The message is one sentence.
+        ValueError: if a file cannot be read or contains NaN or more than 8 channels, or if notes or
+            numbers do not fit the stems.
 
     Examples
         >>> from tempfile import TemporaryDirectory
@@ -145,7 +145,7 @@ def write_page(
         table=table,
         remark=f"<p>{html.escape(remark)}</p>" if remark else "",
         range=round(RANGE_DB),
-        # JSON without "<" cannot end the element that holds it.
+        # JSON without "<" cannot end the element that contains it.
         song=json.dumps(song, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
     )
     with atomic_path(index) as temporary:

@@ -1,4 +1,4 @@
-"""Spectra with three rows per semitone, so that notes lie on their fundamentals.
+"""Spectra with three rows per semitone, so that notes are drawn on their fundamentals.
 
 One STFT is not enough for a logarithmic frequency axis: a window that resolves the semitones of a
 bass smears the onsets of a cymbal. Four window lengths are used, each half as long as the previous:

@@ -1,4 +1,4 @@
-"""What a score says: notes, piano-rolls, activities and harmonic masks. Arrays in, arrays out."""
+"""Scores: notes, piano-rolls, activities and harmonic masks. Arrays in, arrays out."""
 
 from .harmonic import HarmonicTemplates, partial_frequencies
 from .hits import N_KEYS, hit_roll

@@ -1,13 +1,13 @@
 """Default options of sounding rolls, harmonic templates and score-informed masks.
 
 The paper (Hung et al. 2021) publishes none of them; all are our choice. The library's functions
-and the recipe's ``conf.yml`` use the same values, so that a loss built in Python trains what the
-recipe trains.
+and the recipe's ``conf.yml`` use the same values, so that a loss built in Python is that of
+the recipe.
 """
 
 from __future__ import annotations
 
-#: Frames a note may sound before its onset is centered, and after its offset.
+#: Frames that a note may sound before its onset is centered, and after its offset.
 SOUND_BEFORE, SOUND_AFTER = 1, 2
 #: Seconds in which a struck note decays by a factor e.
 FADE = 1.0

@@ -1,4 +1,4 @@
-r"""From notes to time-frequency bins: where the partials of the sounding notes lie.
+r"""From notes to time-frequency bins: where the partials of the sounding notes are.
 
 The paper (Hung et al. 2021) uses binary harmonic masks for its loss L_h-mix but does not publish
 how they are drawn. Here, as our choice: partial :math:`k` of a note with fundamental :math:`f_0`
@@ -66,8 +66,8 @@ class HarmonicTemplates(nn.Module):
             by amplitude, 2 by energy.
         unpitched (sequence of int): Classes without pitch, such as drums, to whose notes partials
             do not apply: while one sounds, the binary mask of its class takes every bin. Soft masks
-            need a spectrum, and keep that of a tone at the key's pitch: keys of General MIDI lie
-            near the energy of their drums, and as masks flat and falling spectra were worse.
+            need a spectrum, and keep that of a tone at the key's pitch: keys of General MIDI are
+            near the energy of their drums, and masks from flat or falling spectra were worse.
         tuning_cents (float): How far the recording is tuned above A = 440 Hz, in cents.
 
     Raises:
@@ -100,7 +100,7 @@ class HarmonicTemplates(nn.Module):
                 "every partial."
             )
         if not 0 < decay <= 1:
-            raise ValueError(f"decay must lie in (0, 1], found {decay}.")
+            raise ValueError(f"decay must be in (0, 1], found {decay}.")
         # Rates do not show in the shapes of the buffers: a loss compares these with its STFT.
         self.sample_rate, self.n_fft = sample_rate, n_fft
         self.n_partials, self.inharmonicity = n_partials, inharmonicity
@@ -112,7 +112,7 @@ class HarmonicTemplates(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def _draw(self, pitch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where the partials of pitches lie, and their weights; each (pitch, freq)."""
+        """Where the partials of pitches are, and their weights; each (pitch, freq)."""
         rate, n_fft = self.sample_rate, self.n_fft
         pitch = pitch.double() + self.tuning_cents / 100
         center = partial_frequencies(pitch, self.n_partials, self.inharmonicity)
@@ -133,7 +133,7 @@ class HarmonicTemplates(nn.Module):
             n_rows (int): 88, or a multiple of it where notes bend.
 
         Returns:
-            tuple: Where partials lie (0/1), and their weights; each :math:`(n\_rows, freq)`.
+            tuple: Where partials are (0/1), and their weights; each :math:`(n\_rows, freq)`.
 
         Raises:
             ValueError: if `n_rows` is not a multiple of 88.

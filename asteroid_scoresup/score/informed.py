@@ -1,6 +1,6 @@
-r"""Score-informed NMF: what a score and the *mixture* together say about each bin.
+r"""Score-informed NMF: what score and *mixture* together reveal about each bin.
 
-A harmonic mask knows where partials lie, but not how strong they are. The mixture tells: a
+A harmonic mask describes where partials are, but not how strong they are. The mixture does: a
 nonnegative matrix factorization whose templates and activations are initialized by the score, and
 stay zero where the score does not allow energy, finds the spectrum of every note of the song and
 its amplitude over time (Ewert and Müller, "Using score-informed constraints for NMF-based source
@@ -101,7 +101,7 @@ def score_informed_nmf(
         magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`X`, of one channel or several.
         sounding (:class:`torch.Tensor`): Roll of sounding notes with amplitudes.
         onsets (:class:`torch.Tensor`): See :func:`onset_roll`.
-        templates (HarmonicTemplates): Where partials lie, and their initial weights.
+        templates (HarmonicTemplates): Where partials are, and their initial weights.
         iterations (int): Number of updates of activations and templates.
         attack (float): Initial weight of an attack's bins, relative to a fundamental.
         free (int): Number of components that the score does not constrain, for mixtures that

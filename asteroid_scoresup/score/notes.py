@@ -144,7 +144,7 @@ class Notes:
     def clipped(self, start: float, stop: float) -> Notes:
         """Notes cut at the edges of [start, stop], on the same clock.
 
-        Notes that lie outside get a length of 0; the caller decides what to do with them.
+        Notes outside get a length of 0; the caller decides what to do with them.
         """
         times = {name: np.clip(getattr(self, name), start, stop) for name in _TIMES}
         columns = dict(times)

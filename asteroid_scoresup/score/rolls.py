@@ -1,7 +1,7 @@
 r"""From notes to training targets: piano-rolls and activities.
 
 Time is exact: frame :math:`n` of a centered STFT is centered on second :math:`n \cdot hop / rate`,
-and a note is on in the frames whose center lies in [onset, offset). Times are never rounded to a
+and a note is on in the frames whose center is in [onset, offset). Times are never rounded to a
 grid of milliseconds on the way, so they do not drift.
 """
 
@@ -98,7 +98,7 @@ def piano_roll(
 
     Returns:
         :class:`torch.Tensor`: 1.0 while a note is on, else 0.0. Pitches outside the 88 keys are
-        left out; a note that lies between two frame centers gets the nearest frame (our choice).
+        left out; a note between two frame centers gets the nearest frame (our choice).
 
     Examples
         >>> from asteroid_scoresup.dsp import FrameGrid

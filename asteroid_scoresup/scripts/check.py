@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .prepare import add_reading_arguments, refuse_empty
+from .prepare import add_reading_arguments, reading_options, refuse_empty
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--correct",
         action="store_true",
-        help="correct constant errors that the check is sure about (prepared folders only)",
+        help="correct constant errors that the check is certain of (prepared folders only)",
     )
     parser.add_argument("--out", metavar="JSON", help="file for the findings of all tracks")
 
@@ -38,18 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     refuse_empty(args.folder)
 
-    report = check_folder(
-        args.folder,
-        args.classes,
-        correct=args.correct,
-        sample_rate=args.sample_rate,
-        mixture=args.mixture,
-        label_shift=args.label_shift,
-        splits=args.splits,
-        include_omitted=args.include_omitted,
-        jobs=args.jobs,
-        progress=not args.quiet,
-    )
+    report = check_folder(args.folder, correct=args.correct, **reading_options(args))
     print(summary(report))
     if args.out:
         write_json(args.out, report)

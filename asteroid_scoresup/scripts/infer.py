@@ -85,7 +85,7 @@ def _read(path: str) -> dict[str, Any]:
     kind = known_model(name)
     if kind is None:
         raise ValueError(
-            f"{path} holds a {name}, which is not a model of Asteroid or this package."
+            f"{path} contains a {name}, which is not a model of Asteroid or this package."
         )
     if issubclass(kind, SourceModel):
         SourceModel.from_package(package, path)

@@ -1,4 +1,4 @@
-"""``asteroid-scoresup models``: what models there are, and what a model is."""
+"""``asteroid-scoresup models``: a list of models, or the card of one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         int: Exit status, 0.
 
     Raises:
-        FileNotFoundError, ValueError: if one of the models does not exist or is none.
+        FileNotFoundError, ValueError: if one of the models does not exist or is not a model.
     """
     from ..models.card import model_card
     from ..models.hub import bundled_models, read_with_card

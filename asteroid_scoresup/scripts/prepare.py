@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-# Copies of data.classes.DEFAULT_CLASSES, data.settings.MIXTURES and data.pair_alignment.ALIGN:
+# Copies of data.classes.DEFAULT_CLASSES, data.settings.MIXTURES and alignment.ALIGN_MODES:
 # importing them takes seconds.
 DEFAULT_CLASSES = "bass=32-39,Bass;guitar=24-31,Guitar;piano=0-7,Piano"
 MIXTURES = ("submix", "song")
-ALIGN = ("auto", "always", "never")
+ALIGN_MODES = ("auto", "always", "never")
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +52,29 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
+def reading_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Keyword arguments of `prepare` and `check_folder`, from :func:`add_reading_arguments`.
+
+    Args:
+        args (argparse.Namespace): The parsed arguments.
+
+    Returns:
+        dict: The arguments by name.
+    """
+    names = (
+        "classes",
+        "sample_rate",
+        "mixture",
+        "splits",
+        "label_shift",
+        "include_omitted",
+        "jobs",
+    )
+    return {name: getattr(args, name) for name in names} | {"progress": not args.quiet}
+
+
 def refuse_empty(*folders: str) -> None:
-    """Refuses empty arguments, which would stand for the current folder.
+    """Refuses empty arguments, which would mean the current folder.
 
     Args:
         *folders (str): The folders that a command line names.
@@ -75,10 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_reading_arguments(parser)
     parser.add_argument(
         "--align",
-        choices=ALIGN,
+        choices=ALIGN_MODES,
         default="auto",
-        help="align own songs with their scores: those that the label check finds off (auto), "
-        "all, or none (default: %(default)s)",
+        help="align pairs whose notes are off according to the label check (auto), all (always), "
+        "or none (never) (default: %(default)s)",
     )
     parser.add_argument("--no_check", action="store_true", help="skip comparing labels with audio")
     correct = parser.add_mutually_exclusive_group()
@@ -86,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--correct",
         action="store_true",
         default=None,
-        help="correct constant errors (offset, interval) that the check is sure about",
+        help="correct constant errors (offset, interval) that the check is certain of",
     )
     correct.add_argument(
         "--no_correct",
@@ -125,21 +147,14 @@ def run(args: argparse.Namespace) -> int:
     report = prepare(
         args.input,
         args.out,
-        args.classes,
-        sample_rate=args.sample_rate,
-        mixture=args.mixture,
-        splits=args.splits,
-        label_shift=args.label_shift,
         align=args.align,
         check=not args.no_check,
         correct=args.correct,
-        include_omitted=args.include_omitted,
         validation_fraction=args.validation_fraction,
         test_fraction=args.test_fraction,
         seed=args.seed,
-        jobs=args.jobs,
         overwrite=args.overwrite,
-        progress=not args.quiet,
+        **reading_options(args),
     )
     print(summary(report))
     return 0

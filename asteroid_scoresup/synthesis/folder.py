@@ -1,4 +1,4 @@
-"""The folder of a synthesized data set: the settings it was made with, and whose tracks it holds.
+"""The folder of a synthesized data set: its settings, and the tracks that belong to it.
 
 Tracks that something else made are never deleted; our own are deleted only with ``overwrite``.
 """
@@ -65,7 +65,7 @@ def prepare_folder(
         if not overwrite:
             differ = sorted(k for k in {*old, *settings} if old.get(k) != settings.get(k))
             raise ValueError(
-                f"{out_dir} holds tracks that were made with other settings ({', '.join(differ)}): "
+                f"{out_dir} contains tracks made with other settings ({', '.join(differ)}): "
                 "use --overwrite or another folder."
             )
         # The old record stays until the last of its tracks has been deleted: if this is
@@ -76,7 +76,7 @@ def prepare_folder(
     surplus = [path for path in found if path not in wanted]
     if surplus and not overwrite:
         raise ValueError(
-            f"{out_dir} holds {len(surplus)} tracks more than requested (such as "
+            f"{out_dir} contains {len(surplus)} tracks more than requested (such as "
             f"{surplus[0].name}): use --overwrite or another folder."
         )
     for path in surplus:

@@ -1,6 +1,6 @@
 r"""Synthetic instruments: random timbres modeled on strings and tines.
 
-A SoundFont has one recording of a piano; the world has many pianos. A separator that is trained on
+A SoundFont has recordings of one piano; there are many pianos. A separator that is trained on
 a few recordings learns those recordings. Synthetic instruments widen the training distribution
 (domain randomization): each has random strings, hammers or plectra, body, pickup and decay, from
 ranges as wide as its class in General MIDI. They need not sound beautiful, but each must sound like

@@ -1,1 +1,1 @@
-"""Helpers for files, processes and streams; they know nothing about music."""
+"""Helpers for files, processes and streams; independent of music."""

@@ -107,7 +107,7 @@ class AudioFile:
     Raises:
         ValueError: if the file cannot be read, is truncated, joins streams of different sample
             rates or numbers of channels, or has a sample rate outside 4000 to 384,000 Hz. The
-            message is one sentence that names the file.
+            message names the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -120,7 +120,7 @@ class AudioFile:
             if not self.path.is_file():
                 raise ValueError(f"{self.path} is not a file.")
             if not self.path.stat().st_size:
-                raise ValueError(f"{self.path} is empty: it holds no samples.")
+                raise ValueError(f"{self.path} is empty: it contains no samples.")
             self._streams = self._find_streams()
             shapes = list(dict.fromkeys(shape for *_, shape in self._streams))
         if len(shapes) > 1:
@@ -205,7 +205,7 @@ class AudioFile:
 
     @contextlib.contextmanager
     def _truncated(self) -> Iterator[None]:
-        """Turns :class:`Truncated` into a sentence that says how to use what is left."""
+        """Turns :class:`Truncated` into a message that says how to use what is left."""
         try:
             yield
         except _Unfinished as error:

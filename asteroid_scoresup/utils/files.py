@@ -173,11 +173,11 @@ def read_audio(
     file = AudioFile(path)
     blocks = list(file.blocks())
     if not blocks:
-        raise ValueError(f"{path} holds no samples.")
+        raise ValueError(f"{path} contains no samples.")
     audio = np.concatenate(blocks)
     rate: float = file.sample_rate
     if not np.isfinite(audio).all():
-        raise ValueError(f"{path} holds NaN or infinite samples.")
+        raise ValueError(f"{path} contains NaN or infinite samples.")
     if sample_rate is not None:
         audio, rate = resample_audio(_one_of_equals(audio), rate, sample_rate), sample_rate
     mono, opposed = downmix(audio)

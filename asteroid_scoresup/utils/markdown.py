@@ -13,7 +13,7 @@ def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -
     """A table in GitHub's Markdown, padded so that it also reads well in a terminal.
 
     Args:
-        header (sequence of str): Column titles. The first column holds the row names and is
+        header (sequence of str): Column titles. The first column contains the row names and is
             aligned to the left, all others to the right.
         rows (iterable of sequence): Cells of each row, already formatted.
 

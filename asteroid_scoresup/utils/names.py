@@ -39,7 +39,7 @@ def why_not_plain(name: object) -> str | None:
 
     Examples
         >>> why_not_plain("../../x/Track1")
-        "holds a '/'"
+        "contains a '/'"
         >>> why_not_plain("Track00001") is None
         True
     """
@@ -49,7 +49,7 @@ def why_not_plain(name: object) -> str | None:
         return "is empty"
     for letter in ("/", "\\"):
         if letter in name:
-            return f"holds a {letter!r}"
+            return f"contains a {letter!r}"
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "contains a control character"
     if name.startswith("."):

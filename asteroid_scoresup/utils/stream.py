@@ -84,7 +84,7 @@ class Recording:
             self.n_channels, self.n_samples = self.samples.shape
             self.sample_rate = int(sample_rate)
         if not self.n_samples or not self.n_channels:
-            raise ValueError(f"{self.name} is empty: it holds no samples.")
+            raise ValueError(f"{self.name} is empty: it contains no samples.")
 
     @property
     def seconds(self) -> float:
@@ -109,7 +109,7 @@ class Recording:
             if not np.isfinite(block).all():
                 where = done + int(np.argmin(np.isfinite(block).all(1)))
                 raise ValueError(
-                    f"{self.name} holds NaN or infinite samples (the first at "
+                    f"{self.name} contains NaN or infinite samples (the first at "
                     f"{where / self.sample_rate:.3f} s)."
                 )
             done += len(block)

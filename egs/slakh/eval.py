@@ -21,7 +21,6 @@ from tqdm import tqdm
 from asteroid_scoresup import __version__
 from asteroid_scoresup.data import Manifest, ScoreDataset
 from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.engine.folder import sweep_partial_files
 from asteroid_scoresup.evaluation import (
     INPUT_MIXTURE,
     SCORE_ORACLE,
@@ -54,6 +53,7 @@ from asteroid_scoresup.report import (
 )
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
+from asteroid_scoresup.utils.partial_files import sweep
 
 #: Written last: a hash of what the results beside it were computed from.
 DONE = "evaluation.json"
@@ -289,7 +289,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     if is_scored(exp_dir, scored):
         print(f"  done before: {exp_dir / 'tables.md'} (delete {exp_dir / DONE} to score again)")
         return
-    sweep_partial_files(exp_dir)
+    sweep(exp_dir, locked=False)
     (exp_dir / DONE).unlink(missing_ok=True)
     separators, transcriptors = load(args, manifest)
     final_row, final = list(separators.items())[-1]

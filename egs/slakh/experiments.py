@@ -19,6 +19,7 @@ import yaml
 from local import settings
 from local.jobs import Job, run, slug
 from local.options import given_settings
+from local.rows import with_present_names
 
 from asteroid_scoresup.evaluation import read_results, tables
 from asteroid_scoresup.utils.files import atomic_path
@@ -27,7 +28,7 @@ HERE = Path(__file__).parent
 #: Expected times of scoring and of starting a script, in s.
 SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150}
 STARTING = 15
-PRE_TRAINED = {"transcriptor": "pre-train", "simulating": "pre-train, imitating separation"}
+PRE_TRAINED = {"transcriptor": "pre-train", "simulating": "pre-train, simulated separation"}
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--preset", default="small")
@@ -181,7 +182,7 @@ def read_kept(args: argparse.Namespace) -> pd.DataFrame:
             f"--keep {args.keep} is where the results are written: they would replace "
             "it. Keep a copy of it."
         )
-    return pd.read_csv(args.keep)
+    return with_present_names(pd.read_csv(args.keep))
 
 
 def write_report(args: argparse.Namespace, groups: Mapping[str, Any]) -> str:

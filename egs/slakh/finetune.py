@@ -69,7 +69,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.f_batch_size,
         soft_masks=settings.fitted_masks(args, manifest),
     )
-    # beta1 = 0.5 is customary where two networks chase each other.
+    # beta1 = 0.5 is customary in adversarial training.
     optimizers = [
         adam(separator, args.f_lr_separator, args.precision),
         adam(transcriptor, args.f_lr_transcriptor, args.precision, betas=(0.5, 0.999)),

@@ -75,7 +75,7 @@ def main(args):
             raise SystemExit(f"{exp_dir / needed} is missing: run stage 5 of the recipe first.")
     separator, transcriptor, decoding, programs = unpack(exp_dir / "best_model.pth")
     if transcriptor is None:
-        raise SystemExit(f"{exp_dir / 'best_model.pth'} holds no transcriptor.")
+        raise SystemExit(f"{exp_dir / 'best_model.pth'} contains no transcriptor.")
     conf = yaml.safe_load((exp_dir / "conf.yml").read_text())
     manifest = Manifest.load(conf["data"]["data_dir"])
     train, validation = (manifest.select(split) for split in ("train", "validation"))

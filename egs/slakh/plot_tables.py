@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from local.rows import with_present_names
 from matplotlib.figure import Figure
 
 from asteroid_scoresup.evaluation import read_results
@@ -62,8 +63,8 @@ def plot_stems(results: pd.DataFrame) -> Figure | None:
                 match = re.fullmatch(rf"{kind}, (\d+) % of the stems", row)
                 if match:
                     points.append((int(match[1]), value))
-            if "supervised, shares" in own:
-                points.append((100, own["supervised, shares"]))
+            if "supervised, mask approximation" in own:
+                points.append((100, own["supervised, mask approximation"]))
             points.sort()
             axis.plot(*np.array(points).reshape(-1, 2).T, "o-", color=color, label=kind)
         axis.set_xscale("symlog", linthresh=1)
@@ -90,7 +91,7 @@ def plot_curves(exp_dir: str) -> Figure | None:
 def main(args: argparse.Namespace) -> None:
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    results = read_results(args.results)
+    results = with_present_names(read_results(args.results))
     figures = {"rows": plot_rows(results), "stems": plot_stems(results)}
     if args.exp_dir:
         figures["curves"] = plot_curves(args.exp_dir)

@@ -41,7 +41,7 @@ exp_root=
 
 # Sizes and budgets: mini, bundled, small or paper (local/presets.yml).
 preset=mini
-# What teaches the separator: score, activity (the weak baseline), stems (the upper bound), or semi
+# Supervision of the separator: score, activity (the weak baseline), stems (the upper bound), or semi
 # (stems for some songs, scores for the others: --train_opts "--stem_fraction 0.1").
 supervision=score
 # Loss of steps 2 and 3: the name of a file in local/losses, for example clip+harmonic (the paper's),

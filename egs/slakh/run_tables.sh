@@ -50,7 +50,7 @@ if [ "$dry_run" = false ]; then
       --n_jobs "$n_jobs" --stage 1 --stop_stage 1
   else
     # Seed 1: songs of no other preset, with timbres that can be learned in a few minutes; more
-    # variety only pays in longer training (docs/experiments.md).
+    # variety only pays off in longer training (docs/experiments.md).
     bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
       --synthesize_opts "--seed 1 --synthetic 0 --varispeed 0" --stop_stage 1
   fi

@@ -36,7 +36,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     if isinstance(critic, ActivityClassifier) != (args.supervision == "activity"):
         raise SystemExit(
             f"--supervision {args.supervision} does not fit {args.critic}, which "
-            f"holds a {type(critic).__name__}."
+            f"contains a {type(critic).__name__}."
         )
     separator = settings.separator(args, manifest, critic)
     model = Path(args.exp_dir) / "best_model.pth"

@@ -44,16 +44,16 @@ def edited(root, **changes):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("id", "../../x/Track1", "holds a '/'"),
-        ("id", "..\\Track1", r"holds a '\\\\'"),
+        ("id", "../../x/Track1", "contains a '/'"),
+        ("id", "..\\Track1", r"contains a '\\\\'"),
         ("id", "..", "begins with a dot"),
-        ("id", "/etc", "holds a '/'"),
+        ("id", "/etc", "contains a '/'"),
         ("id", "C:x", "drive letter"),
         ("id", "a\0b", "control character"),
         ("id", "", "is empty"),
         ("id", 5, "is int, not text"),
         ("id", "x" * 300, "longer than 220 bytes"),
-        ("split", "../train", "holds a '/'"),
+        ("split", "../train", "contains a '/'"),
         ("split", ".", "begins with a dot"),
         ("split", None, "is NoneType, not text"),
         ("n_samples", -1, "n_samples of the track .* is -1"),
@@ -122,7 +122,7 @@ def test_nothing_outside_is_touched(tmp_path):
     shutil.copytree(manifest.folder(manifest.tracks[0]), victim)
     before = {p: p.read_bytes() for p in victim.rglob("*") if p.is_file()}
     edited(root, id="../../x/Track1")
-    with pytest.raises(ValueError, match="holds a '/'"):
+    with pytest.raises(ValueError, match="contains a '/'"):
         check_folder(root, correct=True, **QUIET)
     assert {p: p.read_bytes() for p in victim.rglob("*") if p.is_file()} == before
 
@@ -246,7 +246,7 @@ def test_a_damaged_track_is_prepared_again(finished, tmp_path, damage):
     for path in (finished / "out" / "train" / "Track00001").rglob("*"):
         if path.is_file():
             again = folder / path.relative_to(finished / "out" / "train" / "Track00001")
-            if path.suffix == ".wav":  # their header holds the time of writing
+            if path.suffix == ".wav":  # their header contains the time of writing
                 np.testing.assert_array_equal(sf.read(again)[0], sf.read(path)[0])
             else:
                 assert again.read_bytes() == path.read_bytes(), path.name

@@ -1,4 +1,4 @@
-"""The dataset: what an item holds, which files it opens, and what chance decides."""
+"""The dataset: what an item contains, which files it opens, and what is random."""
 
 import os
 import shutil

@@ -138,7 +138,7 @@ def test_a_file_that_changes_in_training_is_refused(tmp_path):
         data[0]
     audio[50] = float("nan")
     write_audio(path, audio, rate)
-    with pytest.raises(ValueError, match="Track00000/mixture.wav holds NaN or infinite samples"):
+    with pytest.raises(ValueError, match="Track00000/mixture.wav contains NaN or infinite samples"):
         data[0]
 
 

@@ -99,10 +99,10 @@ def test_bad_audio_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"a\.wav cannot be read as audio"):
         read_audio(tmp_path / "a.wav")
     write_audio(tmp_path / "b.wav", np.zeros(0, dtype=np.float32), 8000)
-    with pytest.raises(ValueError, match=r"b\.wav holds no samples"):
+    with pytest.raises(ValueError, match=r"b\.wav contains no samples"):
         read_audio(tmp_path / "b.wav")
     write_audio(tmp_path / "c.wav", np.full(9, np.nan, dtype=np.float32), 8000)
-    with pytest.raises(ValueError, match=r"c\.wav holds NaN"):
+    with pytest.raises(ValueError, match=r"c\.wav contains NaN"):
         read_audio(tmp_path / "c.wav")
 
 

@@ -102,7 +102,7 @@ def test_a_track_that_stands_twice_in_a_split_is_used_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "must hold a mapping"),
+        ([], "must contain a mapping"),
         ({"Track00001": 3}, "cannot read the entry 'Track00001'"),
         ({"Track00001": {"action": "burn"}}, "unknown action 'burn'"),
         ({"a": ["x"], "b": ["x"]}, "puts x into two splits"),
@@ -117,7 +117,7 @@ def test_bad_splits_say_what_is_wrong(content, message):
 def test_missing_things_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
         find_songs(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds no songs"):
+    with pytest.raises(ValueError, match="contains no songs"):
         find_songs(tmp_path)
     make_tracks(tmp_path, "train/Track00001")
     with pytest.raises(FileNotFoundError, match="no such file of splits"):

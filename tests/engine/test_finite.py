@@ -175,7 +175,7 @@ def test_checkpoints_with_bad_weights_are_no_place_to_resume(manifest, tmp_path,
     torch.save(bad, tmp_path / "checkpoints" / "last.ckpt")
     system = step_one(manifest)
     fit(system, tmp_path, 1, quiet=True)
-    assert "last.ckpt holds NaN or infinite weights and is skipped" in caplog.text
+    assert "last.ckpt contains NaN or infinite weights and is skipped" in caplog.text
     assert not differing(state_of(system), good["state_dict"])
 
 

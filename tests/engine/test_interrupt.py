@@ -7,13 +7,13 @@ import sys
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
+from asteroid_scoresup.engine.interrupt import exit_with_message
 
 
 def ended(capsys, action):
     """Exit code and what is on stderr."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(SystemExit) as stop, ends_in_a_sentence("step.py", lambda: "interrupted."):
+    with pytest.raises(SystemExit) as stop, exit_with_message("step.py", lambda: "interrupted."):
         action()
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
     return stop.value.code, capsys.readouterr().err
@@ -59,9 +59,9 @@ def test_errors_that_a_user_can_fix(capsys, error, sentence):
 
 def test_other_errors_are_bugs_and_keep_their_traceback():
     for error in (RuntimeError("shapes differ"), KeyError("x"), TypeError("y")):
-        with pytest.raises(type(error)), ends_in_a_sentence("step.py", lambda: ""):
+        with pytest.raises(type(error)), exit_with_message("step.py", lambda: ""):
             raise error
-    with pytest.raises(SystemExit) as stop, ends_in_a_sentence("step.py", lambda: ""):
+    with pytest.raises(SystemExit) as stop, exit_with_message("step.py", lambda: ""):
         sys.exit("The model is for other classes.")
     assert stop.value.code == "The model is for other classes."
 

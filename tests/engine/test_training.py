@@ -103,7 +103,7 @@ def test_a_folder_belongs_to_its_configuration(tmp_path):
         folder, {**CONF, "training": {"s_epochs": 9}}, ignore
     )  # going on for longer is allowed
     assert yaml.safe_load((folder / "conf.yml").read_text())["training"] == {"s_epochs": 9}
-    message = r"run holds a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
+    message = r"run contains a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
         lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, ignore)
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
@@ -117,7 +117,7 @@ def test_a_folder_without_results_is_not_locked(tmp_path):
     lock_experiment(tmp_path, CONF)
     assert yaml.safe_load((tmp_path / "conf.yml").read_text()) == CONF
     (tmp_path / "best_model.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match="holds a run with another configuration"):
+    with pytest.raises(ValueError, match="contains a run with another configuration"):
         lock_experiment(tmp_path, {**CONF, "optim": {"lr": 0.1}})
 
 
@@ -155,6 +155,8 @@ def test_half_written_files_of_dead_processes_are_swept(tmp_path):
     ]
     for path in (*gone, *kept):
         path.write_bytes(b"half")
+    for path in (*gone, *kept[1:]):
+        os.utime(path, (0, 0))  # files of the last seconds are kept
     lock_experiment(tmp_path, CONF)
     assert [path for path in (*gone, *kept) if path.exists()] == kept
 

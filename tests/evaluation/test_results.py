@@ -54,5 +54,5 @@ def test_damaged_files_are_refused(summary, tmp_path):
     with pytest.raises(ValueError, match=r"r\.csv lacks the columns \['seed'\]"):
         read_results(path)
     pd.concat([results, results[:1]]).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"r\.csv holds duplicate lines \(1\)"):
+    with pytest.raises(ValueError, match=r"r\.csv contains duplicate lines \(1\)"):
         read_results(path)

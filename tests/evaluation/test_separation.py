@@ -176,8 +176,8 @@ def test_sdr_equals_that_of_mir_eval(song):
         (lambda r, e, m: ({}, {}, m), "no stems"),
         (lambda r, e, m: (r, dict(e, bass=e["bass"][:-1]), m), "estimate of 'bass' has shape"),
         (lambda r, e, m: (dict(r, piano=r["piano"][None]), e, m), "stem of 'piano' has shape"),
-        (lambda r, e, m: (r, dict(e, piano=e["piano"] * np.nan), m), "'piano' holds NaN"),
-        (lambda r, e, m: (r, e, m[:0]), "The mixture holds no samples"),
+        (lambda r, e, m: (r, dict(e, piano=e["piano"] * np.nan), m), "'piano' contains NaN"),
+        (lambda r, e, m: (r, e, m[:0]), "The mixture contains no samples"),
     ],
 )
 def test_invalid_input_is_refused(song, change, message):

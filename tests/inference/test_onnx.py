@@ -152,7 +152,7 @@ def test_bad_audio_is_named(exported, tmp_path):
     with pytest.raises(ValueError, match="NaN or infinite samples"):
         runner.separate(np.full(1000, np.nan), RATE)
     sf.write(tmp_path / "none.wav", np.zeros(0), RATE)
-    with pytest.raises(ValueError, match="none.wav: it holds no samples"):
+    with pytest.raises(ValueError, match="none.wav: it contains no samples"):
         runner.separate_file(tmp_path / "none.wav", tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
@@ -218,7 +218,7 @@ def test_only_models_with_masks_are_exported(tmp_path, capsys):
         export_onnx(model, tmp_path / "m.onnx")
     save_model(transcriptor(), tmp_path / "t.pth")
     assert main(["export", str(tmp_path / "t.pth"), str(tmp_path / "m.onnx")]) == 1
-    assert "holds a ScoreTranscriptor, expected a TCNSeparator" in capsys.readouterr().err
+    assert "contains a ScoreTranscriptor, expected a TCNSeparator" in capsys.readouterr().err
 
 
 def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):

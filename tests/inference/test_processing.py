@@ -134,7 +134,7 @@ def test_a_song_with_infinite_samples_at_its_end_is_named(separator, tmp_path):
     audio = np.zeros(3 * RATE, dtype=np.float32)
     audio[-1] = np.inf
     sf.write(tmp_path / "song.wav", audio, RATE, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"song.wav holds NaN or infinite samples"):
+    with pytest.raises(ValueError, match=r"song.wav contains NaN or infinite samples"):
         process_song(separator, tmp_path / "song.wav", tmp_path / "out", OutputOptions())
     assert not list(tmp_path.glob("out/*"))
 
@@ -284,7 +284,7 @@ def test_songs_with_equal_names_do_not_mix(separator, tmp_path):
         OutputOptions(file_format="flac"),
     ):
         with pytest.raises(
-            ValueError, match=r"B/01.wav: .*01 holds the results of another song"
+            ValueError, match=r"B/01.wav: .*01 contains the results of another song"
         ) as e:
             process_song(separator, b, out, options)
         assert f"({a})" in str(e.value)  # the whole path: the names are equal

@@ -238,7 +238,7 @@ def test_a_score_is_found_by_name(tmp_path):
     assert scores.of(tmp_path / "a" / "song.wav") == tmp_path / "a" / "Song.mid"
     with pytest.raises(ValueError, match=r"song.wav: more than one score fits \(.*Song.mid, "):
         scores.of(tmp_path / "d" / "song.wav")
-    with pytest.raises(ValueError, match="holds no scores: expected .mid"):
+    with pytest.raises(ValueError, match="contains no scores: expected .mid"):
         SongScores(tmp_path / "empty")
 
 
@@ -270,10 +270,10 @@ def test_what_cannot_be_done_is_said_in_one_sentence(files, capsys, options, mes
 
 
 def test_scores_as_notes_are_checked():
-    with pytest.raises(ValueError, match="The score holds no notes"):
+    with pytest.raises(ValueError, match="The score contains no notes"):
         ScoreInformedSeparator(Notes.empty(), CLASSES)
     notes = Notes([0.0], [1.0], [60], [7], [90])
-    with pytest.raises(ValueError, match="holds no notes of the classes bass, guitar, piano"):
+    with pytest.raises(ValueError, match="contains no notes of the classes bass, guitar, piano"):
         informed(notes)
 
 

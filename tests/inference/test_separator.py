@@ -218,7 +218,7 @@ def test_the_transcription_has_one_midi_track_per_class():
 
 
 def test_transcription_without_a_transcriptor_is_refused():
-    with pytest.raises(ValueError, match="holds no transcriptor"):
+    with pytest.raises(ValueError, match="contains no transcriptor"):
         Separator(TCNSeparator(NAMES, **NET)).transcribe(noise(RATE), RATE)
 
 

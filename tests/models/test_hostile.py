@@ -67,7 +67,7 @@ def test_a_pickle_is_refused_without_advice_to_load_it(tmp_path, capsys):
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Harm()))
     for file in (path, tmp_path / "plain.pth"):
         for reader in READERS:
-            with pytest.raises(ValueError, match="holds Python objects") as caught:
+            with pytest.raises(ValueError, match="contains Python objects") as caught:
                 reader(file)
             text = str(caught.value)
             assert str(file) in text and "weights_only" not in text and "trust" not in text
@@ -158,7 +158,7 @@ def test_weights_that_are_not_finite_are_refused(value, tmp_path):
 def test_a_file_of_asteroid_is_refused_with_advice(tmp_path):
     net = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
     path = written(net.serialize(), tmp_path / "conv.pth")
-    with pytest.raises(ValueError, match="conv.pth holds a ConvTasNet.*a model of Asteroid,"):
+    with pytest.raises(ValueError, match="conv.pth contains a ConvTasNet.*a model of Asteroid,"):
         unpack(path)
 
 

@@ -164,7 +164,7 @@ CONFIGS = [
     ({"library_name": "timm"}, "band is not a model of asteroid-scoresup"),
     ({"format_version": 2}, "format_version 2, expected 1: update"),
     ({"model_name": None}, r"band is not a model package: it lacks \['model_name'\]"),
-    ({"model_name": "save_publishable"}, "band holds a save_publishable, which is not"),
+    ({"model_name": "save_publishable"}, "band contains a save_publishable, which is not"),
     ({"model_args": [1]}, "model_args is a list, expected a dict"),
     ({"transcriptor": None}, "a transcriptor that config.json does not describe"),
     ({"transcriptor": {"model_name": "ScoreTranscriptor"}}, r"band \(its transcriptor\).*lacks"),

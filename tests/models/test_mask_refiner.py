@@ -157,7 +157,7 @@ def test_other_models_are_refused(tmp_path):
         ["a", "b"], n_fft=64, hop_length=16, n_blocks=1, n_repeats=1, bn_chan=4, hid_chan=4
     )
     save_model(separator, tmp_path / "separator.pth")
-    with pytest.raises(ValueError, match="holds a TCNSeparator, expected a MaskRefiner"):
+    with pytest.raises(ValueError, match="contains a TCNSeparator, expected a MaskRefiner"):
         load_refiner(tmp_path / "separator.pth")
     with pytest.raises(FileNotFoundError, match="There is no model file"):
         load_refiner(tmp_path / "none.pth")

@@ -131,7 +131,7 @@ def test_files_that_are_not_models_are_named(tmp_path, cls):
     with pytest.raises(ValueError, match="model.pth is not a model file"):
         cls.from_pretrained(path)
     torch.save([1, 2], path)
-    with pytest.raises(ValueError, match="model.pth is not a model package: it holds a list"):
+    with pytest.raises(ValueError, match="model.pth is not a model package: it contains a list"):
         cls.from_pretrained(path)
     torch.save({"model_name": "TCNSeparator"}, path)
     with pytest.raises(ValueError, match=r"lacks \['model_args', 'state_dict'\]"):
@@ -145,12 +145,12 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 
 def test_another_kind_of_model_is_refused():
-    with pytest.raises(ValueError, match="holds a TCNSeparator, expected a ScoreTranscriptor"):
+    with pytest.raises(ValueError, match="contains a TCNSeparator, expected a ScoreTranscriptor"):
         ScoreTranscriptor.from_pretrained(separator().serialize())
-    with pytest.raises(ValueError, match="holds a ActivityClassifier, expected a ScoreTranscri"):
+    with pytest.raises(ValueError, match="contains a ActivityClassifier, expected a ScoreTranscri"):
         ScoreTranscriptor.from_pretrained(classifier().serialize())
     other = ConvTasNet(2, n_filters=16, n_blocks=1, n_repeats=1, bn_chan=8, hid_chan=8)
-    with pytest.raises(ValueError, match="holds a ConvTasNet, which is not a SpectrogramModel"):
+    with pytest.raises(ValueError, match="contains a ConvTasNet, which is not a SpectrogramModel"):
         SpectrogramModel.from_pretrained(other.serialize())
     with pytest.raises(ValueError, match="a WaveformSeparator, which is not a SpectrogramModel"):
         SpectrogramModel.from_pretrained(convtasnet().serialize())

@@ -274,7 +274,7 @@ def test_bad_archives_get_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="song.mxl.*more than 100000 bytes of XML"):
         read_score(path)
     compress(path, b"<score-partwise/>", inner="other.xml")
-    with pytest.raises(ValueError, match="names the score 'other.xml', which it does not hold"):
+    with pytest.raises(ValueError, match="names the score 'other.xml', which it lacks"):
         read_score(path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])

@@ -1,6 +1,6 @@
 """The diff in docs/other_recipes.rst applies to Asteroid's recipe line by line, and separates.
 
-Asteroid's recipes are not in its package. ``librimix_convtasnet_lines.txt`` holds a hash of each
+Asteroid's recipes are not in its package. ``librimix_convtasnet_lines.txt`` contains a hash of each
 line of the recipe ``egs/librimix/ConvTasNet`` in Asteroid's master branch, which shows whether the
 hunks apply there. The script that runs here has the lines of the hunks in the same order and,
 between them, the minimum that a recipe needs.

@@ -137,6 +137,26 @@ def test_results_are_kept_and_only_what_new_rows_need_is_trained(run, finished, 
     assert status == 1 and "is where the results are written" in output
 
 
+def test_kept_results_may_have_the_earlier_names_of_rows(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(RECIPE)
+    import experiments
+    from local.rows import EARLIER_NAMES
+
+    groups = yaml.safe_load((RECIPE / "local" / "experiments.yml").read_text())
+    present = {row for name in ("paper", "ours", "curve") for row in groups[name]}
+    present |= set(experiments.PRE_TRAINED.values())
+    assert set(EARLIER_NAMES.values()) <= present
+    assert not set(EARLIER_NAMES) & present
+    published = pd.read_csv(RECIPE / "results" / "small.csv")
+    assert not set(EARLIER_NAMES) & set(published.row)
+
+    earlier = {new: old for old, new in EARLIER_NAMES.items()}
+    published.replace({"row": earlier}).to_csv(tmp_path / "old.csv", index=False)
+    given = ["--train_data", "x", "--tests", "test=x:test", "--exp_dir", str(tmp_path)]
+    args = experiments.parser.parse_args([*given, "--keep", str(tmp_path / "old.csv")])
+    pd.testing.assert_frame_equal(experiments.read_kept(args), published)
+
+
 def test_a_failed_row_is_named_and_the_others_continue(run, data, tmp_path):
     more = ["--rows", "^isolated c$|^start"]
     (tmp_path / "seed0").mkdir()

@@ -110,7 +110,7 @@ def test_invalid_logs_are_refused(log, tmp_path):
         charts.plot_training_curves({"run": tmp_path / "empty.csv"})
     with pytest.raises(ValueError, match="expected at least one line, and `step` or `epoch`"):
         charts.plot_training_curves({"run": log[["loss"]]})
-    with pytest.raises(ValueError, match=r"do not hold any of \['accuracy'\]"):
+    with pytest.raises(ValueError, match=r"do not contain any of \['accuracy'\]"):
         charts.plot_training_curves({"run": log}, metrics=["accuracy"])
 
 
@@ -133,5 +133,5 @@ def test_learning_rates_are_shown_on_request_only(log):
     assert names == ["loss", "si_sdr", ""][: len(names)] and "lr-Adam" not in names
     figure = charts.plot_training_curves({"run": log}, metrics=["lr-Adam"])
     assert figure.axes[0].get_title() == "lr-Adam"
-    with pytest.raises(ValueError, match="do not hold any quantity"):
+    with pytest.raises(ValueError, match="do not contain any quantity"):
         charts.plot_training_curves({"run": log[["step", "epoch"]]})

@@ -307,7 +307,7 @@ def test_a_failed_page_does_not_leave_the_old_one(song, tmp_path):
     broken, rate = sf.read(stems["piano"])
     broken[-5] = np.nan
     sf.write(stems["piano"], broken, rate, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"piano\.wav holds NaN or infinite samples"):
+    with pytest.raises(ValueError, match=r"piano\.wav contains NaN or infinite samples"):
         write_page(tmp_path / "page", "A song", mixture, stems)
     assert not page.exists()
     assert not list(page.parent.rglob("*.part*"))

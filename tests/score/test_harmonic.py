@@ -147,7 +147,7 @@ def test_a_mask_narrower_than_the_main_lobe_is_refused():
 
 @pytest.mark.parametrize("decay", [0.0, -0.5, 1.1])
 def test_decay_outside_its_range_is_refused(decay):
-    with pytest.raises(ValueError, match=rf"decay must lie in \(0, 1\], found {decay}"):
+    with pytest.raises(ValueError, match=rf"decay must be in \(0, 1\], found {decay}"):
         HarmonicTemplates(RATE, N_FFT, decay=decay)
 
 

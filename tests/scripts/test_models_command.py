@@ -87,7 +87,7 @@ def test_export_overwrites_only_if_told_to(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"transcriptor": "x"}, "it holds a str"),
+        ({"transcriptor": "x"}, "it contains a str"),
         ({"transcriptor": {**separator().serialize(), "state_dict": 3}}, "its state_dict is a int"),
         ({"transcriptor": {"transcriptor": {}}}, "lacks"),
         ({"model_args": {}}, "sources"),

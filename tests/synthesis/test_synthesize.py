@@ -246,7 +246,7 @@ def test_a_data_set_grows_without_changing(copy):
     assert (summary["made"], summary["kept"]) == (1, 4)
     after = contents(copy)
     assert {name: after[name] for name in before} == before
-    with pytest.raises(ValueError, match="holds 1 tracks more than requested .such as Track00003"):
+    with pytest.raises(ValueError, match="contains 1 tracks more than requested .such as Track0"):
         synthesize(copy, jobs=1, **SMALL)
 
 

@@ -84,7 +84,7 @@ def test_bad_recordings_are_named(tmp_path):
     audio = np.zeros(8000, dtype=np.float32)
     audio[2000] = np.nan
     sf.write(tmp_path / "nan.wav", audio, 8000, subtype="FLOAT")
-    with pytest.raises(ValueError, match=r"nan.wav holds NaN.*first at 0.250 s"):
+    with pytest.raises(ValueError, match=r"nan.wav contains NaN.*first at 0.250 s"):
         list(Recording(tmp_path / "nan.wav").blocks(1000))
 
 

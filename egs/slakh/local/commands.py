@@ -21,7 +21,7 @@ def check_prepare(classes: str, options: Sequence[str]) -> int:
         int: The number of classes.
 
     Raises:
-        ValueError: if an option is unknown or invalid, in one sentence.
+        ValueError: if an option is unknown or invalid.
     """
     args = _parse("prepare", ["in", "out", *options], "prepare_opts")
     if not classes and not options:
@@ -51,7 +51,7 @@ def check_synthesize(options: Sequence[str]) -> None:
         options (sequence of str): The numbers of songs, and the words of ``--synthesize_opts``.
 
     Raises:
-        ValueError: if an option is unknown or invalid, in one sentence.
+        ValueError: if an option is unknown or invalid.
     """
     args = _parse("synthesize", ["out", *options], "synthesize_opts")
     from asteroid_scoresup.scripts.synthesize import song_counts

@@ -24,7 +24,7 @@ RECIPE = Path(__file__).parents[1]
 
 @dataclass(eq=False)
 class Job:
-    """One row with one seed, or a model that rows share: its folder, commands and dependencies.
+    """One row with one seed, or a model that rows need: its folder, commands and dependencies.
 
     Args:
         name (str): Name to print.

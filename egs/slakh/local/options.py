@@ -1,4 +1,4 @@
-"""The recipe's settings: reads conf.yml, presets.yml and losses/, and says what each value may be.
+"""The recipe's settings: reads conf.yml, presets.yml and losses/, and checks the values.
 
 As a script it checks options before anything starts, mostly without waiting for torch, and prints
 how many songs stage 0 synthesizes: ``python -m local.options --preset mini --given "--clip 1"``.
@@ -32,7 +32,7 @@ SUPERVISION = tuple(DEFAULT_LOSS)
 
 
 class BadOption(ValueError):
-    """An invalid setting, in one sentence."""
+    """An invalid setting."""
 
 
 def read_yaml(path: Path) -> dict[str, dict[str, Any]]:
@@ -68,7 +68,7 @@ def rules() -> dict[str, Rule]:
 
 
 def read_loss(name: str) -> dict[str, float]:
-    """Reads the weights of all loss terms from ``losses/NAME.yml`` or from a file of one's own.
+    """Reads the weights of all loss terms from ``losses/NAME.yml`` or from another file.
 
     Args:
         name (str): Name of a file in ``losses/``, or a path that ends in ``.yml``.
@@ -77,7 +77,7 @@ def read_loss(name: str) -> dict[str, float]:
         dict: A weight per term; 0 for those that the file does not name.
 
     Raises:
-        BadOption: if there is no such file, or it does not hold weights of known terms.
+        BadOption: if there is no such file, or it does not contain weights of known terms.
     """
     path = Path(name) if name.endswith(".yml") else HERE / "losses" / f"{name}.yml"
     if not path.is_file():
@@ -201,7 +201,7 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
         model (str): The separator, as the setting `model` names it.
 
     Raises:
-        BadOption: if every weight is 0, or a term needs what is not there.
+        BadOption: if every weight is 0, or a term needs something that is missing.
     """
     # Here, because it imports torch, which takes seconds.
     from asteroid_scoresup.losses import TERMS, terms_that_need, terms_that_read

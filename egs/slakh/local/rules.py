@@ -1,4 +1,4 @@
-"""What each setting of conf.yml may be."""
+"""The allowed values of each setting of conf.yml."""
 
 from __future__ import annotations
 

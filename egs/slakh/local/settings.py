@@ -28,7 +28,7 @@ from asteroid_scoresup.engine import (
 )
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
-from asteroid_scoresup.engine.interrupt import ends_in_a_sentence
+from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.losses import terms_that_read
 from asteroid_scoresup.models import SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
@@ -46,7 +46,7 @@ FREE = ("num_workers", "precision", "strategy", "compile")
 def parse(parser: ArgumentParser) -> tuple[Conf, Namespace]:
     """Settings of a run: conf.yml, then the preset and the loss, then the flags.
 
-    An invalid setting ends the script with one sentence and exit code 2. Without ``--loss`` the
+    An invalid setting ends the script with a message and exit code 2. Without ``--loss`` the
     weights are the default of the supervision, for scores those in conf.yml.
     """
     # Names must be complete: an abbreviated setting is as often a typo.
@@ -93,23 +93,23 @@ def parse(parser: ArgumentParser) -> tuple[Conf, Namespace]:
 
 
 def bad_option(message: object) -> NoReturn:
-    """Ends a script with invalid options, with one sentence."""
+    """Ends a script because of an invalid option, with a message."""
     print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
 def run(main: Callable[[Conf, Namespace], None], parser: ArgumentParser) -> None:
-    """Runs a script; errors and interruptions end it with one sentence."""
+    """Runs a script; errors and interruptions end it with a message."""
     folder: list[Path] = []
 
-    def sentence() -> str:
+    def interrupted() -> str:
         if not folder:
             return "interrupted; nothing was started."
         epoch = resume_epoch(folder[0] / "checkpoints")
         place = f"resumes from epoch {epoch}" if epoch else "starts this stage again"
         return f"interrupted; the same command {place}."
 
-    with ends_in_a_sentence(Path(sys.argv[0]).name, sentence):
+    with exit_with_message(Path(sys.argv[0]).name, interrupted):
         conf, args = parse(parser)
         folder.append(Path(args.exp_dir))
         main(conf, args)
@@ -132,7 +132,7 @@ def lock(
         inputs (iterable of str or Path): Model files that it starts from.
 
     Raises:
-        ValueError: if the folder holds a run with another configuration.
+        ValueError: if the folder contains a run with another configuration.
     """
     used = ["data", "stft", "network", "score", "optim", *sections]
     chosen = {name: conf[name] for name in used}
@@ -141,7 +141,7 @@ def lock(
         "data_fingerprint": manifest.fingerprint(),
         "inputs": hash_inputs(args.exp_dir, inputs),
     }
-    # Of the loss, the weights count and not the name of their file.
+    # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
     ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
     lock_experiment(args.exp_dir, chosen, ignored)

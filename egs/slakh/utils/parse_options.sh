@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-# Ends the script with one sentence and the exit code of invalid options.
+# Ends the script with a message and the exit code of invalid options.
 bad_option() { printf '%s: %s\n' "$0" "$1" >&2; exit 2; }
 absolute() { case "$1" in ""|/*) printf '%s\n' "$1" ;; *) printf '%s\n' "$PWD/$1" ;; esac; }
 join() { printf '%s, ' "$@" | sed 's/, $//'; }
