@@ -87,7 +87,7 @@ def write_alignment(
     output: str | Path,
     facts: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Path, Path]:
-    """Writes the score as aligned MIDI, and beside it the warp as a table and all of it as JSON.
+    """Writes the score as aligned MIDI, and next to it the warp as a table and all of it as JSON.
 
     Args:
         alignment (Alignment): The alignment.

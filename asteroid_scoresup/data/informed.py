@@ -1,4 +1,4 @@
-"""Score-informed masks of prepared tracks: fitted once, stored beside the notes."""
+"""Score-informed masks of prepared tracks: fitted once, stored next to the notes."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def count_notes(notes: Notes, names: Sequence[str]) -> dict[str, int]:
 def settle_labels(manifest: Manifest, correct: bool | None = None) -> dict[str, Any]:
     """Summarizes the findings of all tracks and corrects the note tables if requested.
 
-    Corrections always start from the notes as they were read, which are kept beside the corrected
+    Corrections always start from the notes as they were read, which are kept next to the corrected
     ones: correcting twice or after an interruption gives the same result.
 
     Args:
@@ -61,7 +61,7 @@ def settle_labels(manifest: Manifest, correct: bool | None = None) -> dict[str, 
         wanted = done if correct is None else None
         if correct:
             wanted = correction_of(track.facts["check"], aggregate)
-        # Raw notes beside a track that is not corrected: a run was interrupted while correcting.
+        # Raw notes next to a track that is not corrected: a run was interrupted while correcting.
         if wanted == done and (done is not None or not (folder / RAW_NOTES).is_file()):
             continue
         if track.facts.pop("corrected", None) is not None:

@@ -17,7 +17,7 @@ from .manifest import PreparedTrack
 from .note_table import read_notes
 from .settings import Settings
 
-#: Name of the file, in a track's folder beside audio and notes.
+#: Name of the file, in a track's folder next to audio and notes.
 TRACK_FILE = "track.json"
 
 FORMAT = 1

@@ -4,7 +4,7 @@ A network that refines masks for any ensemble must be trained on many: with two 
 or six, with drums that no note describes, with a score whose timing drifts and which lacks notes.
 Each track of a prepared folder gives several *variants*: a random subset of its classes at random
 levels, or the sum of its mixture and another, with a score that was damaged at random. The
-factorization of a variant is fitted once to the whole track and stored beside its notes; items are
+factorization of a variant is fitted once to the whole track and stored next to its notes; items are
 segments of it. All of it is our choice.
 """
 

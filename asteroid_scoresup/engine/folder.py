@@ -69,7 +69,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} cannot be read ({reason}), so the settings of the checkpoints beside it "
+            f"{path} cannot be read ({reason}), so the settings of the checkpoints next to it "
             "are unknown. Restore it, choose another --tag, or delete the folder."
         ) from None
     return config

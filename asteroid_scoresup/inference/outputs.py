@@ -26,7 +26,7 @@ class OutputOptions:
         page (bool): A page to listen to, in the folder :data:`PAGE`.
         only (str, optional): The one stem to write, of all classes.
         without (str, optional): A class; the song without it is written instead of the stems, or
-            beside the one of `only`.
+            besides the one of `only`.
         file_format (str): One of :data:`~asteroid_scoresup.inference.stem_writer.FORMATS`. Integer
             formats clip at full scale.
         overwrite (bool): Whether to replace existing files.

@@ -32,7 +32,7 @@ _LARGEST_WAV = 4_000_000_000
 
 
 def require_stem_names(names: Sequence[str]) -> None:
-    """Refuses classes that cannot be the names of files beside the other results of a song.
+    """Refuses classes that cannot be names of files among the other results of a song.
 
     Raises:
         ValueError: for the first such name; the message continues a sentence such as "It has".

@@ -1,4 +1,4 @@
-"""Operations written for speed, each beside the plain version that it must equal.
+"""Operations written for speed, each next to the plain version that it must equal.
 
 Only this package defines its own autograd functions or arranges work for the cache of a processor.
 Tests compare every kernel with its plain version, in values and gradients.

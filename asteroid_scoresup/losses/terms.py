@@ -119,7 +119,7 @@ class Term:
     Args:
         name (str): Its name in settings, logs and `weights`.
         reads (frozenset of str): What it reads of the targets, of :data:`READS`.
-        needs (frozenset of str): What it needs beside them, of :data:`NEEDS`.
+        needs (frozenset of str): What it needs besides them, of :data:`NEEDS`.
         function (callable): :class:`LossBatch` → scalar.
     """
 

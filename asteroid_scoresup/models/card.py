@@ -250,7 +250,7 @@ def _data_licenses(package: dict) -> str:
 
 
 def read_card(path: str | Path) -> tuple[dict[str, Any], str | None]:
-    """Reads the card of a model folder (``README.md``) or of a model file (``.md`` beside it).
+    """Reads the card of a model folder (``README.md``) or of a model file (``.md`` next to it).
 
     Args:
         path (str or Path): The folder or file.

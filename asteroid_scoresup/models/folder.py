@@ -35,7 +35,7 @@ def write_folder(package: dict, folder: str | Path, card: str | None = None) -> 
     """Writes a model package as a folder.
 
     The weights are written first, and the configuration contains their hash: if the writing is
-    interrupted, an old configuration beside new weights is refused instead of used.
+    interrupted, an old configuration with new weights is refused instead of used.
 
     Args:
         package (dict): From :func:`~asteroid_scoresup.models.pack` or ``serialize()``.

@@ -18,7 +18,7 @@ from .card import model_card, read_card, with_facts
 from .folder import CARD, CONFIG, TRANSCRIPTOR, WEIGHTS, read_folder, write_folder
 from .loading import first_line, load_package, require_package
 
-#: Folder of the models that are part of this package; each has its card beside it (``.md``).
+#: Folder of the models that are part of this package; each has its card next to it (``.md``).
 BUNDLED_FOLDER = Path(__file__).parents[1] / "pretrained"
 #: ``user/name``, optionally with a branch, tag or commit: ``user/name@revision``, as in Asteroid.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,200})?", re.A)

@@ -25,7 +25,7 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
-#: Bundled weights, see ``refiner.md`` beside them.
+#: Bundled weights, see ``refiner.md`` next to them.
 BUNDLED = Path(__file__).parents[1] / "pretrained" / "refiner.pth"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 1), (1, 2), (1, 1))

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="MIDI",
         help="aligned MIDI file to write (default: the name of the recording with .aligned.mid, "
-        "beside it); NAME.warp.csv and NAME.align.json are written beside it",
+        "next to it); NAME.warp.csv and NAME.align.json are written next to it",
     )
     parser.add_argument("--plot", metavar="FILE", help="plot of the warp (PNG, PDF or SVG)")
     parser.add_argument(

@@ -100,7 +100,7 @@ def _read_settings(path: Path, overwrite: bool) -> dict[str, Any]:
         if overwrite:
             return {}
         raise ValueError(
-            f"{error} The settings of the tracks beside it are unknown: replace them with "
+            f"{error} The settings of the tracks next to it are unknown: replace them with "
             "--overwrite, or choose another folder."
         ) from None
 

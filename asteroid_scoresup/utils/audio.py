@@ -2,7 +2,7 @@
 
 libsndfile decodes most formats, and ffmpeg, if it is installed, some others (AAC, WMA, WebM…). The
 length of a file is the number of samples that decode, since headers are estimates or wrong.
-Truncated files are refused: half a song beside a whole score, or half a stem, is worse than none.
+Truncated files are refused: half a song with a whole score, or half a stem, is worse than none.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def sweep(folder: str | os.PathLike[str], locked: bool = True) -> None:
 
 
 def sweep_beside(path: str | os.PathLike[str]) -> None:
-    """Deletes partial versions of one file that killed processes left beside it.
+    """Deletes partial versions of one file that killed processes left next to it.
 
     Args:
         path (str or Path): The file.

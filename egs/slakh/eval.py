@@ -55,7 +55,7 @@ from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 from asteroid_scoresup.utils.partial_files import sweep
 
-#: Written last: a hash of what the results beside it were computed from.
+#: Written last: a hash of what the results next to it were computed from.
 DONE = "evaluation.json"
 RESULTS = (
     "final_metrics.json", "all_metrics.csv", "tables.md", "details.md", "best_model.pth",

@@ -36,7 +36,7 @@ n_jobs=
 # blanks in quotes: "--soundfont '/my fonts/piano.sf2'".
 synthesize_opts=
 prepare_opts=
-# Folder of the experiments. Default: exp beside this script.
+# Folder of the experiments. Default: exp next to this script.
 exp_root=
 
 # Sizes and budgets: mini, bundled, small or paper (local/presets.yml).
