@@ -23,7 +23,7 @@ class Settings:
         mixture (str): ``"submix"`` (sum of the classes) or ``"song"`` (everything).
         label_shift (str): See :func:`~asteroid_scoresup.data.slakh.parse_label_shift`.
         align (str): When own songs are aligned with their scores, one of
-            :data:`~asteroid_scoresup.alignment.ALIGN_MODES`.
+            :data:`~asteroid_scoresup.alignment.align.ALIGN_MODES`.
 
     Raises:
         ValueError: on invalid values.

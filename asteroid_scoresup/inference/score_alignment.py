@@ -50,7 +50,7 @@ def align_score(score: SongScore, recording: Recording, mode: str, name: str) ->
     Args:
         score (SongScore): The score as it was read.
         recording (Recording): The recording.
-        mode (str): One of :data:`~asteroid_scoresup.alignment.ALIGN_MODES`.
+        mode (str): One of :data:`~asteroid_scoresup.alignment.align.ALIGN_MODES`.
         name (str): Name of the score, for messages.
 
     Returns:
