@@ -261,8 +261,8 @@ def refine_masks(
 ) -> torch.Tensor:
     r"""Masks from a score-informed factorization, refined by a network.
 
-    A replacement for :func:`~asteroid_scoresup.score.soft_masks`. Frames are processed a few seconds
-    at a time; the result is the same as in one piece.
+    A replacement for :func:`~asteroid_scoresup.score.soft_masks`. Frames are processed a few
+    seconds at a time; the result is the same as in one piece.
 
     Args:
         magnitude (:class:`torch.Tensor`): Mixture magnitudes, in any unit.
