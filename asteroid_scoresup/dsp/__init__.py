@@ -1,6 +1,5 @@
-"""Signal processing shared by networks, losses and data: STFT, level, downmix, equalizer."""
+"""Signal processing shared by networks, losses and data: STFT, level, equalizer."""
 
-from ..utils.downmix import downmix
 from .equalizer import equalize
 from .grid import FrameGrid
 from .level import LevelMeter, gated_rms
@@ -12,7 +11,6 @@ __all__ = [
     "STFT",
     "LevelMeter",
     "Spectrograms",
-    "downmix",
     "equalize",
     "gated_rms",
 ]

@@ -7,7 +7,9 @@ from pathlib import Path
 from ..midi.reader import MidiSong, read_midi
 from .musicxml import read_musicxml
 
+#: Names of MIDI files end in one of these, in lower case.
 MIDI_SUFFIXES = (".mid", ".midi")
+#: Names of MusicXML files, likewise.
 MUSICXML_SUFFIXES = (".musicxml", ".mxl", ".xml")
 #: Names of files that are scores, in lower case.
 SCORE_SUFFIXES = (*MIDI_SUFFIXES, *MUSICXML_SUFFIXES)

@@ -273,7 +273,7 @@ def test_audio_that_ends_early_is_warned_of(tmp_path):
     folder = tmp_path / "in" / "Track00001"
     write_track(folder, [write_stem(folder, 0, "piano", rows, seconds=1.0)])
     report, _, _ = run(tmp_path)
-    assert any("lie beyond the end of the audio: is it complete?" in w for w in report["warnings"])
+    assert any("are beyond the end of the audio: is it complete?" in w for w in report["warnings"])
 
 
 def test_paths_in_the_metadata_lead_nowhere(tmp_path):
