@@ -207,7 +207,7 @@ def _read_facts(metadata: dict[str, str], path: str | os.PathLike[str]) -> dict:
         valid &= 0 <= int(facts["receptive_field"]) <= 1 << 24
         # They become names of files.
         valid &= all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) for name in facts["classes"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         valid, version = False, FORMAT_VERSION
     if version != FORMAT_VERSION:
         raise ValueError(f"{path} was exported by another version: export it again.")

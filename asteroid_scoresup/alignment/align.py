@@ -40,6 +40,7 @@ _EXCERPT = 300.0  # seconds of the recording in which the transposition is looke
 _TRIED = 3  # transpositions that are refined where the first fails
 _SURELY = 0.9  # confidence at which no other is tried
 _LEAST_NOTES = 8
+_LONGEST = 12 * 3600.0  # seconds of a score
 _EDGE = 0.15  # seconds by which an onset may come out before its section
 _BEYOND = 0.3  # seconds around a section in which onsets belong to it
 _CLOSEST = 0.002  # seconds between anchors, in both clocks
@@ -138,6 +139,12 @@ def align(
         raise ValueError(
             f"{name} has {len(notes)} pitched notes, expected at least {_LEAST_NOTES}: too few to "
             "align a recording with."
+        )
+    if notes.onset.max() - notes.onset.min() > _LONGEST:
+        hours = (notes.onset.max() - notes.onset.min()) / 3600
+        raise ValueError(
+            f"{name} lasts {hours:.1f} hours, expected at most {_LONGEST / 3600:.0f}: check the "
+            "time of its last note."
         )
     if not 0 <= max_transposition <= 24:
         raise ValueError(f"max_transposition is {max_transposition}, expected 0 to 24 semitones.")

@@ -9,6 +9,7 @@ notes have partials of decreasing amplitude. All choices here are ours; features
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -46,7 +47,10 @@ def mono_chunks(recording: Recording) -> Iterator[tuple[np.ndarray, int]]:
     margin = WINDOWS[0][0] // 2
     blocks = (block.mean(axis=1, keepdims=True) for block in recording.blocks())
     stream = resampled(blocks, recording.sample_rate, RATE, 1)
-    for chunk in chunks((b for b in stream if len(b)), _FRAMES * STEP, margin):
+    filled = (block for block in stream if len(block))
+    # A recording shorter than one sample at this rate gives none.
+    first = next(filled, np.zeros((1, 1), dtype=np.float32))
+    for chunk in chunks(itertools.chain([first], filled), _FRAMES * STEP, margin):
         after = len(chunk.samples[0]) - chunk.start - chunk.length
         padded = np.pad(chunk.samples[0], (margin - chunk.start, margin - after))
         yield padded.astype(np.float32), -(-chunk.length // STEP)

@@ -62,8 +62,8 @@ def alignment_of(plain: Mapping[str, Any]) -> Alignment:
             uncertain=tuple((float(start), float(stop)) for start, stop in plain["uncertain"]),
             is_match=bool(plain["is_match"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"This is not an alignment: {error!s}.") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"This is not an alignment: {str(error).rstrip('.')}.") from error
 
 
 def output_paths(midi: str | Path) -> tuple[Path, Path, Path]:

@@ -188,7 +188,7 @@ class Warp:
         """
         try:
             return cls(tuple(Span(one["score"], one["audio"]) for one in plain["spans"]))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 "This is not a warp: expected {'spans': [{'score': […], 'audio': […]}, …]}, found "
                 f"{str(plain)[:100]}."

@@ -133,22 +133,28 @@ class ScoreInformedMasks:
         size = (len(manifest.names), stft.n_frames(len(wav)), stft.grid)
         # Where the score is uncertain, there is nothing to fit, and the activations stay 0.
         certain = certain_frames(track, size[1], stft.grid)
-        factors = score_informed_nmf(
-            stft.magnitude(stft(wav.unsqueeze(0)))[0][:, certain],
-            sounding_roll(pitched, *size, self.sounding)[..., certain],
-            onset_roll(pitched, *size)[:, certain],
-            HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
-            self.iterations,
-            free=self.free,
-            hits=hit_roll(struck, *size)[..., certain] if len(struck) else None,
-        )
+        if certain.any():
+            factors = score_informed_nmf(
+                stft.magnitude(stft(wav.unsqueeze(0)))[0][:, certain],
+                sounding_roll(pitched, *size, self.sounding)[..., certain],
+                onset_roll(pitched, *size)[:, certain],
+                HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
+                self.iterations,
+                free=self.free,
+                hits=hit_roll(struck, *size)[..., certain] if len(struck) else None,
+            )
+        else:
+            empty = torch.zeros(0, stft.n_freqs), torch.zeros(0, 0)
+            factors = Factors(*empty, torch.zeros(0, dtype=torch.long))
         if track.uncertain:
             whole = factors.activations.new_zeros(len(factors.class_index), size[1])
             whole[:, certain] = factors.activations
             factors = factors._replace(activations=whole)
         # Half precision has a small range. Templates are normalized; the activations of a track are
         # scaled to at most 1.
-        activations = factors.activations / factors.activations.amax().clamp(min=1e-9)
+        activations = factors.activations
+        if activations.numel():
+            activations = activations / activations.amax().clamp(min=1e-9)
         manifest.folder_to_write(track)
         with atomic_path(self.path(track)) as temporary:
             np.savez(

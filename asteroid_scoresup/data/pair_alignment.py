@@ -110,14 +110,14 @@ def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float
     stretches = [(start, stop) for start, stop in gaps if stop - start > _LONGEST_GAP]
     merged: list[list[float]] = []
     for start, stop in sorted([*stretches, *alignment.uncertain]):
-        start, stop = max(start, 0.0), min(stop, seconds)
+        start, stop = round(max(start, 0.0), 3), round(min(stop, seconds), 3)
         if start >= stop:
             continue
         if merged and start <= merged[-1][1]:
             merged[-1][1] = max(merged[-1][1], stop)
         else:
             merged.append([start, stop])
-    return [[round(start, 3), round(stop, 3)] for start, stop in merged]
+    return merged
 
 
 def facts_of(alignment: Alignment, seconds: float) -> dict[str, Any]:

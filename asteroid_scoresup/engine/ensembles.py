@@ -31,6 +31,8 @@ from ..utils.files import atomic_path, read_audio
 SUPERVISION = ("stems", "mixtures")
 #: Version of the variants, so that old files are not used.
 _VERSION = 1
+#: Arrays of a file of factors; ensembles have one channel, and their factors no gains.
+_ARRAYS = ("templates", "activations", "class_index")
 
 
 class Variant(NamedTuple):
@@ -170,8 +172,7 @@ class RefinementDataset(Dataset):
             self._fit(made, path)
         try:
             with np.load(path, allow_pickle=False) as content:
-                names = ("templates", "activations", "class_index")
-                arrays = [torch.from_numpy(content[name]).float() for name in names]
+                arrays = [torch.from_numpy(content[name]).float() for name in _ARRAYS]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path} is damaged ({error}): delete it, and it is made again."
@@ -180,10 +181,16 @@ class RefinementDataset(Dataset):
 
     def _path(self, number: int, k: int) -> Path:
         manifest, track = self.manifest, self.tracks[number]
-        tracks = [t.id for t in self.tracks] if self.supervision == "mixtures" else []
-        settings = [_VERSION, self.supervision, self.seed, number, k, self.stft.n_fft, tracks]
+        # The draw of the other song depends on the list of tracks.
+        is_sum = self.supervision == "mixtures"
+        ids = [t.id for t in self.tracks] if is_sum else []
+        settings = [_VERSION, self.supervision, self.seed, number, k, self.stft.n_fft, ids]
         settings += [self.stft.hop_length, manifest.names, manifest.audio_identity(track)]
         notes = (manifest.folder(track) / "notes.csv").read_bytes()
+        if is_sum:
+            other = self.tracks[self._other(number, np.random.default_rng([self.seed, number, k]))]
+            settings.append(manifest.audio_identity(other))
+            notes += (manifest.folder(other) / "notes.csv").read_bytes()
         name = hashlib.sha256(repr(settings).encode() + notes).hexdigest()[:16]
         return manifest.folder(track) / f"refine-{name}.npz"
 
@@ -206,10 +213,14 @@ class RefinementDataset(Dataset):
         notes = damage(_of_classes(manifest.notes(track), numbers), rng)
         return Variant(np.stack(signals), tuple(range(len(kept))), notes, free)
 
+    def _other(self, number: int, rng: np.random.Generator) -> int:
+        """Draws the song that is added to a song."""
+        return (number + int(rng.integers(1, max(len(self.tracks), 2)))) % len(self.tracks)
+
     def _sum(self, number: int, rng: np.random.Generator) -> Variant:
         """A song and another, of which each class counts as a class of its own."""
         manifest = self.manifest
-        other = (number + int(rng.integers(1, max(len(self.tracks), 2)))) % len(self.tracks)
+        other = self._other(number, rng)
         signals: list[np.ndarray] = []
         tables: list[Notes] = []
         group: list[int] = []

@@ -88,5 +88,7 @@ def align_score(score: SongScore, recording: Recording, mode: str, name: str) ->
 
 def _stretches(alignment: Alignment) -> str:
     """The uncertain stretches, in minutes and seconds."""
-    spans = [[f"{s // 60:.0f}:{s % 60:02.0f}" for s in span] for span in alignment.uncertain]
+    spans = [
+        [f"{round(s) // 60}:{round(s) % 60:02d}" for s in span] for span in alignment.uncertain
+    ]
     return ", ".join(f"{start}–{stop}" for start, stop in spans)

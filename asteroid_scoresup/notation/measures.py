@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element
 
 from ..midi.channels import DRUMS
 from .instruments import DRUM_STAFF, SNARE, program_of_name
+from .limits import Denominators, require_few_parts
 from .playback import Marks
 
 #: Most times that a passage is repeated, and the velocity that MusicXML's dynamics are relative to.
@@ -99,9 +100,12 @@ def read_measures(root: Element) -> WrittenScore:
     remarks: Counter[str] = Counter()
     measures: list[Measure] = []
     names = []
-    for number, element in enumerate(root.findall("part")):
+    parts = root.findall("part")
+    require_few_parts(len(parts), max((len(part.findall("measure")) for part in parts), default=0))
+    denominators = Denominators()
+    for number, element in enumerate(parts):
         description = descriptions.get(element.get("id"), Element("score-part"))
-        part = _Part(description, remarks)
+        part = _Part(description, remarks, denominators)
         names.append(part.name)
         for index, content in enumerate(element.findall("measure")):
             if index == len(measures):
@@ -127,7 +131,10 @@ def _spread_endings(measures: Iterable[Measure]) -> None:
 class _Part:
     """Reads one part, measure by measure."""
 
-    def __init__(self, description: Element, remarks: Counter[str]) -> None:
+    def __init__(
+        self, description: Element, remarks: Counter[str], denominators: Denominators
+    ) -> None:
+        self._denominators = denominators
         self.name = " ".join((description.findtext("part-name") or "").split())
         self.remarks = remarks
         self._read_instruments(description)
@@ -197,7 +204,9 @@ class _Part:
         if value is None or not 0 <= value < 1e6:
             self.remarks[BAD_NOTE] += element.tag == "note"
             return Fraction(0)
-        return Fraction(value) / self.divisions
+        duration = Fraction(value) / self.divisions
+        self._denominators.add(duration)
+        return duration
 
     def _read_attributes(self, element: Element) -> None:
         divisions = _number(element, "divisions")

@@ -30,6 +30,7 @@ import numpy as np
 
 from ..midi.reader import DRUMS, Instrument, MidiSong
 from ..score import Notes
+from .limits import require_few_parts
 from .measures import Measure, WrittenNote, read_measures
 from .playback import playback_order
 from .xml_files import read_xml
@@ -74,6 +75,7 @@ def read_musicxml(path: str | Path, drums: bool = False) -> MidiSong:
         score = read_measures(root)
         order = playback_order([measure.marks for measure in score.measures])
         lengths = [score.measures[index].length for index in order]
+        require_few_parts(len(score.names), len(order))
         starts = list(itertools.accumulate(lengths, initial=Fraction(0)))
         parts = _play(score.measures, order, starts, len(score.names))
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,6 +63,8 @@ def playback_order(marks: Sequence[Marks]) -> list[int]:
     index, start, turn = 0, 0, 1
     jumped = False
     used: set[int] = set()
+    segnos = _last_segnos(marks)
+    n_skipped = 0
     while index < len(marks):
         mark = marks[index]
         if mark.repeat_start and start != index:
@@ -69,11 +72,12 @@ def playback_order(marks: Sequence[Marks]) -> list[int]:
         if mark.endings:
             wanted = totals[index] if jumped else turn
             if wanted not in mark.endings:
+                n_skipped += 1
+                _require_few(n_skipped)
                 index += 1
                 continue
         order.append(index)
-        if len(order) > MAX_MEASURES:
-            raise ValueError(f"with repeats it has more than {MAX_MEASURES} measures")
+        _require_few(len(order))
         if jumped and mark.fine:
             break
         if jumped and mark.tocoda:
@@ -92,11 +96,21 @@ def playback_order(marks: Sequence[Marks]) -> list[int]:
             start, turn = index + 1, 1
         if (mark.dacapo or mark.dalsegno) and index not in used:
             used.add(index)
-            segno = [k for k in range(index + 1) if marks[k].segno] if mark.dalsegno else []
-            index, jumped = segno[-1] if segno else 0, True
+            index, jumped = segnos[index] if mark.dalsegno else 0, True
             continue
         index += 1
     return order
+
+
+def _require_few(n_measures: int) -> None:
+    if n_measures > MAX_MEASURES:
+        raise ValueError(f"with repeats it has more than {MAX_MEASURES} measures")
+
+
+def _last_segnos(marks: Sequence[Marks]) -> list[int]:
+    """For each measure the last one up to it with a segno; the first of all if there is none."""
+    places = (index if mark.segno else 0 for index, mark in enumerate(marks))
+    return list(itertools.accumulate(places, max))
 
 
 def _ends(marks: Sequence[Marks], index: int) -> bool:

@@ -9,7 +9,6 @@ claims.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -52,8 +51,9 @@ def read_xml(path: str | Path) -> Element:
                 file.seek(0)
                 return _parse(file, MAX_BYTES)
         return _read_compressed(path)
-    except (ValueError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged archives and odd encodings raise errors of many kinds
         detail = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        detail = detail or "it is damaged"
         raise ValueError(f"{path} cannot be read as MusicXML: {detail.rstrip('.')}.") from None
 
 

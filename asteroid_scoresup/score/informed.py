@@ -161,7 +161,9 @@ def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Fa
     """The same for the channels together, with a gain of each component in each of them."""
     spectra, activations = factors.templates, factors.activations
     gains = spectra.new_ones(len(spectra), len(target))
-    activations = activations * (target.mean(0).sum() / _product(spectra, activations).sum())
+    activations = activations * (
+        target.mean(0).sum() / _product(spectra, activations).sum().clamp(min=EPS)
+    )
 
     def ratios() -> list[torch.Tensor]:
         return [

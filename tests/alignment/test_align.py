@@ -119,11 +119,18 @@ def test_silence_is_no_match(song, audio):
     assert not found.is_match and found.confidence < 0.5
 
 
+def test_a_recording_of_less_than_a_sample_is_no_match(song):
+    assert not align(np.full(2, 0.1), song[2], 192000).is_match
+
+
 def test_bad_input_is_explained(song, tmp_path):
     _, audio, score = song
     few = Notes([0.0], [1.0], [60], [0], [90])
     with pytest.raises(ValueError, match=r"The score has 1 pitched notes, expected at least 8"):
         align(audio, few, RATE)
+    late = score.replace(onset=score.onset * 1e5, offset=score.offset * 1e5)
+    with pytest.raises(ValueError, match=r"The score lasts .* hours, expected at most 12"):
+        align(audio, late, RATE)
     with pytest.raises(ValueError, match=r"max_transposition is -1, expected 0 to 24"):
         align(audio, score, RATE, max_transposition=-1)
     with pytest.raises(ValueError, match=r"needs its sample_rate"):

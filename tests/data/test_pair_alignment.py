@@ -153,6 +153,9 @@ def test_uncertain_is_what_the_alignment_doubts_and_what_has_no_score():
     assert uncertain_stretches(one, 19.0) == [[0.0, 2.0], [4.0, 5.0], [13.5, 19.0]]
     assert uncertain_stretches(alignment([([0, 5], [0.5, 9.5])]), 10.0) == []
     assert uncertain_stretches(alignment([]), 10.0) == [[0.0, 10.0]]
+    # A stretch shorter than the rounding would be malformed in the manifest.
+    end = alignment([([0, 5], [0.5, 10.0002])], [(10.0, 10.0002)])
+    assert uncertain_stretches(end, 10.0002) == []
 
 
 def test_the_report_counts_aligned_songs():

@@ -96,7 +96,17 @@ def test_the_manifest_mentions_uncertain_stretches_only_where_there_are_any(mani
 
 
 @pytest.mark.parametrize(
-    "value", [3, [1, 2], [[2, 1]], [[0, 2], [1, 3]], [[-1, 2]], [[0, float("nan")]], [["a", "b"]]]
+    "value",
+    [
+        3,
+        [1, 2],
+        [[2, 1]],
+        [[0, 2], [1, 3]],
+        [[-1, 2]],
+        [[0, float("nan")]],
+        [["a", "b"]],
+        [[0, 10**400]],
+    ],
 )
 def test_malformed_stretches_are_refused(value):
     content = {**track([]).to_dict(), "uncertain": value}
@@ -223,3 +233,15 @@ def test_masks_are_fitted_to_the_certain_frames(manifest):
     torch.testing.assert_close(found.activations[:, kept], expected.activations)
     assert not found.activations[:, ~kept].any()
     assert not masks.read(one)[..., ~kept].any()
+
+
+def test_an_uncertain_song_has_no_masks(manifest):
+    """Masks are fitted to whole splits, in which some songs may be uncertain throughout."""
+    manifest = doubt(manifest, [[0.0, 60.0]])
+    one = manifest.select("train")[0]
+    masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6, iterations=1)
+    masks.fit_all([one], jobs=1, progress=False)
+    assert masks.path(one).is_file()
+    found = masks.read(one, 2, 5)
+    assert found.shape == (3, masks.grid.n_freqs, 5) and not found.any()
+    assert not masks.read(one, 2, 5, speed=1.1).any()

@@ -107,6 +107,19 @@ def test_damaged_factors_are_named(manifest):
         dataset.variant(0, 0)
 
 
+def test_a_sum_is_fitted_again_if_the_score_of_the_other_song_changes(manifest):
+    dataset = RefinementDataset(manifest, "train", "mixtures", n_segments=1, **SIZE)
+    dataset.variant(0, 0)
+    before = set(manifest.root.glob("train/*/refine-*.npz"))
+    number = dataset._other(0, np.random.default_rng([dataset.seed, 0, 0]))
+    table = manifest.folder(dataset.tracks[number]) / "notes.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-1]) + "\n")
+    dataset.variant(0, 0)
+    assert len(before) == 1
+    assert len(set(manifest.root.glob("train/*/refine-*.npz"))) == 2
+
+
 def test_damage_is_small_and_keeps_the_order_of_times():
     rng = np.random.default_rng(0)
     onset = np.sort(rng.uniform(0, 30, 400))

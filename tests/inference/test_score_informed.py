@@ -9,6 +9,7 @@ import soundfile as sf
 import torch
 from tiny import CLASSES, NAMES, NET, random_notes, render, tone
 
+from asteroid_scoresup.alignment import Alignment, Warp
 from asteroid_scoresup.inference import (
     OutputOptions,
     ScoreInformedSeparator,
@@ -19,6 +20,7 @@ from asteroid_scoresup.inference import score_informed as module
 from asteroid_scoresup.inference.inputs import SongScores
 from asteroid_scoresup.inference.record import RECORD
 from asteroid_scoresup.inference.score_alignment import UsedScore
+from asteroid_scoresup.inference.song_score import SongScore
 from asteroid_scoresup.models import MaskRefiner, TCNSeparator
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.stream import Recording
@@ -331,6 +333,12 @@ def test_the_score_of_another_song_is_refused_unless_told_otherwise(long_song):
     assert used.warnings == ("The score seems to be the score of another song",)
     with pytest.raises(ValueError, match="align is 'maybe', expected auto, always, never"):
         ScoreInformedSeparator(other, CLASSES, "maybe")
+
+
+def test_minutes_and_seconds_of_uncertain_stretches_are_rounded_together():
+    found = Alignment(Warp(), 0, 0.0, np.zeros(1), 0.9, ((170.0, 179.8),), True)
+    text = UsedScore(SongScore(3, Notes.empty(), Notes.empty()), found).describe("song.mid")
+    assert "Uncertain: 2:50–3:00." in text
 
 
 def test_few_notes_cannot_be_aligned():

@@ -244,6 +244,17 @@ BOMB = (
 )
 
 
+MANY_PARTS = (
+    f"<score-partwise><part>{'<measure/>' * 1001}</part>{'<part/>' * 2000}</score-partwise>"
+)
+PRIMES = [k for k in range(2, 1000) if all(k % d for d in range(2, k))]
+
+
+def divisions(number):
+    """Attributes with ticks per quarter note."""
+    return f"<attributes><divisions>{number}</divisions></attributes>"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -259,12 +270,35 @@ BOMB = (
             score({"P": [note("C4") + barline("backward", times=64)] * 2000}),
             "more than 100000 measures",
         ),
+        ('<?xml version="1.0" encoding="none"?><score-partwise/>', "unknown encoding: none"),
+        (MANY_PARTS, "it has 2001 parts of 1001 measures, expected at most 2000000"),
+        (score({"P": [divisions(k) + note("C4") for k in PRIMES]}), "multiples of a common unit"),
     ],
 )
 def test_bad_files_get_one_sentence(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         read(tmp_path, text)
     assert "song.musicxml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_skipped_measures_count_as_steps(tmp_path):
+    """Endings that are never played must not be passed over without end."""
+    measures = [note("C4")] + [barline(ending="start", number=60) + note("C4")] * 5000
+    measures += [barline(ending="stop", number=60)] + [note("C4") + barline("backward", times=64)]
+    with pytest.raises(ValueError, match="more than 100000 measures"):
+        read(tmp_path, score({"P": measures}))
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damaged_archives_get_one_sentence(tmp_path, kind):
+    path = tmp_path / "song.mxl"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("META-INF/container.xml", "<container><rootfile/></container>")
+    content = bytearray(path.read_bytes())
+    content[58:66] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"song.mxl cannot be read as MusicXML: \S"):
+        read_score(path)
 
 
 def test_bad_archives_get_one_sentence(tmp_path, monkeypatch):

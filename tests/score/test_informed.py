@@ -223,3 +223,10 @@ def test_drums_have_components_of_their_own(drums_are_a_class):
         if drums_are_a_class and name == "hits":
             assert float((masks[3] * mixture - drum).abs().sum() / drum.sum()) < 0.5
     assert error["hits"] < 0.6 * error["none"]
+
+
+def test_channels_without_notes_have_no_masks():
+    magnitude, grid = torch.rand(2, N_FFT // 2 + 1, 20), stft().grid
+    sounding, onsets = (r(Notes.empty(), 3, 20, grid) for r in (sounding_roll, onset_roll))
+    factors = score_informed_nmf(magnitude, sounding, onsets, templates(), 2)
+    assert not soft_masks(factors, 3).any()

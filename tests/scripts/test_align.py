@@ -126,6 +126,11 @@ def test_plain_types_give_the_same_alignment_again():
     assert plain_alignment(again) == plain_alignment(one)
     with pytest.raises(ValueError, match="not an alignment"):
         alignment_of({"warp": one.warp.plain()})
+    for key, value in (("transposition", float("inf")), ("confidence", 10**400)):
+        with pytest.raises(ValueError, match="This is not an alignment: "):
+            alignment_of({**plain_alignment(one), key: value})
+    with pytest.raises(ValueError, match="This is not a warp"):
+        Warp.of({"spans": [{"score": [0, 10**400], "audio": [0, 1]}]})
 
 
 def test_the_description_says_what_was_found():
