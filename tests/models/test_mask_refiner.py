@@ -54,7 +54,7 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
     magnitude = mixture(found)
     estimates = class_estimates(magnitude, found, 3)
     with torch.no_grad():
-        delta = trained.corrections(trained.features(magnitude, estimates)).double().numpy()
+        delta = trained.corrections(trained.features(magnitude, estimates, 3)).double().numpy()
     assert np.abs(delta).max() > 0.1
     weights = (estimates.double().numpy() + 1e-4 * magnitude.double().numpy()) ** 1.5
     weights *= np.exp(delta)
@@ -63,11 +63,13 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
     np.testing.assert_allclose(found_masks, expected, atol=1e-4)
 
 
-def test_masks_sum_to_at_most_one(trained):
-    found = factors()
+@pytest.mark.parametrize("free", [0, 2])
+def test_masks_sum_to_one_unless_components_belong_to_no_class(trained, free):
+    found = factors(free=free)
     masks = refine_masks(mixture(found), found, 3, trained)
     assert masks.min() >= 0
     assert masks.sum(0).max() <= 1 + 1e-5
+    assert (masks.sum(0).min() > 1 - 1e-5) == (free == 0)
 
 
 def test_estimates_have_the_level_of_the_mixture_whatever_the_scale_of_the_factors():
