@@ -30,7 +30,7 @@ from ..utils.files import atomic_path, read_audio
 #: What a refiner is trained on: stems, or sums of two mixtures with their scores.
 SUPERVISION = ("stems", "mixtures")
 #: Version of the variants, so that old files are not used.
-_VERSION = 1
+_VERSION = 2
 #: Arrays of a file of factors; ensembles have one channel, and their factors no gains.
 _ARRAYS = ("templates", "activations", "class_index")
 
@@ -201,15 +201,15 @@ class RefinementDataset(Dataset):
         n_kept = int(rng.integers(2, len(present) + 1))
         kept = sorted(rng.choice(len(present), n_kept, replace=False))
         stems = {n: read_audio(manifest.stem_path(track, n))[0] for n in present}
-        rest = manifest.read_mixture(track) - sum(stems.values()) if rng.random() < 0.4 else 0.0
+        rest = manifest.read_mixture(track) - sum(stems.values()) if rng.random() < 0.3 else 0.0
         rest = rest * (manifest.mixture == "song")
         for i in set(range(len(present))) - set(kept):
-            rest = rest + stems[present[i]] * float(rng.random() < 0.15)
+            rest = rest + stems[present[i]] * float(rng.random() < 0.1)
         gains = 10 ** (rng.normal(0, 4, len(kept) + 1) / 20)
         signals = [gain * stems[present[i]] for gain, i in zip(gains, kept)]
         signals.append(gains[-1] * rest + np.zeros_like(signals[0]))
         numbers = [manifest.names.index(present[i]) for i in kept]
-        free = N_FREE if np.any(rest) and rng.random() < 0.7 else 0
+        free = N_FREE if np.any(rest) else 0
         notes = damage(_of_classes(manifest.notes(track), numbers), rng)
         return Variant(np.stack(signals), tuple(range(len(kept))), notes, free)
 

@@ -96,8 +96,8 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
-        refiner (MaskRefiner, optional): A network that refines the masks, see
-            :func:`~asteroid_scoresup.models.load_refiner`. Default: none.
+        refiner (MaskRefiner, optional): A network that refines the masks. Default:
+            none.
 
     Raises:
         ValueError: if the score cannot be read or has no notes of the classes, or `align` is

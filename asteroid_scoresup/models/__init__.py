@@ -5,7 +5,7 @@ from .checkpoint import pack, save_model, unpack
 from .fingerprint import model_hash
 from .hub import read_package, save_folder
 from .loading import load_package
-from .mask_refiner import MaskRefiner, load_refiner, refine_masks
+from .mask_refiner import MaskRefiner, refine_masks
 from .open_unmix import OpenUnmixNet
 from .score_transcriptor import ScoreTranscriptor
 from .source_model import SourceModel
@@ -23,7 +23,6 @@ __all__ = [
     "TCNSeparator",
     "WaveformSeparator",
     "load_package",
-    "load_refiner",
     "model_hash",
     "pack",
     "read_package",

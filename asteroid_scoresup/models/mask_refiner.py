@@ -14,7 +14,6 @@ factorization. Our choice throughout, not in Hung et al. 2021.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +24,6 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
-#: Bundled weights, see ``refiner.md`` next to them.
-BUNDLED = Path(__file__).parents[1] / "pretrained" / "refiner.pth"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 1), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.
@@ -46,7 +43,8 @@ class MaskRefiner(SourceModel):
 
     .. math:: M_i = \frac{V_i^p e^{\delta_i}}{\sum_j V_j^p e^{\delta_j}},
 
-    where :math:`j` runs over the classes and the components of no class, :math:`p` is the power
+    where :math:`j` runs over the classes and, if there are any, the components of no class. Without
+    them the masks sum to 1: the mixture has nothing else. :math:`p` is the power
     of :func:`~asteroid_scoresup.score.soft_masks`, and :math:`\delta` is the output of the network.
 
     Args:
@@ -92,7 +90,9 @@ class MaskRefiner(SourceModel):
         """Number of frames on each side that can change the masks of a frame."""
         return LEVEL_FRAMES + sum(dilation[1] for dilation in self.dilations)
 
-    def features(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+    def features(
+        self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int
+    ) -> torch.Tensor:
         r"""What the network receives: logarithms of ratios, which do not depend on the level.
 
         Args:
@@ -102,18 +102,17 @@ class MaskRefiner(SourceModel):
 
         Shape:
             - magnitude: :math:`(freq, frames)`
-            - estimates: :math:`(n\_src + 1, freq, frames)`
+            - estimates: :math:`(n\_src, freq, frames)`, or one more with components of no class
             - output: :math:`(n\_src, 6, freq, frames)`: the mixture relative to the level around
               the frame; the estimate of the class, of everything else, of the components of no
               class and the sum of all estimates, each relative to the mixture; the mask of the
               factorization.
         """
-        return self._features(magnitude, estimates, self.logits(magnitude, estimates))
+        return self._features(magnitude, estimates, n_src, self.logits(magnitude, estimates))
 
     def _features(
-        self, magnitude: torch.Tensor, estimates: torch.Tensor, logits: torch.Tensor
+        self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int, logits: torch.Tensor
     ) -> torch.Tensor:
-        n_src = len(estimates) - 1
         level = _level(magnitude)
         floor = 1e-3 * magnitude + _FLOOR * level
         total, reference = estimates.sum(0), (magnitude + floor).log()
@@ -126,7 +125,7 @@ class MaskRefiner(SourceModel):
         maps[:, 0] = (magnitude / level + 1e-3).log_().div_(3)
         maps[:, 1] = relative(classes)
         maps[:, 2] = relative(total - classes)
-        maps[:, 3] = relative(estimates[-1])
+        maps[:, 3] = relative(estimates[n_src:].sum(0))
         maps[:, 4] = relative(total)
         maps[:, 5] = logits.softmax(0)[:n_src]
         return maps
@@ -157,30 +156,33 @@ class MaskRefiner(SourceModel):
         logits = torch.cat([self.class_logits(hidden), self.rest_logits(rest)])
         return logits.transpose(1, 2).reshape(n_src + 1, rows * self.bins, n_frames)[:, :n_freqs]
 
-    def masks(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+    def masks(self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int) -> torch.Tensor:
         r"""Refined masks of a range of frames.
 
         Args:
             magnitude (:class:`torch.Tensor`): Mixture magnitudes.
             estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
+            n_src (int): Number of classes.
 
         Shape:
             - magnitude: :math:`(freq, frames)`
-            - estimates: :math:`(n\_src + 1, freq, frames)`
+            - estimates: :math:`(n\_src, freq, frames)`, or one more with components of no class
             - output: :math:`(n\_src, freq, frames)`
 
         Returns:
-            :class:`torch.Tensor`: Masks; with that of no class they sum to 1 in every bin.
+            :class:`torch.Tensor`: Masks; with that of no class, if there is one, they sum to 1 in
+            every bin.
         """
-        if len(estimates) == 1:
+        if not n_src:
             return estimates[:0]
         logits = self.logits(magnitude, estimates)
-        features = self._features(magnitude, estimates, logits)
-        return (logits + self.corrections(features)).softmax(0)[:-1]
+        features = self._features(magnitude, estimates, n_src, logits)
+        refined = logits + self.corrections(features)[: len(logits)]
+        return refined.softmax(0)[:n_src]
 
     def forward(self, magnitude: torch.Tensor, factors: Factors, n_src: int) -> torch.Tensor:
         """As :func:`refine_masks`, with gradients."""
-        return self.masks(magnitude, class_estimates(magnitude, factors, n_src))
+        return self.masks(magnitude, class_estimates(magnitude, factors, n_src), n_src)
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
@@ -230,8 +232,8 @@ def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> to
         n_src (int): Number of classes.
 
     Returns:
-        :class:`torch.Tensor`: Shape :math:`(n\_src + 1, freq, frames)`; the last is that of the
-        components of no class.
+        :class:`torch.Tensor`: Shape :math:`(n\_src, freq, frames)`, or one more if there are
+        components of no class, which is last.
 
     Raises:
         ValueError: if factors and magnitudes differ in size.
@@ -242,13 +244,13 @@ def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> to
             f"The factors have {sizes[0]} bins and {sizes[1]} frames, the magnitudes "
             f"{tuple(magnitude.shape)}: fit them to the same STFT, or cut both alike."
         )
-    estimates = torch.stack(
-        [
-            factors.templates[factors.class_index == i].T
-            @ factors.activations[factors.class_index == i]
-            for i in [*range(n_src), -1]
-        ]
-    )
+    numbers = list(range(n_src))
+    if bool((factors.class_index < 0).any()):
+        numbers.append(-1)
+    estimates = magnitude.new_zeros(len(numbers), *magnitude.shape)
+    for row, number in zip(estimates, numbers):
+        mine = factors.class_index == number
+        row.copy_(factors.templates[mine].T @ factors.activations[mine])
     return estimates * (magnitude.sum(0) / estimates.sum((0, 1)).clamp(min=EPS))
 
 
@@ -257,7 +259,7 @@ def refine_masks(
     magnitude: torch.Tensor,
     factors: Factors,
     n_src: int,
-    refiner: MaskRefiner | None = None,
+    refiner: MaskRefiner,
 ) -> torch.Tensor:
     r"""Masks from a score-informed factorization, refined by a network.
 
@@ -269,7 +271,7 @@ def refine_masks(
         factors (Factors): From :func:`~asteroid_scoresup.score.score_informed_nmf`, of the same
             frames.
         n_src (int): Number of classes.
-        refiner (MaskRefiner, optional): The network. Default: the bundled one.
+        refiner (MaskRefiner): The network.
 
     Shape:
         - magnitude: :math:`(freq, frames)`
@@ -281,7 +283,6 @@ def refine_masks(
     Raises:
         ValueError: if factors and magnitudes differ in size.
     """
-    refiner = load_refiner() if refiner is None else refiner
     margin, n_frames = refiner.receptive_field, magnitude.shape[1]
     masks = []
     for first in range(0, n_frames, _CHUNK):
@@ -291,20 +292,3 @@ def refine_masks(
         chunk = refiner(magnitude[:, start:end], part, n_src)
         masks.append(chunk[..., first - start : stop - start])
     return torch.cat(masks, -1) if masks else magnitude.new_zeros(n_src, *magnitude.shape)
-
-
-def load_refiner(path: str | Path | None = None) -> MaskRefiner:
-    """Reads a mask refiner.
-
-    Args:
-        path (str or Path, optional): A file of :func:`~asteroid_scoresup.models.save_model`.
-            Default: the bundled one.
-
-    Returns:
-        MaskRefiner: In evaluation mode.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it contains something else.
-    """
-    return MaskRefiner.from_pretrained(BUNDLED if path is None else path)

@@ -9,7 +9,7 @@ from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import adam, fit, save_model, warmup_cosine
 from asteroid_scoresup.engine.ensembles import SUPERVISION, RefinementDataset, ensemble_loader
 from asteroid_scoresup.engine.refiner_system import RefinerSystem
-from asteroid_scoresup.models import MaskRefiner, load_refiner
+from asteroid_scoresup.models import MaskRefiner
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="stems", choices=SUPERVISION)
@@ -32,7 +32,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         sample_rate=manifest.sample_rate,
     )
     if args.start:
-        refiner = load_refiner(args.start)
+        refiner = MaskRefiner.from_pretrained(args.start)
     shared = dict(n_fft=args.n_fft, hop_length=args.hop_length, seed=args.seed)
     train = RefinementDataset(
         manifest,

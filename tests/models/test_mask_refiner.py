@@ -7,7 +7,6 @@ import torch
 from asteroid_scoresup.models import (
     MaskRefiner,
     TCNSeparator,
-    load_refiner,
     refine_masks,
     save_model,
 )
@@ -54,7 +53,7 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
     magnitude = mixture(found)
     estimates = class_estimates(magnitude, found, 3)
     with torch.no_grad():
-        delta = trained.corrections(trained.features(magnitude, estimates)).double().numpy()
+        delta = trained.corrections(trained.features(magnitude, estimates, 3)).double().numpy()
     assert np.abs(delta).max() > 0.1
     weights = (estimates.double().numpy() + 1e-4 * magnitude.double().numpy()) ** 1.5
     weights *= np.exp(delta)
@@ -63,11 +62,13 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
     np.testing.assert_allclose(found_masks, expected, atol=1e-4)
 
 
-def test_masks_sum_to_at_most_one(trained):
-    found = factors()
+@pytest.mark.parametrize("free", [0, 2])
+def test_masks_sum_to_one_unless_components_belong_to_no_class(trained, free):
+    found = factors(free=free)
     masks = refine_masks(mixture(found), found, 3, trained)
     assert masks.min() >= 0
     assert masks.sum(0).max() <= 1 + 1e-5
+    assert (masks.sum(0).min() > 1 - 1e-5) == (free == 0)
 
 
 def test_estimates_have_the_level_of_the_mixture_whatever_the_scale_of_the_factors():
@@ -147,7 +148,7 @@ def test_gradients_reach_every_weight(trained):
 def test_files_restore_the_network(trained, tmp_path):
     save_model(trained, tmp_path / "refiner.pth")
     found = factors()
-    restored = load_refiner(tmp_path / "refiner.pth")
+    restored = MaskRefiner.from_pretrained(tmp_path / "refiner.pth")
     args = mixture(found), found, 3
     torch.testing.assert_close(refine_masks(*args, restored), refine_masks(*args, trained))
 
@@ -158,9 +159,9 @@ def test_other_models_are_refused(tmp_path):
     )
     save_model(separator, tmp_path / "separator.pth")
     with pytest.raises(ValueError, match="contains a TCNSeparator, expected a MaskRefiner"):
-        load_refiner(tmp_path / "separator.pth")
+        MaskRefiner.from_pretrained(tmp_path / "separator.pth")
     with pytest.raises(FileNotFoundError, match="There is no model file"):
-        load_refiner(tmp_path / "none.pth")
+        MaskRefiner.from_pretrained(tmp_path / "none.pth")
 
 
 def test_factors_of_another_length_are_refused(trained):
