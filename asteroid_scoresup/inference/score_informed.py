@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,13 @@ class ScoreInformedSeparator:
         """
         if self._used is None or self._used[0] is not recording:
             found = align_score(self.score, recording, self.align_mode, self.name)
+            silent = self.score.silent_classes(self.classes)
+            if silent and not isinstance(self.source, Notes):
+                warning = (
+                    f"{self.name} has no notes of {', '.join(silent)}, whose stems are silent: "
+                    "--classes names other programs, or tracks as in 'bass=@*bass*'"
+                )
+                found = replace(found, warnings=(*found.warnings, warning))
             self._used = recording, found
         return self._used[1]
 

@@ -88,6 +88,15 @@ class SongScore:
         both = Notes.concatenate([self.pitched, self.unpitched])
         return both.select(both.class_index < self.n_src)
 
+    def silent_classes(self, classes: ClassMap) -> list[str]:
+        """The names of the classes without a note.
+
+        Args:
+            classes (ClassMap): The classes.
+        """
+        played = set(self.notes.class_index.tolist())
+        return [name for index, name in enumerate(classes.names) if index not in played]
+
     def to_midi(self, classes: ClassMap) -> pretty_midi.PrettyMIDI:
         """The notes of the classes as MIDI, one track per class.
 

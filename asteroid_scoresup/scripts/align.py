@@ -58,11 +58,17 @@ def run(args: argparse.Namespace) -> int:
     from .. import __version__
     from ..alignment import align
     from ..alignment.outputs import write_alignment
+    from ..notation.reader import MIDI_SUFFIXES
     from ..report.alignment_plot import plot_alignment
     from ..utils.files import atomic_path
     from ..utils.stream import Recording
 
     output = Path(args.output or f"{Path(args.audio).with_suffix('')}.aligned.mid")
+    if output.suffix.lower() not in MIDI_SUFFIXES:
+        raise ValueError(
+            f"{output} has no suffix of a MIDI file: expected -o with a name in "
+            f"{' or '.join(MIDI_SUFFIXES)}."
+        )
     for source in (args.audio, args.score):
         if output.resolve() == Path(source).resolve():
             raise ValueError(f"{output} is an input: choose another name with -o.")

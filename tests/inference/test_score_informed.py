@@ -217,6 +217,18 @@ def test_one_stem_or_the_song_without_it(files):
         OutputOptions(without="bass", page=True)
 
 
+def test_classes_without_notes_are_named(files):
+    audio, score, out = files
+    midi = pretty_midi.PrettyMIDI(str(score))
+    for part in midi.instruments:
+        part.program = 0
+    midi.write(str(score))
+    [warning] = process_song(informed(score), audio, out, OutputOptions(only="piano")).warnings
+    assert "has no notes of bass, guitar, whose stems are silent" in warning
+    named = "bass=@bass;guitar=@guitar;piano=@piano"
+    assert not process_song(informed(score, named), audio, out / "named", OutputOptions()).warnings
+
+
 def test_a_folder_of_songs_and_a_folder_of_scores(files, capsys, tmp_path):
     audio, score, out = files
     (audio.parent / "two.wav").write_bytes(audio.read_bytes())
