@@ -96,7 +96,9 @@ def test_infer_runs_asteroids_command_with_our_models(tmp_path, capsys):
 def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, status):
     number = getattr(signal, number)
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(synthesize, "run", lambda args: (os.kill(os.getpid(), number), time.sleep(5)))
+    monkeypatch.setattr(
+        synthesize, "run", lambda args: (os.kill(os.getpid(), number), time.sleep(5))
+    )
     assert main(["synthesize", "out"]) == status
     assert capsys.readouterr().err == "asteroid-scoresup: interrupted; run it again to resume.\n"
     assert signal.getsignal(signal.SIGTERM) is before
