@@ -149,7 +149,9 @@ class _Part:
         listed = description.findall("score-instrument")
         midi = {e.get("id"): e for e in description.findall("midi-instrument")}
         guessed = program_of_name(self.name)
-        for identity, name in [(e.get("id"), e.findtext("instrument-name")) for e in listed]:
+        names = {e.get("id"): e.findtext("instrument-name") for e in listed}
+        # Files written by hand may give the program of an instrument that they do not list.
+        for identity, name in (names or dict.fromkeys(midi)).items():
             entry = midi.get(identity, Element("midi-instrument"))
             program, key = _number(entry, "midi-program"), _number(entry, "midi-unpitched")
             if _number(entry, "midi-channel") == 10:

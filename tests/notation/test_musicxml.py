@@ -178,6 +178,13 @@ def test_drums(tmp_path):
     assert [part.name for part in song.instruments] == ["Flute"] and song.dropped == {"drums": 3}
 
 
+def test_a_program_of_an_instrument_that_is_not_listed_counts(tmp_path):
+    program = '<midi-instrument id="I"><midi-program>38</midi-program></midi-instrument>'
+    text = score({"Part": [ATTRIBUTES + note("C2", 2)]}, {"Part": program})
+    song = read(tmp_path, text)
+    assert [part.program for part in song.instruments] == [37] and song.remarks == {}
+
+
 def test_programs_of_the_file_come_before_names(tmp_path):
     parts = {"Violin": [note("C4")], "Part 2": [note("C4")], "Foo": [note("C4")]}
     described = {"Violin": instrument(25), "Part 2": instrument(name="Viola")}
