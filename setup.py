@@ -15,9 +15,16 @@ DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
 ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
 # Scripts that complete the command line in a shell.
 COMPLETION = ["shtab>=1.7"]
+# Experiment trackers besides CSV files.
+TENSORBOARD = ["tensorboard>=2.14"]
+WANDB = ["wandb>=0.16"]
+# Executes the notebooks of docs/notebooks in the tests.
+NOTEBOOKS = ["nbclient>=0.8", "ipykernel>=6"]
 TESTS = [
     *RECIPE,
+    *NOTEBOOKS,
     *COMPLETION,
+    *TENSORBOARD,
     *DOCS,
     *ONNX,
     "pytest>=8",
@@ -79,6 +86,9 @@ setup(
         "recipe": RECIPE,
         "onnx": ONNX,
         "completion": COMPLETION,
+        "tensorboard": TENSORBOARD,
+        "wandb": WANDB,
+        "notebooks": NOTEBOOKS,
         "tests": TESTS,
         "docs": DOCS,
     },
