@@ -20,6 +20,8 @@ TENSORBOARD = ["tensorboard>=2.14"]
 WANDB = ["wandb>=0.16"]
 # Executes the notebooks of docs/notebooks in the tests.
 NOTEBOOKS = ["nbclient>=0.8", "ipykernel>=6"]
+# Data sets by name; it brings clients of cloud storage, so the tests run without it too.
+MIRDATA = ["mirdata>=0.3.8"]
 TESTS = [
     *RECIPE,
     *NOTEBOOKS,
@@ -88,6 +90,7 @@ setup(
         "completion": COMPLETION,
         "tensorboard": TENSORBOARD,
         "wandb": WANDB,
+        "mirdata": MIRDATA,
         "notebooks": NOTEBOOKS,
         "tests": TESTS,
         "docs": DOCS,
