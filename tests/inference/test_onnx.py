@@ -145,6 +145,16 @@ def test_the_chunks_are_those_of_the_package(n_samples, block):
         np.testing.assert_array_equal(samples.T, chunk.samples)
 
 
+def test_a_single_chunk_is_joined_once(monkeypatch):
+    """A network that needs the whole recording gets one chunk, of any number of blocks."""
+    blocks, joined = [np.ones((10, 1))] * 50, []
+    join = np.concatenate
+    monkeypatch.setattr(np, "concatenate", lambda parts: joined.append(len(parts)) or join(parts))
+    [(samples, *facts)] = asteroid_scoresup_onnx._chunks(iter(blocks), 10**6, 0)
+    assert len(samples) == 500 and facts == [0, 500, True]
+    assert joined == [50]
+
+
 def test_bad_audio_is_named(exported, tmp_path):
     runner = OnnxSeparator(exported[1])
     with pytest.raises(ValueError, match=r"Expected shape \(time\) or \(channels, time\)"):
