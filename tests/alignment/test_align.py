@@ -126,7 +126,7 @@ def test_a_recording_of_less_than_a_sample_is_no_match(song):
 def test_bad_input_is_explained(song, tmp_path):
     _, audio, score = song
     few = Notes([0.0], [1.0], [60], [0], [90])
-    with pytest.raises(ValueError, match=r"The score has 1 pitched notes, expected at least 8"):
+    with pytest.raises(ValueError, match=r"The score has 1 pitched note, expected at least 8"):
         align(audio, few, RATE)
     late = score.replace(onset=score.onset * 1e5, offset=score.offset * 1e5)
     with pytest.raises(ValueError, match=r"The score lasts .* hours, expected at most 12"):

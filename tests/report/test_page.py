@@ -274,7 +274,11 @@ def one_note(class_index):
         ({"stems": {}}, r"mixture\.wav has no stems, expected at least one"),
         ({"mixture": "nowhere.wav"}, "nowhere.wav: no such file"),
         ({"transcription": one_note(3)}, r"transcription has notes of the classes \[3\].* 3 stems"),
-        ({"score": one_note(-1)}, r"true score has notes of the classes \[-1\]"),
+        ({"score": one_note(-1)}, r"The score has notes of the classes \[-1\]"),
+        (
+            {"score": one_note(-1), "transcription": one_note(0)},
+            r"true score has notes of the classes \[-1\]",
+        ),
         ({"numbers": [("dB", {"drums": 1})]}, r"'dB' has numbers of \['drums'\], but the stems"),
         ({"numbers": ["dB"]}, r"A row of numbers is 'dB', expected \(label, \{stem: value\}\)"),
     ],
