@@ -45,6 +45,7 @@ def test_ignores_what_is_before_and_after(song):
     assert np.isnan(found.certainty[0]) and np.isnan(found.certainty[-1])
 
 
+@pytest.mark.slow
 def test_finds_a_skipped_and_a_repeated_section(song):
     notes, audio, score = song
     a, b = 10.0, 18.0
@@ -87,6 +88,7 @@ def test_a_part_of_the_song_is_enough(song):
     assert found.is_match and np.median(errors) < 0.015
 
 
+@pytest.mark.slow
 def test_another_score_is_refused(song):
     _, audio, _ = song
     other = random_notes(1)

@@ -173,6 +173,7 @@ def test_damage_is_small_and_keeps_the_order_of_times():
 
 
 @pytest.mark.parametrize("supervision", ["stems", "mixtures"])
+@pytest.mark.slow
 def test_one_batch_is_overfitted(manifest, supervision):
     dataset = RefinementDataset(manifest, "train", supervision, n_segments=2, **SIZE)
     item, model = dataset[0], network()
@@ -189,6 +190,7 @@ def test_one_batch_is_overfitted(manifest, supervision):
     assert losses[-1] < losses[0] - 0.5  # dB
 
 
+@pytest.mark.slow
 def test_training_resumes_and_reports_what_it_gains(manifest, tmp_path):
     train = RefinementDataset(manifest, "train", n_segments=4, n_variants=1, **SIZE)
     dev = RefinementDataset(manifest, "validation", **SIZE)

@@ -63,6 +63,7 @@ def test_stems_are_those_of_the_torch_path(exported, seconds, rate, n_channels):
 @pytest.mark.parametrize(
     "options", [{"hop_length": 100}, {"norm_type": "gLN"}, {"norm_type": "bN", "n_fft": 250}]
 )
+@pytest.mark.slow
 def test_other_networks_are_exported_too(options, tmp_path):
     model = separator(**options).eval()
     export_onnx(model, tmp_path / "m.onnx")
@@ -78,6 +79,7 @@ def test_long_songs_are_separated_in_chunks_unless_the_network_needs_all(exporte
     assert OnnxSeparator(tmp_path / "gln.onnx")._core > 3600 * RATE
 
 
+@pytest.mark.slow
 def test_the_bundled_model_gives_the_same_stems(tmp_path):
     assert main(["export", "band", str(tmp_path / "band.onnx")]) == 0
     audio = song(2, 44100)

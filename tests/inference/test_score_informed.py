@@ -101,6 +101,7 @@ def test_windows_join_without_seams(monkeypatch):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.slow
 def test_a_refiner_corrects_the_masks(channels):
     notes, sources = song(6.0)
     wav = np.stack([sources.sum(0), sources[0] + 0.5 * sources[1]])[:channels]
@@ -303,6 +304,7 @@ def long_song():
     return notes, sources
 
 
+@pytest.mark.slow
 def test_a_score_of_another_tempo_and_key_is_aligned(long_song, tmp_path):
     notes, sources = long_song
     mixture = sources.sum(0)

@@ -139,6 +139,7 @@ def test_audio_is_copied_and_clipped_but_never_rescaled(song, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac"])
+@pytest.mark.slow
 def test_compressed_files_are_accepted(song, tmp_path, suffix):
     mixture, stems = song
     sf.write(tmp_path / f"song.{suffix}", *sf.read(mixture))

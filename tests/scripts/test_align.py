@@ -68,6 +68,7 @@ def test_a_score_is_aligned_and_described(folder, tmp_path, capsys):
     assert plot.read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_another_song_is_refused_in_one_sentence_and_nothing_is_written(folder, tmp_path, capsys):
     out = tmp_path / "out.mid"
     command = ["align", str(folder / "song.wav"), str(folder / "other.mid"), "-o", str(out)]
