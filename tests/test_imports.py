@@ -82,6 +82,7 @@ def distributions(module):
     return {name.lower().replace("_", "-") for name in names}
 
 
+@pytest.mark.slow
 def test_imports_of_the_package_are_declared():
     required, _ = declared()
     for folder in (
@@ -94,6 +95,7 @@ def test_imports_of_the_package_are_declared():
                 assert distributions(module) & required, (module, files)
 
 
+@pytest.mark.slow
 def test_imports_of_the_recipe_are_declared():
     required, recipe = declared()
     local = {path.stem for path in (ROOT / "egs").rglob("*.py")} | {"local"}
@@ -195,6 +197,7 @@ def test_help_and_version_do_not_import_torch(arguments):
     assert expected in printed
 
 
+@pytest.mark.slow
 def test_models_are_registered_if_the_package_is_imported_first():
     code = (
         "import asteroid_scoresup, asteroid.models\n"

@@ -23,11 +23,13 @@ class SongSource:
         id (str): Name, unique within the split.
         split (str): The split.
         files (TrackFolder or Pair): Its files.
+        is_drawn (bool): Whether the split was drawn at random.
     """
 
     id: str
     split: str
     files: TrackFolder | Pair
+    is_drawn: bool = False
 
     def paths(self) -> dict[str, Path]:
         """Files of the song by name (path from the track's folder), without hidden files."""
@@ -98,7 +100,8 @@ def find_songs(
             drops.append(drop_record("track", "not in the file of splits", item.id))
             del placed[item]
     # Where folders give some songs a split, the others are for training.
-    if any(placed.values()):
+    is_drawn = not any(placed.values())
+    if not is_drawn:
         assigned = {item: split or "train" for item, split in placed.items()}
     else:
         ids = [item.id for item in placed]
@@ -113,7 +116,7 @@ def find_songs(
             drops.append(drop_record("track", "duplicated in one split", item.id))
         else:
             seen.add((split, item.id))
-            sources.append(SongSource(item.id, split, item))
+            sources.append(SongSource(item.id, split, item, is_drawn))
     if not sources:
         raise ValueError(f"{root}: all {len(drops)} tracks were dropped: {drops[0]['reason']}.")
     return layout, sorted(sources, key=lambda s: (s.split, s.id)), drops

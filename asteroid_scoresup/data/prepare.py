@@ -39,6 +39,7 @@ from .pair_alignment import (
 )
 from .pairs import Pair
 from .reader import read_song
+from .replacements import replace_dropped, with_earlier_replacements
 from .report import make_report, summary
 from .settings import Settings
 from .song import Song
@@ -113,15 +114,10 @@ def prepare(
     """
     classes = classes if isinstance(classes, ClassMap) else ClassMap.parse(classes)
     input_dir, out_dir = Path(input_dir), Path(out_dir)
-    layout, sources, drops = find_songs(
-        input_dir,
-        splits,
-        include_omitted,
-        validation_fraction,
-        test_fraction,
-        seed,
-        None if mirdata is None else (mirdata, mirdata_version),
-    )
+    fractions = dict(validation_fraction=validation_fraction, test_fraction=test_fraction)
+    draw: dict[str, Any] = {**fractions, "seed": seed}
+    index = None if mirdata is None else (mirdata, mirdata_version)
+    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw, mirdata=index)
     if out_dir.resolve() == input_dir.resolve() or (
         layout == "pairs" and input_dir.resolve() in out_dir.resolve().parents
     ):
@@ -138,17 +134,18 @@ def prepare(
     elif align == "never":
         align = "auto"  # the same here, and as in folders of earlier versions
     settings = Settings(classes, int(sample_rate), mixture, label_shift, align)
-    sources = _with_plain_names(sources, drops)
+    sources = with_earlier_replacements(_with_plain_names(sources, drops), out_dir, draw)
     for source in sources:
         folder_to_write(out_dir, source.split, source.id)
     with folder_lock(out_dir, "prepare"):
         finished = {} if overwrite else finished_tracks(out_dir, sources, settings, check)
         tracks = _prepare_tracks(sources, finished, out_dir, settings, check, drops, jobs, progress)
+        tracks, lost = replace_dropped(tracks, sources, out_dir, draw)
         manifest = Manifest(out_dir, settings.sample_rate, classes, mixture, tracks)
         aggregate = settle_labels(manifest, correct) if check else None
         report = make_report(input_dir, layout, settings, manifest, drops, aggregate)
         report["kept_from_earlier_run"] = len(finished)
-        report["warnings"] += _warnings(out_dir, tracks, splits)
+        report["warnings"] += [*lost, *_warnings(out_dir, tracks, splits)]
         write_json(out_dir / "report.json", report)
         if not tracks:
             reasons = Counter(drop["reason"] for drop in drops if drop["what"] == "track")

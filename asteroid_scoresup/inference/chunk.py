@@ -29,6 +29,32 @@ from ..utils.stream import Chunk, Recording
 #: Called with the seconds processed so far and the length of the recording in seconds.
 Progress: TypeAlias = Callable[[float, float], object]
 
+#: Called with the fraction of a chunk that is processed, 0 to 1.
+ChunkProgress: TypeAlias = Callable[[float], object]
+
+
+def chunk_progress(
+    progress: Progress | None, start: float, seconds: float, total: float
+) -> ChunkProgress:
+    """The progress within a chunk, as progress of the recording.
+
+    Args:
+        progress (callable, optional): Progress of the recording.
+        start (float): Where the chunk starts, in seconds.
+        seconds (float): Length of the chunk.
+        total (float): Length of the recording.
+
+    Examples
+        >>> chunk_progress(print, 60.0, 30.0, 90.0)(0.5)
+        75.0 90.0
+    """
+
+    def tell(fraction: float) -> None:
+        if progress is not None:
+            progress(start + fraction * seconds, total)
+
+    return tell
+
 
 #: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
 _LOUDEST_RMS = 1e6

@@ -19,6 +19,7 @@ _KEYS = {"license": str, "numbers": dict, "provenance": str, "limits": str}
 _NUMBERS = "final_metrics"
 _TAGS = ["audio", "asteroid", "music-source-separation", "score-supervision", "source-separation"]
 _MOST_CARD = 1 << 20  # bytes
+_MOST_METADATA = 1 << 15  # characters, which the reader of YAML takes a fraction of a second for
 
 _USE = """## Use
 
@@ -258,20 +259,29 @@ def read_card(path: str | Path) -> tuple[dict[str, Any], str | None]:
     Returns:
         tuple: The metadata, empty if there is none or it is damaged; and the text without it, None
         if there is no card.
+
+    Raises:
+        ValueError: if card or metadata are too long.
     """
     import yaml  # the package is imported without it
 
     path = Path(path)
     card = path / CARD if path.is_dir() else path.with_suffix(".md")
     try:
-        if card.stat().st_size > _MOST_CARD:
-            return {}, None
+        size = card.stat().st_size
+        if size > _MOST_CARD:
+            raise ValueError(f"{card} has {size} bytes, expected at most {_MOST_CARD}: shorten it.")
         text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}, None
     head, found, rest = text.removeprefix("---\n").partition("\n---\n")
     if not text.startswith("---\n") or not found:
         return {}, text
+    if len(head) > _MOST_METADATA:
+        raise ValueError(
+            f"{card} has {len(head)} characters of metadata between its lines of dashes, expected "
+            f"at most {_MOST_METADATA}: shorten them."
+        )
     try:
         metadata = yaml.safe_load(head)
     except (yaml.YAMLError, ValueError, RecursionError):

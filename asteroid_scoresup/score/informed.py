@@ -22,6 +22,7 @@ for sound source separation", ISSC 2005).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -89,6 +90,7 @@ def score_informed_nmf(
     *,
     hits: torch.Tensor | None = None,
     hit: float = HIT_WEIGHT,
+    progress: Callable[[float], object] | None = None,
 ) -> Factors:
     r"""Fits the spectra of the notes of a song to its mixture.
 
@@ -109,6 +111,7 @@ def score_informed_nmf(
         hits (:class:`torch.Tensor`, optional): Roll of unpitched keys, see
             :func:`~asteroid_scoresup.score.hits.hit_roll`. A class may have notes in both rolls.
         hit (float): Initial weight of a hit's bins, relative to a fundamental.
+        progress (callable, optional): Called after each iteration with the fraction that is done.
 
     Shape:
         - magnitude: :math:`(freq, frames)` or :math:`(channels, freq, frames)`
@@ -140,14 +143,22 @@ def score_informed_nmf(
         activations = torch.cat([activations, start[1]])
         class_index = torch.cat([class_index, class_index.new_full((free,), -1)])
     fit = _fit_channels if magnitude.dim() == 3 else _fit
-    return fit(magnitude + EPS, Factors(spectra, activations, class_index), iterations)
+    count = _counted(iterations, progress)
+    return fit(magnitude + EPS, Factors(spectra, activations, class_index), count)
 
 
-def _fit(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+def _counted(iterations: int, progress: Callable[[float], object] | None) -> Iterator[int]:
+    for number in range(iterations):
+        yield number
+        if progress is not None:
+            progress((number + 1) / iterations)
+
+
+def _fit(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> Factors:
     """Updates of Lee and Seung for the Kullback-Leibler divergence, of one channel."""
     spectra, activations = factors.templates, factors.activations
     activations = activations * (target.sum() / (spectra.T @ activations).sum().clamp(min=EPS))
-    for _ in range(iterations):
+    for _ in iterations:
         ratio = target / (spectra.T @ activations + EPS)
         activations = activations * (spectra @ ratio) / (spectra.sum(1, keepdim=True) + EPS)
         ratio = target / (spectra.T @ activations + EPS)
@@ -157,7 +168,7 @@ def _fit(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
     return factors._replace(templates=spectra, activations=activations)
 
 
-def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+def _fit_channels(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> Factors:
     """The same for the channels together, with a gain of each component in each of them."""
     spectra, activations = factors.templates, factors.activations
     gains = spectra.new_ones(len(spectra), len(target))
@@ -171,7 +182,7 @@ def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Fa
             for c, channel in enumerate(target)
         ]
 
-    for _ in range(iterations):
+    for _ in iterations:
         found = sum(g[:, None] * (spectra @ r) for g, r in zip(gains.T, ratios()))
         known = gains.sum(1, keepdim=True) * spectra.sum(1, keepdim=True)
         activations = activations * found / (known + EPS)

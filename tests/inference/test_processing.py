@@ -449,6 +449,7 @@ def test_unexpected_errors_do_not_stop_the_other_songs(separator, song, tmp_path
 
 
 @pytest.mark.parametrize("rate", [4000, 44101, 192001])
+@pytest.mark.slow
 def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
     wave = 0.1 * np.random.default_rng(0).standard_normal((rate, 2))
     sf.write(tmp_path / "song.wav", wave, rate)

@@ -52,6 +52,7 @@ def test_chunks_have_the_length_and_nearly_the_samples_of_the_whole(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
+@pytest.mark.slow
 def test_the_command_separates_and_transcribes(name, tmp_path):
     save_model(model_of(name), tmp_path / "model.pth")
     save_model(transcriptor(), tmp_path / "critic.pth")
