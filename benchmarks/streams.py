@@ -35,29 +35,36 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--songs", type=int, default=0, help="number of songs (0: all)")
     parser.add_argument("--model", help="model (default: the bundled one)")
-    parser.add_argument("--block", type=float, default=1.0, help="length of a block, in s")
-    parser.add_argument("--lookahead", type=float, nargs="*", default=[2.0, 1.0, 0.5, 0.256])
+    parser.add_argument(
+        "--streams",
+        nargs="*",
+        default=["1:full", "1:2", "1:1", "1:0.5", "1:0.256", "0.5:0.256", "0.128:0.256"],
+        help="lengths of a block and of the look-ahead, in s (default: %(default)s)",
+    )
     args = parser.parse_args()
     manifest, separator = Manifest.load(args.prepared), Separator.from_pretrained(args.model)
     rate = int(manifest.sample_rate)
-    rows: list[tuple[str, float | None, bool]] = [("whole song", None, True)]
-    for seconds in (None, *args.lookahead):
-        rows.append((f"stream, look-ahead {'full' if seconds is None else seconds}", seconds, True))
-    rows.append(("stream, look-ahead full, running level", None, False))
+    rows: list[tuple[str, dict[str, float | None], bool]] = [("whole song", {}, True)]
+    for text in args.streams:
+        block, ahead = text.split(":")
+        seconds = None if ahead == "full" else float(ahead)
+        options = {"block_seconds": float(block), "lookahead_seconds": seconds}
+        rows.append((f"block {block} s, look-ahead {ahead}", options, True))
+    running = {"block_seconds": 1.0, "lookahead_seconds": None}
+    rows.append(("block 1 s, look-ahead full, running level", running, False))
     tracks = manifest.select(args.split)[: args.songs or None]
     songs = [TestTrack(manifest, track) for track in tracks]
     seconds = sum(len(song.mixture) for song in songs) / rate
     print(f"{len(songs)} songs, {seconds:.0f} s; SI-SDRi in dB; CPU seconds per second of audio")
     print(f"| | latency (s) | {' | '.join(manifest.names)} | mean | CPU s |")
     print(f"|---|---:|{'---:|' * (len(manifest.names) + 2)}")
-    for row, lookahead, known in rows:
+    for row, options, known in rows:
         gains, latency, started = [], "", time.process_time()
         for song in songs:
             mixture = song.mixture.numpy()
             if row == "whole song":
                 stems = separator.separate(mixture, rate)
             else:
-                options = {"block_seconds": args.block, "lookahead_seconds": lookahead}
                 level = gated_rms(mixture, rate) if known else None
                 result = streamed(separator, mixture, rate, level=level, **options)
                 stems, latency = result["stems"], f"{result['latency']:.2f}"
