@@ -9,6 +9,7 @@ from .folder import lock_experiment
 from .loaders import training_loaders
 from .optim import adam, warmup_cosine
 from .simulation import TranscriptorSystem, simulate_separation
+from .trackers import LogExamples, tracker_callbacks
 from .training import Clock, fit, save_model
 from .wrappers import SeparatorTrainingWrapper, TranscriptorTrainingWrapper
 
@@ -16,6 +17,7 @@ __all__ = [
     "BatchSeed",
     "Clock",
     "FineTuneSystem",
+    "LogExamples",
     "LogLossTerms",
     "LogValidationSISDR",
     "SeparatorTrainingWrapper",
@@ -32,6 +34,7 @@ __all__ = [
     "require_match",
     "save_model",
     "simulate_separation",
+    "tracker_callbacks",
     "training_loaders",
     "warmup_cosine",
 ]

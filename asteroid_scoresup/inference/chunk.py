@@ -56,6 +56,10 @@ def chunk_progress(
     return tell
 
 
+#: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
+_LOUDEST_RMS = 1e6
+
+
 class SeparatedChunk(NamedTuple):
     r"""Predictions for the core of one chunk; None for what was not requested.
 
@@ -74,6 +78,21 @@ class SeparatedChunk(NamedTuple):
     def is_finite(self) -> bool:
         """Whether no prediction is NaN or infinite."""
         return all(values is None or bool(np.isfinite(values).all()) for values in self)
+
+
+def not_finite(name: str, seconds: float, level: float) -> str:
+    """The message about a chunk that contains NaN or infinite values.
+
+    Args:
+        name (str): Name of the recording.
+        seconds (float): Where the chunk begins, in seconds.
+        level (float): RMS of the recording.
+    """
+    if level > _LOUDEST_RMS:
+        reason = f"its level is {level:.3g} where 1 is full scale: scale it down"
+    else:
+        reason = "the model file is damaged, or its training failed"
+    return f"{name}: the model gives NaN or infinite values from {seconds:.1f} s on; {reason}."
 
 
 def join_stems(

@@ -6,7 +6,6 @@ import numpy as np
 import soxr
 
 from ..utils.files import RESAMPLER
-from ..utils.stream import Recording
 
 
 class StemResampler:
@@ -17,16 +16,21 @@ class StemResampler:
 
     Args:
         model_rate (float): Sample rate of the stems, in Hz.
-        recording (Recording): Has the desired sample rate and number of samples.
+        sample_rate (float): That of the recording.
+        n_samples (int, optional): Number of samples of the recording. If it is not known yet,
+            :attr:`n_left` has to be set before the last stems.
+
+    Attributes:
+        n_left (int, optional): Number of samples that are still to come.
 
     Shape:
         - input: :math:`(time, n\_src, channels)`
         - output: :math:`(time', n\_src, channels)`
     """
 
-    def __init__(self, model_rate: float, recording: Recording) -> None:
-        self.rates = (model_rate, recording.sample_rate)
-        self.n_left = recording.n_samples
+    def __init__(self, model_rate: float, sample_rate: float, n_samples: int | None = None) -> None:
+        self.rates = (model_rate, sample_rate)
+        self.n_left = n_samples
         self._stream: soxr.ResampleStream | None = None
 
     def __call__(self, stems: np.ndarray, last: bool) -> np.ndarray:
@@ -43,8 +47,9 @@ class StemResampler:
                 n_channels = flat.shape[1]
                 self._stream = soxr.ResampleStream(*self.rates, n_channels, "float32", RESAMPLER)
             flat = self._stream.resample_chunk(np.ascontiguousarray(flat), last=last)
-        flat = flat[: self.n_left]
-        self.n_left -= len(flat)
-        if last and self.n_left:
-            flat = np.pad(flat, ((0, self.n_left), (0, 0)))
+        if self.n_left is not None:
+            flat = flat[: self.n_left]
+            self.n_left -= len(flat)
+            if last and self.n_left:
+                flat = np.pad(flat, ((0, self.n_left), (0, 0)))
         return flat.reshape(len(flat), *shape)

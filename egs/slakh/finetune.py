@@ -14,6 +14,7 @@ from asteroid_scoresup.engine import (
     adam,
     fit,
     save_model,
+    tracker_callbacks,
     warmup_cosine,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
@@ -94,7 +95,11 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         system,
         args.exp_dir,
         args.f_epochs,
-        callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
+        callbacks=[
+            LogLossTerms(),
+            LogValidationSISDR(separator, manifest),
+            *tracker_callbacks(args.logger, manifest, separator, transcriptor),
+        ],
         **settings.hardware(args),
     )
     for model, path in zip((transcriptor, separator), models):

@@ -12,6 +12,7 @@ from asteroid_scoresup.engine import (
     adam,
     fit,
     save_model,
+    tracker_callbacks,
     warmup_cosine,
 )
 from asteroid_scoresup.losses import TranscriptionLoss
@@ -55,6 +56,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         system,
         args.exp_dir,
         args.t_epochs,
+        callbacks=tracker_callbacks(args.logger, manifest, transcriptor=transcriptor),
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )

@@ -155,6 +155,8 @@ RULES: dict[str, Rule] = {
     "num_nodes": Number(int, 1, 65536),
     "strategy": Text(),
     "compile": Switch(),
+    "logger": Choice("csv", "tensorboard", "wandb"),
+    "profile": Switch(),
     "precision": Choice(*PRECISIONS),
     "seed": Number(int, 0, 2**32 - 1),
 }

@@ -44,7 +44,7 @@ __all__ = ["flat", "read_conf"]
 
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
-FREE = ("num_workers", "precision", "strategy", "compile")
+FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile")
 
 #: The lock of the experiment folder, from :func:`lock` to the end of the script.
 _held = ExitStack()
@@ -210,8 +210,8 @@ def compiled(args: Namespace, *models: SourceModel) -> None:
 
 
 def hardware(args: Namespace) -> dict[str, Any]:
-    """What a training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
-    keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
+    """What a training runs on and where it logs, for :func:`~asteroid_scoresup.engine.fit`."""
+    keys = ("precision", "quiet", "devices", "num_nodes", "strategy", "logger", "profile")
     return {key: getattr(args, key) for key in keys}
 
 
