@@ -39,7 +39,7 @@ class TranscriptorTrainingWrapper(nn.Module):
 
     Shape:
         - input: :math:`(batch, time)`
-        - output: :math:`(batch, n\_src, pitches, frames)`
+        - output: :math:`(batch, heads, n\_src, pitches, frames)`
     """
 
     def __init__(self, transcriptor: ScoreTranscriptor):
@@ -53,4 +53,4 @@ class TranscriptorTrainingWrapper(nn.Module):
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.transcriptor.outputs(self.magnitude(wav))
+        return self.transcriptor.heads(self.magnitude(wav))
