@@ -29,7 +29,7 @@ class SourceModel(HubMixin, BaseModel):
 
     #: A class that defines this attribute itself can load the files of all its subclasses.
     reads_subclasses = True
-    #: Files of a class that defines this attribute itself are accepted where its parent is expected.
+    #: Files of a class that defines this attribute itself can be loaded by its parent class.
     loads_as_parent = False
 
     def __init__(self, sources: Sequence[str], sample_rate: float):

@@ -50,9 +50,13 @@ def test_a_spectrum_moved_by_semitones_moves_the_notes():
     moved = spectrum.roll(5 * BINS_PER_SEMITONE, -1)
     with torch.no_grad():
         one, other = (net.over_pitches(s, torch.zeros(30, 1, 48)) for s in (spectrum, moved))
-    # Pitches that see little of the ends of the axis.
     one, other = one[..., 30:45, :], other[..., 35:50, :]
-    assert (one - other).abs().max() < 0.02 * one.std() < 0.2 * one.std(dim=2).mean()
+    assert (one - other).abs().max() < 0.1 * one.std()  # a little is seen of the ends of the axis
+    for block in (block for block in net.blocks if block.compare is not None):
+        torch.nn.init.zeros_(block.compare.weight)  # what looks beyond the partials
+    with torch.no_grad():
+        one, other = (net.over_pitches(s, torch.zeros(30, 1, 48)) for s in (spectrum, moved))
+    torch.testing.assert_close(one[..., 30:45, :], other[..., 35:50, :])
 
 
 def test_chunks_with_context_give_the_whole():
