@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pretty_midi
@@ -83,8 +84,11 @@ class Decoding:
         return decoding
 
     def plain(self) -> dict[str, list[float]]:
-        """The values as lists, for model files and JSON."""
-        return {name: [float(v) for v in values] for name, values in asdict(self).items()}
+        """The values as lists, for model files and JSON; default onset thresholds are left out."""
+        values = {name: [float(v) for v in column] for name, column in asdict(self).items()}
+        if set(self.onset_threshold) == {ONSET_THRESHOLD}:
+            del values["onset_threshold"]
+        return values
 
     def notes(self, probabilities: np.ndarray, hop_length: int, sample_rate: float) -> Notes:
         r"""Notes of all classes.
@@ -116,14 +120,21 @@ class Decoding:
             class_index (int): The class.
             hop_length, sample_rate: See :meth:`notes`.
         """
-        grid = (hop_length, sample_rate)
-        rest = (self.min_seconds[class_index], self.max_gap_seconds[class_index], class_index)
-        threshold = self.threshold[class_index]
+        options: dict[str, Any] = dict(
+            hop_length=hop_length,
+            sample_rate=sample_rate,
+            threshold=self.threshold[class_index],
+            min_seconds=self.min_seconds[class_index],
+            max_gap_seconds=self.max_gap_seconds[class_index],
+            class_index=class_index,
+        )
         if probabilities.ndim == 3 and len(probabilities) > 1:
-            onset_threshold = self.onset_threshold[class_index]
-            return notes_from_onsets(*probabilities, *grid, threshold, onset_threshold, *rest)
-        frames = probabilities[0] if probabilities.ndim == 3 else probabilities
-        return roll_to_notes(frames, *grid, threshold, *rest)
+            frames, onsets = probabilities
+            options["onset_threshold"] = self.onset_threshold[class_index]
+            return notes_from_onsets(frames, onsets, **options)
+        return roll_to_notes(
+            probabilities[0] if probabilities.ndim == 3 else probabilities, **options
+        )
 
 
 def choose_decoding(
@@ -161,10 +172,8 @@ def choose_decoding(
             tried = [chosen, *(replace(chosen, **change) for change in changes)]
             # max() takes the first of equals.
             chosen = max(tried, key=lambda decoding: _mean_f1(parts, decoding, offsets))
-        best.append(chosen.plain())
-    return Decoding(
-        **{name: tuple(value for one in best for value in one[name]) for name in best[0]}
-    )
+        best.append(asdict(chosen))
+    return Decoding(*(sum((one[name] for one in best), ()) for name in best[0]))
 
 
 def _of_class(

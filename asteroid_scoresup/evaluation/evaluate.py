@@ -274,8 +274,8 @@ def fit_decoding(
     for track in tracks:
         wav = manifest.read_mixture(track)[: round(SECONDS_DECODED * manifest.sample_rate)]
         seconds = len(wav) / manifest.sample_rate
-        wav = torch.from_numpy(wav).to(device)
-        probabilities = transcriptor.note_probs(wav, level=track.rms).cpu().numpy()
+        signal = torch.from_numpy(wav).to(device)
+        probabilities = transcriptor.note_probs(signal, level=track.rms).cpu().numpy()
         probabilities[..., ~certain_frames(track, probabilities.shape[-1], stft.grid).numpy()] = 0
         notes = fit_notes(certain_notes(manifest.notes(track), track.uncertain), seconds)
         songs.append((notes, probabilities, stft.hop_length, stft.sample_rate))
