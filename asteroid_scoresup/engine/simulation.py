@@ -115,4 +115,4 @@ class TranscriptorSystem(System):
             if "onsets" in targets:
                 kept = (roll.amax((-2, -1), keepdim=True) > 0).to(roll.dtype)
                 targets["onsets"] = targets["onsets"] * kept
-        return self.loss_func(self.model.transcriptor.heads(magnitude), targets)
+        return self.loss_func(self.model.logits(magnitude), targets)
