@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ..checks.label_check import unpitched_indices
 from ..dsp import NOMINAL_RMS, FrameGrid, equalize
-from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
+from ..score import Notes, SoundingOptions, onset_targets, piano_roll, sounding_roll, steps_of
 from .informed import ScoreInformedMasks
 from .manifest import Manifest, PreparedTrack
 from .segment_reader import read_segment, require_length
@@ -64,6 +64,7 @@ class ScoreDataset(Dataset):
         seed (int): Item `i` depends on the seed and on `i`, not on workers or order.
         tracks (sequence of str, optional): Only these tracks of the split.
         soft_masks (ScoreInformedMasks, optional): Adds ``soft_masks`` to the targets.
+        onsets (bool): Whether to add ``onsets`` to the targets.
 
     The targets of ``"score"``:
         - ``mixture``: :math:`(time,)`, the same signal as the input
@@ -71,6 +72,8 @@ class ScoreDataset(Dataset):
         - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks; where a note of
           the split bends, :math:`(n\_src, 88 \cdot steps, frames)`
         - ``has_stems``, with `stem_fraction`: a bool
+        - ``onsets``, with `onsets`: :math:`(n\_src, 88, frames)`, see
+          :func:`~asteroid_scoresup.score.onset_targets`
         - ``soft_masks``, with `soft_masks`: :math:`(n\_src, freq, frames)`, see
           :class:`~asteroid_scoresup.data.informed.ScoreInformedMasks`
 
@@ -102,6 +105,7 @@ class ScoreDataset(Dataset):
         seed: int = 0,
         tracks: Sequence[str] | None = None,
         soft_masks: ScoreInformedMasks | None = None,
+        onsets: bool = False,
     ) -> None:
         if targets not in ("score", "stems", "both"):
             raise ValueError(f"targets must be 'score', 'stems' or 'both', found {targets!r}.")
@@ -136,7 +140,7 @@ class ScoreDataset(Dataset):
         self.n_samples = None if segment is None else self._whole_frames(segment)
         self.n_segments = n_segments
         self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
-        self.varispeed, self.soft_masks = varispeed, soft_masks
+        self.varispeed, self.soft_masks, self.onsets = varispeed, soft_masks, onsets
         self.sounding = SoundingOptions.of(sounding)
         self.with_stems: set[str] | None = None
         if stem_fraction is not None:
@@ -248,7 +252,7 @@ class ScoreDataset(Dataset):
         assert isinstance(others, dict)  # as the first
         # Sums of two songs must not be recognizable by their level.
         mixture = (mixture + other) / 2**0.5
-        rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
+        rolls = {k: torch.maximum(targets[k], others[k]) for k in targets if k != "mixture"}
         return mixture, {**targets, **rolls, "mixture": mixture}
 
     def place(self, index: int) -> str:
@@ -343,6 +347,8 @@ class ScoreDataset(Dataset):
             "roll": piano_roll(notes, *size),
             "sounding": sounding_roll(notes, *size, self.sounding, steps=self._steps),
         }
+        if self.onsets:
+            targets["onsets"] = onset_targets(notes, *size)
         if self.soft_masks is not None:
             first, speed = segment.start // self.hop_length, 2 ** (segment.semitones / 12)
             track = self.tracks[segment.track]

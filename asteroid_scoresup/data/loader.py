@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 from .dataset import ScoreDataset
+from .parts import WithParts
 
 
 class SegmentSampler(DistributedSampler):
@@ -76,7 +77,9 @@ class SegmentSampler(DistributedSampler):
         return self.num_samples
 
 
-def make_loader(dataset: ScoreDataset, batch_size: int, num_workers: int = 0) -> DataLoader:
+def make_loader(
+    dataset: ScoreDataset | WithParts, batch_size: int, num_workers: int = 0
+) -> DataLoader:
     """A loader for training or validation.
 
     Args:
