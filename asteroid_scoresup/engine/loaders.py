@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from ..data import Manifest, ScoreDataset, make_loader
@@ -24,6 +25,7 @@ def training_loaders(
     stem_draw: float = 0.25,
     augment: dict[str, float] | None = None,
     num_workers: int = 0,
+    deferred: bool | None = None,
     **shared: Any,
 ) -> tuple[DataLoader, DataLoader]:
     """Makes a loader of random training segments and one of fixed validation segments.
@@ -43,6 +45,8 @@ def training_loaders(
         augment (dict, optional): ``gain_db``, ``eq_db``, ``varispeed``, ``saliency``, ``remix`` of
             :class:`~asteroid_scoresup.data.ScoreDataset`, for training segments.
         num_workers (int): Loader processes.
+        deferred (bool, optional): Whether batches are finished on the device where they are used,
+            see :mod:`~asteroid_scoresup.data.batches`. Default: where there is a GPU.
         **shared: Arguments of :class:`~asteroid_scoresup.data.ScoreDataset` for both.
 
     Returns:
@@ -53,6 +57,7 @@ def training_loaders(
     """
     if supervision not in SUPERVISION:
         raise ValueError(f"supervision is one of {', '.join(SUPERVISION)}, found {supervision!r}.")
+    shared["deferred"] = torch.cuda.is_available() if deferred is None else deferred
     options: dict[str, Any] = {"targets": "score", **(augment or {})}
     if supervision in ("stems", "semi"):
         draw = 1.0 if supervision == "stems" else stem_draw
