@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from .batches import collate
 from .dataset import ScoreDataset
 from .parts import WithParts
 
@@ -94,6 +95,7 @@ def make_loader(
         batch_size=batch_size if dataset.n_samples is not None else 1,
         sampler=sampler,
         num_workers=num_workers,
+        collate_fn=collate,
         drop_last=sampler is not None,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ..dsp import NOMINAL_RMS
-from .dataset import ScoreDataset, Targets
+from .dataset import ScoreDataset
 
 #: Standard deviation of the random gain of a part, in dB.
 _SPREAD_DB = 5.0
@@ -60,7 +62,7 @@ class WithParts(Dataset):
     def __len__(self) -> int:
         return len(self.songs)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, Targets]:
+    def __getitem__(self, index: int) -> Any:
         rng = np.random.default_rng([self.songs.seed, index, 1])
         if rng.random() >= self.fraction:
             return self.songs[index]

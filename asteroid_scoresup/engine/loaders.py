@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from ..data import Manifest, ScoreDataset, WithParts, make_loader
@@ -26,6 +27,7 @@ def training_loaders(
     num_workers: int = 0,
     parts: Manifest | None = None,
     parts_fraction: float = 0.5,
+    deferred: bool | None = None,
     **shared: Any,
 ) -> tuple[DataLoader, DataLoader]:
     """Makes a loader of random training segments and one of fixed validation segments.
@@ -48,6 +50,9 @@ def training_loaders(
         parts (Manifest, optional): Other songs with stems, whose training songs give parts, see
             :class:`~asteroid_scoresup.data.WithParts`; with scores only.
         parts_fraction (float): Fraction of the training segments that are such parts.
+        deferred (bool, optional): Whether batches are finished on the device where they are used,
+            see :mod:`~asteroid_scoresup.data.batches`. Default: where there is a GPU, unless parts
+            are mixed in.
         **shared: Arguments of :class:`~asteroid_scoresup.data.ScoreDataset` for both.
 
     Returns:
@@ -58,6 +63,9 @@ def training_loaders(
     """
     if supervision not in SUPERVISION:
         raise ValueError(f"supervision is one of {', '.join(SUPERVISION)}, found {supervision!r}.")
+    if deferred is None:
+        deferred = torch.cuda.is_available() and parts is None
+    shared["deferred"] = deferred
     options: dict[str, Any] = {"targets": "score", **(augment or {})}
     if supervision in ("stems", "semi"):
         draw = 1.0 if supervision == "stems" else stem_draw

@@ -2,7 +2,13 @@
 
 from .harmonic import HarmonicTemplates, partial_frequencies
 from .hits import N_KEYS, hit_roll
-from .informed import Factors, onset_roll, score_informed_nmf, soft_masks
+from .informed import (
+    Factors,
+    onset_roll,
+    score_informed_nmf,
+    soft_masks,
+    soft_masks_of_batch,
+)
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
 from .rolls import (
     clip_activity,
@@ -33,6 +39,7 @@ __all__ = [
     "piano_roll",
     "score_informed_nmf",
     "soft_masks",
+    "soft_masks_of_batch",
     "sounding_roll",
     "steps_of",
 ]

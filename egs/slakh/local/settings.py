@@ -269,7 +269,8 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
         return None
     masks = score_informed_masks(args, manifest)
     tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-    masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
 
 
