@@ -58,7 +58,7 @@ class Factors(NamedTuple):
     def cpu(self) -> Factors:
         """The factors on the CPU."""
         gains = None if self.gains is None else self.gains.cpu()
-        return Factors(*(tensor.cpu() for tensor in self[:3]), gains)
+        return Factors(self.templates.cpu(), self.activations.cpu(), self.class_index.cpu(), gains)
 
 
 def onset_roll(
