@@ -116,8 +116,8 @@ def prepare(
     input_dir, out_dir = Path(input_dir), Path(out_dir)
     fractions = dict(validation_fraction=validation_fraction, test_fraction=test_fraction)
     draw: dict[str, Any] = {**fractions, "seed": seed}
-    index = None if mirdata is None else (mirdata, mirdata_version)
-    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw, mirdata=index)
+    named = None if mirdata is None else (mirdata, mirdata_version)
+    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw, mirdata=named)
     if out_dir.resolve() == input_dir.resolve() or (
         layout == "pairs" and input_dir.resolve() in out_dir.resolve().parents
     ):

@@ -65,9 +65,11 @@ class SeparatedChunk(NamedTuple):
 
     Args:
         stems (array): float32, shape :math:`(time, n\_src, channels)`.
-        note_probs (array): Note probabilities, float32, shape :math:`(n\_src, 88, frames)`.
-        note_levels (array): Level of each pitch in the separated spectrograms, float16, of the same
-            shape, see :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`.
+        note_probs (array): Note probabilities, float32, shape :math:`(heads, n\_src, 88, frames)`:
+            of the frames and, if the transcriptor predicts them, of the onsets.
+        note_levels (array): Level of each pitch in the separated spectrograms, float16, shape
+            :math:`(n\_src, 88, frames)`, see
+            :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`.
     """
 
     stems: np.ndarray | None
@@ -228,9 +230,9 @@ def _masked_levels(
 def _note_probs(
     transcriptor: ScoreTranscriptor | None, mixture: torch.Tensor, frames: slice
 ) -> np.ndarray:
-    """Note probabilities of the mixture, (n_src, 88, frames); NaN for logits that overflow."""
+    """Note probabilities, (heads, n_src, 88, frames); NaN for logits that overflow."""
     assert transcriptor is not None  # Separator.chunks has checked it
-    logits = transcriptor.outputs(mixture)[0, ..., frames]
+    logits = transcriptor.heads(mixture)[0, ..., frames]
     return logits.sigmoid().masked_fill(~logits.isfinite(), math.nan).cpu().numpy()
 
 

@@ -72,7 +72,7 @@ class TranscriptionBuilder:
         tables = [Notes.empty()]
         for index in range(len(separator.names) if self._probs else 0):
             # One class at a time, since float32 takes four times the memory.
-            probs = np.concatenate([part[index] for part in self._probs], axis=-1)
+            probs = np.concatenate([part[:, index] for part in self._probs], axis=-1)
             levels = np.concatenate([part[index] for part in self._levels], axis=-1)
             probs = probs.astype(np.float32) / 255
             notes = separator.decoding.class_notes(probs, index, *grid)

@@ -54,8 +54,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     if args.separator:
         separator = TCNSeparator.from_pretrained(args.separator)
     else:
-        separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args, manifest))
-        separator.load_trunk(transcriptor)
+        separator = settings.separator(args, manifest, transcriptor)
     for model in (separator, transcriptor):
         settings.require_same(model, args, manifest)
     folder = Path(args.exp_dir)
@@ -69,6 +68,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.f_steps,
         args.f_batch_size,
         soft_masks=settings.fitted_masks(args, manifest),
+        onsets=transcriptor.n_heads > 1,
     )
     # beta1 = 0.5 is customary in adversarial training.
     optimizers = [

@@ -16,7 +16,7 @@ from asteroid_scoresup.engine import (
     warmup_cosine,
 )
 from asteroid_scoresup.losses import TranscriptionLoss
-from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
+from asteroid_scoresup.models import ActivityClassifier, PitchTranscriptor, ScoreTranscriptor
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(
@@ -27,17 +27,34 @@ parser.add_argument(
 )
 
 
+def build_transcriptor(args: argparse.Namespace, manifest: Manifest) -> ScoreTranscriptor:
+    """The network that the settings name."""
+    network = settings.network(args, manifest)
+    if args.labels == "activity":
+        return ActivityClassifier(**network)
+    if args.t_model == "pitch":
+        return PitchTranscriptor(pitch_chan=args.pitch_chan, **network)
+    return ScoreTranscriptor(**network)
+
+
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
-    kind = ScoreTranscriptor if args.labels == "notes" else ActivityClassifier
-    transcriptor = kind(**settings.network(args, manifest))
+    transcriptor = build_transcriptor(args, manifest)
     model = Path(args.exp_dir) / "best_model.pth"
+    parts = None if args.t_parts == "none" else Manifest.load(args.t_parts)
     settings.lock(conf, args, manifest, "transcriptor")
     if settings.is_done([model], args.t_epochs):
         return
     settings.compiled(args, transcriptor)
     train, validation = settings.loaders(
-        args, manifest, args.t_steps, args.t_batch_size, remix=args.t_remix
+        args,
+        manifest,
+        args.t_steps,
+        args.t_batch_size,
+        remix=args.t_remix,
+        onsets=transcriptor.n_heads > 1,
+        parts=parts,
+        parts_fraction=args.t_parts_fraction,
     )
     optimizer = adam(transcriptor, args.t_lr, args.precision)
     schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
@@ -61,7 +78,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         **settings.hardware(args),
     )
     save_model(transcriptor, model, training=best)
-    print(f"{kind.__name__}: validation loss {best['best_val_loss']:.3f}")
+    print(f"{type(transcriptor).__name__}: validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.losses import terms_that_read
-from asteroid_scoresup.models import SourceModel
+from asteroid_scoresup.models import PitchTranscriptor, SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 from asteroid_scoresup.utils.locks import folder_lock
 
@@ -184,7 +184,8 @@ def separator(
 ) -> SourceModel:
     """The separator that ``--model`` names; ours starts from the trunk of the critic."""
     if args.model == "tcn":
-        trunk = critic if args.start_from_transcriptor else None
+        shares = args.start_from_transcriptor and not isinstance(critic, PitchTranscriptor)
+        trunk = critic if shares else None
         return build_separator("tcn", network(args, manifest), args.mask_act, trunk)
     sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
     shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
@@ -268,7 +269,8 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
         return None
     masks = score_informed_masks(args, manifest)
     tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-    masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
 
 
