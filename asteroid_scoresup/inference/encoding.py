@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,15 @@ class Encoding:
             return FLAC_LIMITS + "choose a WAV format."
         return None
 
+    def most_samples(self, n_channels: int) -> float:
+        """Number of samples that a file without 64-bit sizes can hold.
+
+        Args:
+            n_channels (int): Number of channels.
+        """
+        _, container, subtype = FORMATS[self.file_format]
+        return _LARGEST_WAV // (n_channels * _BYTES[subtype]) if container == "WAV" else math.inf
+
     def options(self, n_samples: int, n_channels: int, sample_rate: int) -> dict[str, Any]:
         """Options of :func:`~asteroid_scoresup.utils.files.audio_writers`.
 
@@ -111,7 +121,7 @@ class Encoding:
             level = (high - bitrate) / (high - low)
             mode = {"compression_level": level, "bitrate_mode": "CONSTANT"}
             return {"container": container, "subtype": subtype, **mode}
-        if container == "WAV" and n_samples * n_channels * _BYTES[subtype] > _LARGEST_WAV:
+        if n_samples > self.most_samples(n_channels):
             container = "RF64"  # WAV with 64-bit sizes; libsndfile silently truncates a larger WAV
         return {"container": container, "subtype": subtype}
 

@@ -119,7 +119,7 @@ def write_stems(
         encoding (Encoding): How they are stored; ``rescale`` is not possible.
 
     Returns:
-        list of str: Warnings.
+        list of str: Warnings. One of them is that WAV files are full, which ends the separation.
 
     Raises:
         ValueError: see :func:`separate_pcm`; or if the format cannot store such stems.
@@ -129,15 +129,30 @@ def write_stems(
     if reason := encoding.misfit(*shape):
         raise ValueError(f"The input has {shape[0]} channels at {shape[1]} Hz. {reason}")
     clipping = ClippingCounter(encoding)
-    options = encoding.options(0, *shape)
-    if options["container"] == "WAV":
-        options["container"] = "RF64"  # the length is not known; short files become WAV
+    options, n_samples = encoding.options(0, *shape), 0
+    most = encoding.most_samples(pcm.n_channels)
+    warnings = []
     paths = list(targets.values())
     with audio_writers(paths, pcm.sample_rate, pcm.n_channels, **options) as writers:
 
         def write(stems: dict[str, np.ndarray]) -> None:
+            nonlocal n_samples
+            n_samples += next(iter(stems.values())).shape[1]
+            if n_samples > most:  # what was written before is complete
+                raise _FilesFull
             for name, writer in zip(targets, writers):
                 writer(clipping.limited(name, stems[name].T))
 
-        separate_pcm(stream, pcm, source, write)
-    return clipping.warnings(targets)
+        try:
+            separate_pcm(stream, pcm, source, write)
+        except _FilesFull:
+            hours = most / pcm.sample_rate / 3600
+            warnings.append(
+                f"the stems end after {hours:.1f} h, the most that WAV files hold: use --flac, or "
+                "-o - for raw samples"
+            )
+    return warnings + clipping.warnings(targets)
+
+
+class _FilesFull(Exception):
+    """The files cannot hold more samples."""

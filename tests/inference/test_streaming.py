@@ -12,7 +12,7 @@ from tiny import NAMES, NET
 
 from asteroid_scoresup.dsp.level import gated_rms
 from asteroid_scoresup.engine import save_model
-from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.inference import Separator, encoding
 from asteroid_scoresup.inference.pcm import PcmFormat, separate_pcm
 from asteroid_scoresup.models import TCNSeparator
 from asteroid_scoresup.utils.stream import Recording, resampled
@@ -194,7 +194,7 @@ def test_standard_input_becomes_files_or_standard_output(command, separator, tmp
     expected = separator.separate(audio, 4000)
     for name in NAMES:
         path = tmp_path / "out" / "stdin" / f"{name}.wav"
-        assert sf.info(path).subtype == "FLOAT"
+        assert (sf.info(path).format, sf.info(path).subtype) == ("WAV", "FLOAT")
         np.testing.assert_allclose(sf.read(path)[0].T, expected[name], atol=1e-5)
         assert Recording(path).n_samples == 6000
     status, _ = command(raw, *common, "--out_dir", str(tmp_path / "out"))
@@ -203,6 +203,18 @@ def test_standard_input_becomes_files_or_standard_output(command, separator, tmp
     assert status == 0
     samples = np.frombuffer(bass, "<f4").reshape(-1, 2).T
     np.testing.assert_allclose(samples, expected["bass"], atol=1e-5)
+
+
+def test_full_files_end_the_stream_and_are_kept(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(encoding, "_LARGEST_WAV", 4000 * 8)  # a second of two channels
+    raw = PcmFormat("s16", 4000, 2).encoded([noise(4000, 3.0)])
+    options = ["--rate", "4000", "--block", "0.2", "--out_dir", str(tmp_path / "out")]
+    assert command(raw, *options)[0] == 0
+    assert "the stems end after 0.0 h, the most that WAV files hold" in capsys.readouterr().err
+    info = sf.info(tmp_path / "out" / "stdin" / "bass.wav")
+    assert info.format == "WAV" and 3000 < info.frames <= 4000
+    assert command(raw, *options, "--flac")[0] == 0
+    assert sf.info(tmp_path / "out" / "stdin" / "bass.flac").frames == 12000
 
 
 @pytest.mark.parametrize(
