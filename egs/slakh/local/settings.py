@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 from asteroid.utils import parse_args_as_dict
-from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from asteroid_scoresup.checks.label_check import unpitched_indices
@@ -46,6 +45,8 @@ Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
 FREE = ("num_workers", "precision", "strategy", "compile")
 
+#: Environment variables that number the processes of one training: Lightning, torchrun, Slurm, JSM.
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 #: The lock of the experiment folder, from :func:`lock` to the end of the script.
 _held = ExitStack()
 
@@ -162,8 +163,7 @@ def lock(
 
 def _writes_folder() -> bool:
     """Whether this process writes the folder: of those that train together, only the first."""
-    node = os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or "0"
-    return getattr(rank_zero_only, "rank", 0) == 0 and int(node) == 0
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def is_done(models: list[Path], epochs: int, minutes: float = 0.0) -> bool:
