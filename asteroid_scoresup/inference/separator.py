@@ -14,7 +14,6 @@ import pretty_midi
 import torch
 
 from ..data.classes import ClassMap
-from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
@@ -25,7 +24,7 @@ from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
 from .device import require_device
-from .resampler import StemResampler
+from .resampler import ModelInput, StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
 from .stem_writer import require_stem_names
@@ -285,11 +284,12 @@ class Separator(HubMixin):
                 "This model file contains no transcriptor: name one (--transcriptor, the recipe's "
                 "transcriptor/best_model.pth)."
             )
-        level = self._level(recording)
         rate = self.model.sample_rate
+        source = ModelInput(recording, rate)
+        level = source.level()
         resample = StemResampler(rate, recording)
         done = 0
-        for chunk in stream.chunks(self._blocks(recording), self.core, self.context):
+        for chunk in stream.chunks(source.blocks(), self.core, self.context):
             separated = self._separate_chunk(chunk, level, stems, notes)
             if not separated.is_finite:
                 raise ValueError(_not_finite(recording, done / rate, level))
@@ -314,23 +314,6 @@ class Separator(HubMixin):
     @property
     def _networks(self) -> list[Any]:
         return [self.model] + ([] if self.transcriptor is None else [self.transcriptor])
-
-    def _blocks(self, recording: Recording) -> Iterator[np.ndarray]:
-        """The recording at the model's sample rate, (time, channels), at least one sample."""
-        rate, n_channels = self.model.sample_rate, recording.n_channels
-        is_empty = True
-        for block in stream.resampled(recording.blocks(), recording.sample_rate, rate, n_channels):
-            is_empty = is_empty and not len(block)
-            yield block
-        if is_empty:  # shorter than one sample at this rate
-            yield np.zeros((1, n_channels), dtype=np.float32)
-
-    def _level(self, recording: Recording) -> float:
-        """The level of the whole recording; see :class:`LevelMeter`."""
-        meter = LevelMeter(self.model.sample_rate)
-        for block in self._blocks(recording):
-            meter.add(block)
-        return meter.level
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "float32":
