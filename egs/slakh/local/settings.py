@@ -45,6 +45,8 @@ __all__ = ["flat", "read_conf"]
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
 FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile")
+#: In which a training may be longer than before.
+UNITS = ("epochs", "minutes")
 
 #: The lock of the experiment folder, from :func:`lock` to the end of the script.
 _held = ExitStack()
@@ -156,7 +158,7 @@ def lock(
     }
     # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
-    ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
+    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
 
 
