@@ -64,23 +64,23 @@ setup(
         "asteroid-filterbanks>=0.4.0",
         "huggingface_hub>=0.23",  # asteroid brings it too
         "safetensors>=0.4.3",  # weights of models to share; a wheel without dependencies
-        "requests",  # asteroid imports it without declaring it
+        "requests>=2.28",  # asteroid imports it without declaring it
         "torch>=2.4,<2.12",
         "torchaudio>=2.4,<2.12",
         "pytorch-lightning>=2.6",
-        "setuptools<82",  # lightning still imports pkg_resources
+        "setuptools>=65,<82",  # lightning still imports pkg_resources
         "mir_eval>=0.7,<0.9",
         "pretty_midi>=0.2.11",
         "soundfile>=0.13",  # bit rates of MP3 files
         "soxr>=0.4",
-        "numpy",
-        "scipy",
-        "PyYAML",
-        "matplotlib",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "PyYAML>=6",
+        "matplotlib>=3.8",
         "pandas>=2",
         "mido>=1.2",
         "Pillow>=9",
-        "tqdm",
+        "tqdm>=4.64",
         "joblib>=1.5",
         "filelock>=3.12",
     ],

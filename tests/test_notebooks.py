@@ -36,7 +36,8 @@ def test_notebooks_run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, 300, "python3", resources=resources).execute()
+    options = dict(timeout=300, kernel_name="python3", resources=resources)
+    nbclient.NotebookClient(notebook, **options).execute()
     results = [
         output["data"]["text/plain"]
         for cell in notebook.cells

@@ -48,7 +48,9 @@ def make_loggers(tracker: str, exp_dir: str | Path) -> list[Logger]:
         raise ValueError(f"The logger is {tracker!r}, expected one of {', '.join(TRACKERS)}.")
     try:
         if tracker == "tensorboard":
-            loggers.append(TensorBoardLogger(exp_dir, name="tensorboard"))
+            # Asteroid's System logs hp_metric to the first logger only.
+            board = TensorBoardLogger(exp_dir, name="tensorboard", default_hp_metric=False)
+            loggers.append(board)
         elif tracker == "wandb":
             name = "-".join(exp_dir.resolve().parts[-2:])
             run = _run_id(exp_dir)

@@ -55,5 +55,5 @@ def _complete_paths(parser: argparse.ArgumentParser, shtab: Any) -> None:
             for sub in action.choices.values():
                 _complete_paths(sub, shtab)
         elif action.dest in _FILES | _FOLDERS and action.choices is None:
-            kind = shtab.FOLDER if action.dest in _FOLDERS else shtab.FILE
+            kind = shtab.DIRECTORY if action.dest in _FOLDERS else shtab.FILE
             action.complete = kind  # type: ignore[attr-defined]

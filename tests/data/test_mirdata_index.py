@@ -3,7 +3,6 @@
 import json
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pretty_midi
@@ -80,10 +79,6 @@ def stub(monkeypatch):
         return opened
 
     return install
-
-
-def reasons(report):
-    return [drop["reason"] for drop in report["dropped"]]
 
 
 def test_multitracks_in_slakhs_form_are_read_with_their_splits(stub, tmp_path):
@@ -166,19 +161,41 @@ def test_what_cannot_be_read_is_a_sentence(stub, tmp_path, capsys, monkeypatch):
     assert "--mirdata-version is for --mirdata" in capsys.readouterr().err
 
 
-def test_mirdatas_own_index_of_babyslakh(tmp_path):
-    """With the sample of the index that mirdata brings, and fabricated files in its places."""
+def test_mirdatas_own_loader_of_babyslakh(tmp_path, monkeypatch):
+    """With an index in mirdata's form, and fabricated files in its places."""
     mirdata = pytest.importorskip("mirdata")
-    dataset = mirdata.initialize("slakh", data_home=str(tmp_path / "home"), version="test")
-    index = json.loads(Path(dataset.index_path).read_text())
-    for paths in index["multitracks"].values():
-        names = sorted(name.split("-")[1] for name in paths["tracks"])
-        stems = [(name, *STEMS[i % 2][1:]) for i, name in enumerate(names)]
-        write_slakh_track((tmp_path / "home" / paths["metadata"][0]).parent, stems)
+    index = {"version": "baby", "tracks": {}, "multitracks": {}}
+    for track in ("Track00001", "Track00002"):
+        folder = f"babyslakh_16k/{track}"
+        paths = {"mix": "mix.wav", "midi": "all_src.mid", "metadata": "metadata.yaml"}
+        files = {name: [f"{folder}/{path}", "0"] for name, path in paths.items()}
+        names = [f"{track}-{stem[0]}" for stem in STEMS]
+        index["multitracks"][track] = {**files, "tracks": names}
+        for name, (stem, *_) in zip(names, STEMS):
+            index["tracks"][name] = {
+                "audio": [f"{folder}/stems/{stem}.wav", "0"],
+                "midi": [f"{folder}/MIDI/{stem}.mid", "0"],
+                "metadata": files["metadata"],
+            }
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    write_slakh_track(tmp_path / "home" / "babyslakh_16k" / "Track00001", STEMS)
+    original = mirdata.initialize
+
+    def initialize(*args, **kwargs):
+        dataset = original(*args, **kwargs)
+        dataset.index_path = str(tmp_path / "index.json")
+        return dataset
+
+    monkeypatch.setattr(mirdata, "initialize", initialize)
     report = prepare(
         tmp_path / "home", tmp_path / "out", sample_rate=RATE, jobs=1, check=False,
-        progress=False, mirdata="slakh", mirdata_version="test",
+        progress=False, mirdata="slakh", mirdata_version="baby",
     )  # fmt: skip
-    assert report
-    found = {track.id for track in Manifest.load(tmp_path / "out").tracks}
-    assert found == set(index["multitracks"])
+    assert [track.id for track in Manifest.load(tmp_path / "out").tracks] == ["Track00001"]
+    assert "in mirdata's index, not on disk" in json.dumps(report)
+
+
+def test_mirdata_without_an_index_says_how_to_get_it(tmp_path):
+    pytest.importorskip("mirdata")
+    with pytest.raises(ValueError, match="mirdata has no index of slakh yet: python -c"):
+        prepare(tmp_path, tmp_path / "out", progress=False, mirdata="slakh")
