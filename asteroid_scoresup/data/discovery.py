@@ -9,6 +9,7 @@ from typing import Any
 
 from ..utils.hashing import file_record, same_files
 from .drops import drop_record
+from .mirdata_index import find_mirdata_songs
 from .pairs import Pair, find_pairs
 from .slakh import TrackFolder, find_slakh_tracks
 from .splits import OMITTED, Splits, assign_splits
@@ -58,6 +59,7 @@ def find_songs(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.0,
     seed: int = 0,
+    mirdata: tuple[str, str | None] | None = None,
 ) -> tuple[str, list[SongSource], list[dict[str, Any]]]:
     """Finds the songs of a folder of any known layout and assigns each to a split.
 
@@ -69,6 +71,9 @@ def find_songs(
             `splits` assign any; see :func:`~asteroid_scoresup.data.splits.assign_splits`.
         test_fraction (float): The same for test.
         seed (int): Seed of that choice.
+        mirdata (tuple, optional): Name and version of a data set that mirdata knows, see
+            :func:`~asteroid_scoresup.data.mirdata_index.find_mirdata_songs`; `root` then contains
+            it. Default: the layout is detected.
 
     Returns:
         tuple: name of the layout (``"slakh"`` or ``"pairs"``), list of :class:`SongSource`, and
@@ -82,7 +87,10 @@ def find_songs(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder.")
     splits = Splits.load(splits)
-    layout, found, drops = _find_files(root)
+    if mirdata is not None:
+        layout, found, drops = find_mirdata_songs(mirdata[0], root, mirdata[1])
+    else:
+        layout, found, drops = _find_files(root)
     if splits is not None and not any(splits.names(item.id) for item in found):
         raise ValueError(f"{splits.where} names none of the {len(found)} songs in {root}.")
 

@@ -70,6 +70,8 @@ def prepare(
     jobs: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    mirdata: str | None = None,
+    mirdata_version: str | None = None,
 ) -> dict[str, Any]:
     r"""Prepares a folder of songs.
 
@@ -100,6 +102,8 @@ def prepare(
         jobs (int, optional): Number of processes; default: all cores. 1 runs in this process.
         overwrite (bool): Whether tracks that were prepared with other settings are replaced.
         progress (bool): Whether a progress bar is shown.
+        mirdata, mirdata_version (str, optional): Name and version of a data set in `input_dir` that
+            is read by mirdata's index.
 
     Returns:
         dict: The report, as in ``report.json``; :func:`summary` formats it as text.
@@ -113,7 +117,8 @@ def prepare(
     input_dir, out_dir = Path(input_dir), Path(out_dir)
     fractions = dict(validation_fraction=validation_fraction, test_fraction=test_fraction)
     draw: dict[str, Any] = {**fractions, "seed": seed}
-    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw)
+    named = None if mirdata is None else (mirdata, mirdata_version)
+    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw, mirdata=named)
     if out_dir.resolve() == input_dir.resolve() or (
         layout == "pairs" and input_dir.resolve() in out_dir.resolve().parents
     ):

@@ -21,6 +21,8 @@ _TAGS = ["audio", "asteroid", "music-source-separation", "score-supervision", "s
 _MOST_CARD = 1 << 20  # bytes
 _MOST_METADATA = 1 << 15  # characters, which the reader of YAML takes a fraction of a second for
 
+#: Names of the classes of transcriptors.
+TRANSCRIPTORS = ("ScoreTranscriptor", "PitchTranscriptor")
 _USE = """## Use
 
 ```bash
@@ -126,7 +128,7 @@ def model_facts(package: dict, metadata: dict[str, Any] | None = None) -> ModelF
         kind=package["model_name"],
         classes=[str(name) for name in arguments.get("sources", [])],
         sample_rate=arguments.get("sample_rate", 16000),
-        transcribes=isinstance(inner, dict) or package["model_name"] == "ScoreTranscriptor",
+        transcribes=isinstance(inner, dict) or package["model_name"] in TRANSCRIPTORS,
         n_weights=sum(tensor.numel() for tensor in tensors),
         n_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         license=_text((metadata or {}).get("license")) or _text(infos.get("license")),
@@ -176,7 +178,7 @@ def model_card(package: dict, name: str) -> str:
         str: Markdown with YAML metadata.
     """
     facts = model_facts(package)
-    use = _USE_TRANSCRIPTOR if facts.kind == "ScoreTranscriptor" else _USE
+    use = _USE_TRANSCRIPTOR if facts.kind in TRANSCRIPTORS else _USE
     sections = [
         f"# {name.rsplit('/', 1)[-1]}",
         _description(facts),
@@ -213,7 +215,7 @@ def card_metadata(package: dict, name: str) -> str:
 
 def _description(facts: ModelFacts) -> str:
     does = f"Separates songs into {', '.join(facts.classes)}"
-    if facts.kind == "ScoreTranscriptor":
+    if facts.kind in TRANSCRIPTORS:
         does = f"Transcribes songs to MIDI tracks of {', '.join(facts.classes)}"
     elif facts.transcribes:
         does += ", and transcribes them to MIDI"

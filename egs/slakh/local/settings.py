@@ -32,7 +32,7 @@ from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.losses import terms_that_read
-from asteroid_scoresup.models import SourceModel
+from asteroid_scoresup.models import PitchTranscriptor, SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 from asteroid_scoresup.utils.locks import folder_lock
 
@@ -43,7 +43,9 @@ __all__ = ["flat", "read_conf"]
 
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
-FREE = ("num_workers", "precision", "strategy", "compile")
+FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile")
+#: In which a training may be longer than before.
+UNITS = ("epochs", "minutes")
 
 #: Environment variables that number the processes of one training: Lightning, torchrun, Slurm, JSM.
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
@@ -157,7 +159,7 @@ def lock(
     }
     # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
-    ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
+    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
 
 
@@ -184,7 +186,8 @@ def separator(
 ) -> SourceModel:
     """The separator that ``--model`` names; ours starts from the trunk of the critic."""
     if args.model == "tcn":
-        trunk = critic if args.start_from_transcriptor else None
+        shares = args.start_from_transcriptor and not isinstance(critic, PitchTranscriptor)
+        trunk = critic if shares else None
         return build_separator("tcn", network(args, manifest), args.mask_act, trunk)
     sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
     shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
@@ -210,8 +213,8 @@ def compiled(args: Namespace, *models: SourceModel) -> None:
 
 
 def hardware(args: Namespace) -> dict[str, Any]:
-    """What a training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
-    keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
+    """What a training runs on and where it logs, for :func:`~asteroid_scoresup.engine.fit`."""
+    keys = ("precision", "quiet", "devices", "num_nodes", "strategy", "logger", "profile")
     return {key: getattr(args, key) for key in keys}
 
 
@@ -268,7 +271,8 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
         return None
     masks = score_informed_masks(args, manifest)
     tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-    masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
 
 
