@@ -22,8 +22,11 @@ _OF_NETWORKS = {
     "device": "cpu",
     "precision": "float32",
     "threshold": None,
+    "onset_threshold": None,
     "min_note": None,
 }
+# Those of them that are for notes.
+_OF_NOTES = ("threshold", "onset_threshold", "min_note")
 ALIGN_MODES = ("auto", "always", "never")
 FORMATS = ("wav16", "wav24", "wav32f", "flac", "mp3")
 CLIP_MODES = ("rescale", "clamp", "none")
@@ -145,7 +148,7 @@ def _require_consistent(args: argparse.Namespace) -> None:
         raise ValueError("--two-stems is --only and --without together: leave those out.")
     if args.mp3_bitrate is not None and args.format != "mp3":
         raise ValueError(f"--mp3-bitrate is for --mp3, and the format is {args.format}.")
-    given = [name for name in ("threshold", "min_note") if getattr(args, name) is not None]
+    given = [name for name in _OF_NOTES if getattr(args, name) is not None]
     if given and not (args.midi or args.csv or args.report):
         raise ValueError(
             f"--{given[0].replace('_', '-')} is for notes: add --midi, --csv or --report."

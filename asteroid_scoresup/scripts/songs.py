@@ -60,8 +60,13 @@ def add_song_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--threshold",
         metavar="P",
-        help="lowest probability of a note, 0 to 1, for all classes or as bass=0.3,piano=0.5 "
-        "(default: those of the model)",
+        help="lowest probability of a sounding note, 0 to 1, for all classes or as "
+        "bass=0.3,piano=0.5 (default: those of the model)",
+    )
+    add(
+        "--onset-threshold",
+        metavar="P",
+        help="the same for the beginning of a note, if the transcriptor predicts onsets",
     )
     add(
         "--min-note",
@@ -129,6 +134,15 @@ def _decoding(args: argparse.Namespace, separator: Separator) -> Decoding:
     if args.threshold is not None:
         values = _per_class("--threshold", args.threshold, names, decoding.threshold, 1)
         decoding = replace(decoding, threshold=values)
+    if args.onset_threshold is not None:
+        if separator.transcriptor is None or separator.transcriptor.n_heads < 2:
+            raise ValueError(
+                "--onset-threshold: the transcriptor of this model predicts no onsets."
+            )
+        values = _per_class(
+            "--onset-threshold", args.onset_threshold, names, decoding.onset_threshold, 1
+        )
+        decoding = replace(decoding, onset_threshold=values)
     if args.min_note is not None:
         values = _per_class("--min-note", args.min_note, names, decoding.min_seconds, 60)
         decoding = replace(decoding, min_seconds=values)

@@ -15,7 +15,7 @@ from tiny import NAMES, NET, transcriptor
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.inference import OutputOptions, Separator, process_songs
 from asteroid_scoresup.inference.threads import map_in_threads
-from asteroid_scoresup.models import TCNSeparator, pack
+from asteroid_scoresup.models import PitchTranscriptor, TCNSeparator, pack
 from asteroid_scoresup_cli import VERBS, main
 
 
@@ -187,10 +187,24 @@ def test_thresholds_select_notes_by_class(model, songs, tmp_path, capsys):
     for option, value, message in (
         ("--threshold", "2", "--threshold has the value '2', expected a number from 0 to 1"),
         ("--threshold", "flute=0.3", "--threshold names 'flute', but the classes are bass, "),
+        ("--onset-threshold", "0.5", "the transcriptor of this model predicts no onsets"),
         ("--min-note", "x", "--min-note has the value 'x', expected a number from 0 to 60"),
     ):
         assert main(["transcribe", songs[0], "-n", model, option, value]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_onsets_have_a_threshold_of_their_own(songs, tmp_path):
+    torch.manual_seed(0)
+    pair = pack(TCNSeparator(NAMES, **NET), PitchTranscriptor(NAMES, **NET))
+    save_model(pair, tmp_path / "pair.pth")
+    counts = []
+    for onset in ("0.001", "1"):
+        out = ["-o", str(tmp_path / onset), "-n", str(tmp_path / "pair.pth"), "--csv"]
+        thresholds = ["--threshold", "0.001", "--onset-threshold", onset, "--min-note", "0"]
+        assert main(["transcribe", songs[0], *out, *thresholds]) == 0
+        counts.append(len(notes_in(tmp_path / onset / "song0" / "score.csv")))
+    assert counts[0] > 3 and counts[1] == 0
 
 
 @pytest.mark.parametrize(
