@@ -43,6 +43,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     transcriptor = build_transcriptor(args, manifest)
     model = Path(args.exp_dir) / "best_model.pth"
     parts = None if args.t_parts == "none" else Manifest.load(args.t_parts)
+    if parts is not None:  # what the folder contains counts, not its path
+        conf["transcriptor"]["t_parts"] = parts.fingerprint()
     settings.lock(conf, args, manifest, "transcriptor")
     if settings.is_done([model], args.t_epochs, args.t_minutes):
         return
