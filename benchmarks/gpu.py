@@ -259,8 +259,11 @@ def main(args: argparse.Namespace) -> int:
     Path(args.out).mkdir(parents=True, exist_ok=True)
     results = Results(args, chosen)
     with tempfile.TemporaryDirectory() as songs:
+        # Nothing to do for the other parts, which then start at once.
+        needed = set(chosen) & {"loading", "memory"}
         synthesis = subprocess.Popen(
-            child(args, songs, "--child=songs"), start_new_session=True,
+            child(args, songs, "--child=songs") if needed else [sys.executable, "-c", ""],
+            start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:

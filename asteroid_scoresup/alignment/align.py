@@ -2,8 +2,9 @@ r"""Aligns a recording with its score.
 
 1. Levels of 88 semitone bands (:mod:`.features`), at the recording's own tuning
    (:mod:`~asteroid_scoresup.alignment.tuning`).
-2. Transposition: the one under which a coarse path fits best.
-3. Coarse path with jumps and interruptions (:mod:`.path`), cut into sections (:mod:`.jumps`).
+2. Transposition: the one under which a coarse path fits best (:mod:`.search`).
+3. Coarse path with jumps and interruptions, on a clock that follows the tempo (:mod:`.search`),
+   cut into sections (:mod:`.jumps`).
 4. Refinement: every onset moves to where its own pitches rise (:mod:`.onsets`).
 5. Certainty, per stretch and as a whole (:mod:`.certainty`).
 """
@@ -20,24 +21,17 @@ from ..notation import read_score as read_instruments
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.stream import Recording
 from . import certainty as sure
-from .features import HOP, audio_vectors, band_levels, loudness, score_vectors, shifted
+from .features import band_levels, loudness
 from .jumps import Section, find_sections
 from .mismatch import UnalignableScoreError, WrongScoreError, explain_mismatch
 from .onsets import PASSES, TOGETHER, Groups, refine, rises
-from .path import KNOWN_TEMPO, MOST_ADVANCE, Evidence, Penalties, find_path
+from .search import Search
 from .tuning import find_tuning
 from .warp import Span, Warp
 
 #: When a command aligns a score with its recording: if it needs to be, always, or never.
 ALIGN_MODES = ("auto", "always", "never")
-#: Recordings and scores beyond this length, in seconds, have a coarser first path.
-LONG = 1800.0
 
-_EVERY = 10  # frames of the levels per frame of the coarse path
-_TRANSPOSITION_EVERY = 40
-_TRANSPOSITION_RISES = 0.5  # weight of the rises
-_PROFILE = 0.5  # weight of the pitch profile, besides the mean similarity
-_EXCERPT = 300.0  # seconds of the recording in which the transposition is looked for
 _TRIED = 3  # transpositions that are refined where the first fails
 _SURELY = 0.9  # confidence at which no other is tried
 _LEAST_NOTES = 8
@@ -45,10 +39,6 @@ _LONGEST = 12 * 3600.0  # seconds of a score
 _EDGE = 0.15  # seconds by which an onset may come out before its section
 _BEYOND = 0.3  # seconds around a section in which onsets belong to it
 _CLOSEST = 0.002  # seconds between anchors, in both clocks
-
-
-_TIMES = ("onset", "offset", "release")
-_PENALTIES = Penalties(advance=KNOWN_TEMPO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,16 +138,9 @@ def align(
     if not 0 <= max_transposition <= 24:
         raise ValueError(f"max_transposition is {max_transposition}, expected 0 to 24 semitones.")
     tuning = find_tuning(recording)
-    levels = band_levels(recording, tuning)
-    aligner = _Aligner(levels, notes, recording.seconds)
-    best: Alignment | None = None
-    for shift, stretch in aligner.candidates(max_transposition)[:_TRIED]:
-        found = aligner.at(shift, stretch, tuning)
-        if best is None or found.confidence > best.confidence:
-            best = found
-        if found.confidence > _SURELY:
-            break
-    assert best is not None
+    best = best_alignment(
+        band_levels(recording, tuning), notes, recording.seconds, tuning, max_transposition
+    )
     if require_match and not best.is_match:
         why = explain_mismatch(recording, name, best.confidence)
         raise WrongScoreError(f"{why.what}: {why.advice}.")
@@ -169,61 +152,50 @@ def read_score(path: str | Path) -> tuple[Notes, str]:
     return join_instruments(read_instruments(path).instruments), str(path)
 
 
+def best_alignment(
+    levels: np.ndarray, notes: Notes, seconds: float, tuning_cents: float, max_transposition: int
+) -> Alignment:
+    r"""The most convincing alignment among several transpositions.
+
+    Args:
+        levels (array): From :func:`~asteroid_scoresup.alignment.features.band_levels`.
+        notes (Notes): The score, with pitches of the 88 keys.
+        seconds (float): Length of the recording.
+        tuning_cents (float): Its tuning.
+        max_transposition (int): Largest transposition looked for, in semitones.
+    """
+    aligner = _Aligner(levels, notes, seconds)
+    best: Alignment | None = None
+    for shift in aligner.search.transpositions(max_transposition)[:_TRIED]:
+        found = aligner.at(shift, tuning_cents)
+        if best is None or found.confidence > best.confidence:
+            best = found
+        if found.confidence > _SURELY:
+            break
+    assert best is not None
+    return best
+
+
 class _Aligner:
     """A recording's levels and a score, aligned under one transposition after another."""
 
     def __init__(self, levels: np.ndarray, notes: Notes, seconds: float) -> None:
-        self.levels, self.seconds = levels, seconds
-        self.loud = loudness(levels)
+        self.seconds = seconds
+        loud = loudness(levels)
         # The clock of the paths starts at the first note: what is before it is not a rest.
         self.origin = float(notes.onset.min())
-        self.notes = notes.shifted(-self.origin)
-        self.end = float(np.minimum(self.notes.release, self.notes.onset + 8).max())
-        self.rises = [rises(levels, self.loud, one.before, one.after) for one in PASSES]
+        notes = notes.shifted(-self.origin)
+        self.end = float(np.minimum(notes.release, notes.onset + 8).max())
+        self.search = Search(levels, loud, notes, self.end)
+        self.rises = [rises(levels, loud, one.before, one.after) for one in PASSES]
 
-    def vectors(self, every: int) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors of recording and score at a coarse hop."""
-        hop = every * HOP
-        score = score_vectors(self.notes, hop, max(2, int(np.ceil(self.end / hop))))
-        return audio_vectors(self.levels, self.loud, every), score
-
-    def candidates(self, most: int) -> list[tuple[int, float]]:
-        """Transpositions, most likely first, each with the length of a second of the score."""
-        every = _TRANSPOSITION_EVERY
-        audio, score = self.vectors(every)
-        count = round(_EXCERPT / (every * HOP))
-        first = max(0, (len(audio) - count) // 2)
-        audio = audio[first : first + count]
-        half = score.shape[1] // 2
-        fits, stretches = {}, {}
-        for shift in range(-most, most + 1):
-            moved = np.concatenate(
-                [shifted(score[:, :half], shift), shifted(score[:, half:], shift)], axis=1
-            )
-            fit = Evidence(audio, moved, _TRANSPOSITION_RISES)
-            path, _ = find_path(fit.rows, len(audio), len(moved), Penalties())
-            # The similarity itself, not what it is above chance: chance differs between keys.
-            similarity = np.nan_to_num(fit.along(path) * fit.deviation + fit.mean)
-            # How often each band sounds on both sides: wrong keys cannot bend that to fit.
-            profile = _correlation(audio[:, :half].mean(axis=0), moved[:, :half].mean(axis=0))
-            fits[shift] = float(similarity.mean() + _PROFILE * profile)
-            stretches[shift] = _mean_stretch(path)
-        return [(shift, stretches[shift]) for shift in sorted(fits, key=lambda s: -fits[s])]
-
-    def at(self, shift: int, stretch: float, tuning: float) -> Alignment:
+    def at(self, shift: int, tuning: float) -> Alignment:
         """The alignment under a transposition."""
-        end = self.end * stretch
-        every = _EVERY if max(self.seconds, end) <= LONG else 2 * _EVERY
-        times = {name: getattr(self.notes, name) * stretch for name in _TIMES}
-        moved = self.notes.replace(pitch=self.notes.pitch + shift, bend=None, **times)
-        hop = every * HOP
-        audio = audio_vectors(self.levels, self.loud, every)
-        score = score_vectors(moved, hop, max(2, int(np.ceil(end / hop))))
-        fit = Evidence(audio, score)
-        path, _ = find_path(fit.rows, len(audio), len(score), _PENALTIES)
-        groups = Groups.of(moved)
+        found = self.search.path(shift)
+        clock, end = found.clock, float(found.clock.of(np.array(self.end)))
+        groups = Groups.of(found.notes)
         pieces = []
-        sections = find_sections(path, hop)
+        sections = find_sections(found.frames, found.hop)
         ends = [min(s.audio[-1], t.audio[0]) for s, t in zip(sections, sections[1:])]
         for number, section in enumerate(sections):
             start = ends[number - 1] if number else 0.0
@@ -231,16 +203,17 @@ class _Aligner:
             piece = self.span(section, groups, start, stop, end)
             if piece is not None:
                 pieces.append(piece)
-        pieces = _convincing(pieces)
         spans = [span for span, _, _ in pieces]
         onsets = [times for _, times, _ in pieces]
         contrast = [values for _, _, values in pieces]
-        warp = Warp(tuple(Span(s.score / stretch + self.origin, s.audio) for s in spans))
+        warp = Warp(tuple(Span(clock.score_at(s.score) + self.origin, s.audio) for s in spans))
         at = np.concatenate(onsets) if onsets else np.zeros(0)
         every_contrast = np.concatenate(contrast) if contrast else np.zeros(0)
         covered = [(float(s.audio[0]), float(s.audio[-1])) for s in spans]
-        local = sure.local_certainty(at, every_contrast, covered, self.seconds)
-        signs = sure.Signs.of(spans, every_contrast, len(groups.times), self.seconds)
+        margin = found.margins()[np.clip(at / found.hop, 0, len(found.frames) - 1).astype(int)]
+        margin = np.nan_to_num(margin)  # an onset beyond the ends of the path
+        local = sure.local_certainty(at, every_contrast, margin, covered, self.seconds)
+        signs = sure.Signs.of(spans, len(at), len(groups.times), self.seconds, found.fitness())
         confidence = signs.confidence()
         return Alignment(
             warp=warp,
@@ -290,35 +263,6 @@ class _Aligner:
             score, audio = np.append(score, tail), np.append(audio, tail_audio)
         inside = (at >= start) & (at <= stop)
         return Span(score, audio), at[inside], contrast[inside]
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-9))
-
-
-def _convincing(
-    pieces: list[tuple[Span, np.ndarray, np.ndarray]],
-) -> list[tuple[Span, np.ndarray, np.ndarray]]:
-    """Spans without those that are like paths through a wrong score, unless all of them are."""
-    confidence = []
-    for span, times, contrast in pieces:
-        seconds = float(span.audio[-1] - span.audio[0])
-        confidence.append(sure.Signs.of([span], contrast, len(times), seconds).confidence())
-    kept = [p for p, value in zip(pieces, confidence) if value >= sure.CERTAIN]
-    return kept or pieces
-
-
-def _mean_stretch(path: np.ndarray) -> float:
-    """Frames of the recording per frame of the score, in the typical part of a path."""
-    steps = np.diff(path)
-    inside = (path[1:] >= 0) & (path[:-1] >= 0) & (steps >= 0) & (steps <= MOST_ADVANCE)
-    if not inside.any():
-        return 1.0
-    width = min(20, int(inside.sum()))
-    moving = np.convolve(steps[inside], np.ones(width) / width, mode="valid")
-    moving = moving[moving > 0.2]
-    return float(np.clip(1 / np.median(moving), 0.3, 3.5)) if len(moving) else 1.0
 
 
 def _increasing(

@@ -1,10 +1,15 @@
 r"""How certain an alignment is, for each stretch of the recording and as a whole.
 
-The evidence is how much more the levels of a note's own partials rise at its onset than within half
-a second around it, in standard deviations: the *contrast*. It does not depend on how well a path
-could bend to the audio, since the refinement moves onsets by hundredths of a second only. The
-constants of the logistic functions were fitted by ``benchmarks/alignment.py`` on its development
-set.
+Two kinds of evidence count for a stretch. The *contrast* of an onset is how much more the levels of
+a note's own partials rise there than within half a second around it, in standard deviations. It
+shows whether notes begin where they should, but not whether they are those of another repetition of
+the same music. The *margin* of the path does: it is what a path by way of another place of the
+score would cost (:func:`.path.find_margins`). The confidence of the whole follows from how well the
+coarse path fits, how steady its tempo is, and how much it covers.
+
+The constants of the logistic functions were fitted on the songs and cases of the set ``dev`` of
+``benchmarks/alignment.py``: those of a stretch to the fraction of its onsets within 100 ms, those
+of the whole to right scores and scores of other songs, also of excerpts of 30 s.
 """
 
 from __future__ import annotations
@@ -17,13 +22,14 @@ import numpy as np
 from .onsets import Groups, evidence
 from .warp import CERTAINTY_STEP, Span
 
-#: Logistic function of the certainty of a stretch: slope and center, in units of the contrast.
-LOCAL = (4.0, 1.2)
-#: The whole recording: weights of the mean contrast, of the unrest of the tempo, and of how much of
-#: recording and score is covered, and the constant.
-WHOLE = (3.0, -12.0, 8.0, -7.0)
+#: Logistic function of the certainty of a stretch: weights of its mean contrast and of its mean
+#: margin, and the constant.
+LOCAL = (1.23, 0.459, -6.81)
+#: The whole recording: weights of the unrest of the tempo, of the share of recording and score that
+#: is covered, and of the fit of the path, and the constant.
+WHOLE = (-17.7, 4.09, 6.57, -4.43)
 #: An alignment below this confidence is not a match, a stretch below this certainty is uncertain.
-MATCH = 0.75
+MATCH = 0.5
 CERTAIN = 0.5
 
 _AROUND, _STEP = 0.5, 0.01  # seconds
@@ -46,23 +52,31 @@ class Signs:
     """What the confidence of a whole alignment follows from.
 
     Args:
-        contrast (float): Mean contrast of the onsets.
-        unrest (float): Mean change of the logarithm of the tempo from one second to the next: the
-            path through a wrong score runs and waits.
+        unrest (float): Mean change of the logarithm of the tempo from one second to the next.
         audio_share (float): Share of the recording inside spans.
         score_share (float): Share of the score's onsets inside spans, at most 1.
+        fit (float): Evidence minus penalties of the coarse path, per frame inside the score, above
+            what a frame outside of it has.
     """
 
-    contrast: float
     unrest: float
     audio_share: float
     score_share: float
+    fit: float
 
     @classmethod
     def of(
-        cls, spans: Sequence[Span], contrast: np.ndarray, n_groups: int, seconds: float
+        cls, spans: Sequence[Span], n_onsets: int, n_groups: int, seconds: float, fit: float
     ) -> Signs:
-        """The signs of an alignment."""
+        """The signs of an alignment.
+
+        Args:
+            spans (sequence of Span): Its spans.
+            n_onsets (int): Groups of onsets inside them.
+            n_groups (int): Groups of onsets of the score.
+            seconds (float): Length of the recording.
+            fit (float): As above.
+        """
         changes = []
         for span in spans:
             grid = np.arange(span.audio[0], span.audio[-1], 1.0)
@@ -71,10 +85,10 @@ class Signs:
         joined = np.concatenate(changes) if changes else np.zeros(0)
         covered = sum(float(span.audio[-1] - span.audio[0]) for span in spans)
         return cls(
-            contrast=float(contrast.mean()) if len(contrast) else 0.0,
-            unrest=float(joined.mean()) if len(joined) else 0.0 if len(contrast) else 1.0,
+            unrest=float(joined.mean()) if len(joined) else 0.0,
             audio_share=min(1.0, covered / seconds),
-            score_share=min(1.0, len(contrast) / max(n_groups, 1)),
+            score_share=min(1.0, n_onsets / max(n_groups, 1)),
+            fit=fit,
         )
 
     def confidence(self) -> float:
@@ -82,25 +96,23 @@ class Signs:
         if self.audio_share <= 0:
             return 0.0
         cover = np.sqrt(self.audio_share * self.score_share)
-        weights, constant = WHOLE[:3], WHOLE[3]
-        total = np.dot(weights, [self.contrast, self.unrest, cover]) + constant
+        total = np.dot(WHOLE[:3], [self.unrest, cover, self.fit]) + WHOLE[3]
         return float(1 / (1 + np.exp(-total)))
 
 
-def logistic(contrast: np.ndarray, constants: tuple[float, float]) -> np.ndarray:
-    """Certainty, 0 to 1, from a mean contrast."""
-    slope, center = constants
-    return np.asarray(1 / (1 + np.exp(-slope * (contrast - center))))
-
-
 def local_certainty(
-    at: np.ndarray, contrast: np.ndarray, spans: list[tuple[float, float]], seconds: float
+    at: np.ndarray,
+    contrast: np.ndarray,
+    margin: np.ndarray,
+    spans: list[tuple[float, float]],
+    seconds: float,
 ) -> np.ndarray:
     """Certainty of successive stretches of 5 s (``CERTAINTY_STEP``).
 
     Args:
         at (array): Times of the onsets in the recording, in seconds.
         contrast (array): Their contrasts.
+        margin (array): Margins of the path there.
         spans (list of tuple): The stretches of the recording that the score covers, in seconds.
         seconds (float): Length of the recording.
 
@@ -109,17 +121,17 @@ def local_certainty(
     """
     count = max(1, int(np.ceil(seconds / CERTAINTY_STEP)))
     found = np.full(count, np.nan)
-    overall = float(contrast.mean()) if len(contrast) else 0.0
+    both = np.stack([contrast, margin])
+    overall = both.mean(axis=1) if len(at) else np.zeros(2)
     for number in range(count):
         start = number * CERTAINTY_STEP
         stop = min(start + CERTAINTY_STEP, seconds)
         covered = sum(max(0.0, min(b, stop) - max(a, start)) for a, b in spans)
         if covered < min(0.5, 0.5 * (stop - start)):
             continue
-        middle = (start + stop) / 2
-        near = np.abs(at - middle) < _LOOK
-        mean = (contrast[near].sum() + _PRIOR * overall) / (near.sum() + _PRIOR)
-        found[number] = logistic(mean, LOCAL)
+        near = np.abs(at - (start + stop) / 2) < _LOOK
+        mean = (both[:, near].sum(axis=1) + _PRIOR * overall) / (near.sum() + _PRIOR)
+        found[number] = 1 / (1 + np.exp(-(np.dot(LOCAL[:2], mean) + LOCAL[2])))
     return found
 
 

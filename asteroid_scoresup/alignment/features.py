@@ -181,12 +181,15 @@ def score_vectors(notes: Notes, hop: float, n_frames: int) -> np.ndarray:
     first = np.clip((notes.onset / hop).astype(int), 0, n_frames - 1)
     end = np.minimum(np.maximum(notes.release, notes.onset + 0.15), notes.onset + 4.0)
     stop = np.clip(np.ceil(end / hop).astype(int), first + 1, n_frames)
-    for a, b, pitch, volume in zip(first, stop, band, loud):
-        fade = volume * np.exp(-hop * np.arange(b - a, dtype=np.float32))
-        for semitones, weight in PARTIALS:
-            if 0 <= pitch + semitones < N_PITCHES:
-                column = level[a:b, pitch + semitones]
-                np.maximum(column, weight * fade, out=column)
-                at = rise[a, pitch + semitones]
-                rise[a, pitch + semitones] = max(at, weight * volume)
+    lengths = stop - first
+    note = np.repeat(np.arange(len(band)), lengths)
+    since = np.arange(len(note)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    fade = loud[note] * np.exp(-hop * since)
+    for semitones, weight in PARTIALS:
+        row = band + semitones
+        inside = (row >= 0) & (row < N_PITCHES)
+        np.maximum.at(rise, (first[inside], row[inside]), weight * loud[inside])
+        sounds = inside[note]
+        where = (first[note[sounds]] + since[sounds], row[note[sounds]])
+        np.maximum.at(level, where, weight * fade[sounds])
     return frame_vectors(np.sqrt(level), rise, 1.0)

@@ -18,10 +18,8 @@ import numpy as np
 
 #: Frames of the score that may pass during one frame of the recording.
 MOST_ADVANCE = 4
-#: The cost of advancing by 0, 1, … frames where the tempo is unknown, and where the score is at
-#: the mean tempo of the recording.
+#: The cost of advancing by 0, 1, … frames where the tempo is unknown.
 FREE_TEMPO = (0.15, 0.0, 0.15, 0.6, 1.0)
-KNOWN_TEMPO = (0.5, 0.0, 0.5, 1.5, 2.5)
 
 _JUMP, _RESUME = 5, 6  # back pointers beyond those of an advance
 
@@ -52,9 +50,17 @@ class Evidence:
         audio (array): Vectors of the recording, shape :math:`(n\_audio, 176)`.
         score (array): Vectors of the score, shape :math:`(n\_score, 176)`.
         rise_weight (float): Weight of the rises relative to the spectra.
+        rest (float, optional): Evidence of frames where the score has a rest, whatever the
+            recording plays there: it may have parts that the score does not have.
     """
 
-    def __init__(self, audio: np.ndarray, score: np.ndarray, rise_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        audio: np.ndarray,
+        score: np.ndarray,
+        rise_weight: float = 1.0,
+        rest: float | None = None,
+    ) -> None:
         half = audio.shape[1] // 2
         scale = np.ones(audio.shape[1], dtype=np.float32)
         scale[half:] = rise_weight
@@ -62,13 +68,20 @@ class Evidence:
         self.bias = -0.5 * rise_weight * (score[:, half:] ** 2).sum(axis=1)
         rng = np.random.default_rng(0)
         rows = rng.integers(0, len(audio), 400)
+        self.rest = rest
+        sounds = score[:, :half].any(axis=1)
+        self.rests = np.flatnonzero(~sounds) if rest is not None else np.zeros(0, dtype=np.int64)
         raw = audio[rows] @ self.score + self.bias
+        raw = raw[:, sounds] if len(self.rests) and sounds.any() else raw
         self.mean, self.deviation = float(raw.mean()), max(float(raw.std()), 1e-3)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Evidence of frames of the recording, shape (stop - start, n_score), float32."""
         raw = self.audio[start:stop] @ self.score + self.bias
-        return np.asarray((raw - self.mean) / self.deviation, dtype=np.float32)
+        found = np.asarray((raw - self.mean) / self.deviation, dtype=np.float32)
+        if len(self.rests):
+            found[:, self.rests] = self.rest
+        return found
 
     def along(self, path: np.ndarray) -> np.ndarray:
         """Evidence along a path, NaN where it is outside of the score."""
@@ -76,6 +89,7 @@ class Evidence:
         found = np.full(len(path), np.nan)
         raw = np.einsum("tf,ft->t", self.audio[inside], self.score[:, path[inside]])
         found[inside] = (raw + self.bias[path[inside]] - self.mean) / self.deviation
+        found[inside[np.isin(path[inside], self.rests)]] = self.rest
         return found
 
 
@@ -117,6 +131,59 @@ def find_path(
             path[t] = at
             at = pointers.before(t - start, at)
     return path, total
+
+
+def find_margins(
+    rows: Callable[[int, int], np.ndarray],
+    path: np.ndarray,
+    n_score: int,
+    penalties: Penalties,
+    apart: int,
+) -> np.ndarray:
+    r"""How much worse the best path is that is elsewhere in the score at each frame.
+
+    The best path through each frame of recording and score is the sum of a search from the
+    beginning and one from the end (max-marginals). Where the same music occurs more than once,
+    and a path by way of the other place costs little, the margin is small.
+
+    Args:
+        rows (callable): As for :func:`find_path`.
+        path (array): The best path, from :func:`find_path` with the same arguments.
+        n_score (int): Number of frames of the score.
+        penalties (Penalties): What deviations cost.
+        apart (int): Frames of the score by which another place differs, at least.
+
+    Returns:
+        :class:`numpy.ndarray`: Margins in standard deviations of the evidence, at least 0, NaN
+        where the path is outside of the score, shape :math:`(n\_audio,)`.
+    """
+    n_audio = len(path)
+    size = max(256, int(np.sqrt(n_audio)))
+    starts = list(range(0, n_audio, size))
+    # Reversed in both times, an advance is an advance, and the beginning is the end.
+    model = _Model(n_score, penalties)
+    kept = []
+    state = model.initial()
+    for start in starts:
+        kept.append(state)
+        state, _ = model.run(state, rows(start, min(start + size, n_audio)), False)
+    best = model.best_end(state)[1]
+    margins = np.full(n_audio, np.nan)
+    later = model.initial()
+    for start, before in zip(reversed(starts), reversed(kept)):
+        evidence = rows(start, min(start + size, n_audio))
+        through = np.empty_like(evidence)
+        for t, row in enumerate(evidence):
+            before, _ = model.run(before, row[None], False)
+            through[t] = before[0]
+        for t in range(len(evidence) - 1, -1, -1):
+            later, _ = model.run(later, evidence[t, None, ::-1], False)
+            through[t] += later[0][::-1] - evidence[t]
+            at = path[start + t]
+            if at >= 0:
+                through[t, max(0, at - apart) : at + apart + 1] = -np.inf
+                margins[start + t] = max(0.0, best - float(through[t].max(initial=-np.inf)))
+    return margins
 
 
 @dataclass

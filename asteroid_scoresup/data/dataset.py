@@ -132,7 +132,7 @@ class ScoreDataset(Dataset):
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.targets, self.seed = split, targets, seed
         self.sample_rate = self.manifest.sample_rate
-        selected = self._select(tracks)
+        selected = self.manifest.select(split, tracks)
         self.tracks = selected if segment is None else partly_certain(selected, self.sample_rate)
         self.n_left_out = len(selected) - len(self.tracks)
         if not self.tracks:
@@ -178,19 +178,6 @@ class ScoreDataset(Dataset):
                 for track, start, stop in self._stretches
                 for k in range(max((stop - start) // size, 1))
             ]
-
-    def _select(self, names: Sequence[str] | None) -> list[PreparedTrack]:
-        """The tracks of the split, or those of them that are named."""
-        tracks = self.manifest.select(self.split)
-        if names is None:
-            return tracks
-        wanted = set(names)
-        unknown = wanted - {track.id for track in tracks}
-        if unknown or not wanted:
-            raise ValueError(
-                f"{self.manifest.root} has no tracks {sorted(unknown)} in the split {self.split!r}."
-            )
-        return [track for track in tracks if track.id in wanted]
 
     def _whole_frames(self, seconds: float) -> int:
         """Samples of a segment: a whole number of hops, so that frames have equal context."""

@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -281,17 +281,22 @@ class Manifest:
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"
 
-    def select(self, split: str) -> list[PreparedTrack]:
-        """The tracks of a split, sorted by name.
+    def select(self, split: str, names: Collection[str] | None = None) -> list[PreparedTrack]:
+        """The tracks of a split, sorted by name, or those of them that are named.
 
         Raises:
-            ValueError: if there are none.
+            ValueError: if there are none, or a name is unknown.
         """
         tracks = sorted((t for t in self.tracks if t.split == split), key=lambda t: t.id)
         if not tracks:
             found = sorted({t.split for t in self.tracks})
             raise ValueError(f"{self.root} has no tracks in the split {split!r}, only in {found}.")
-        return tracks
+        if names is None:
+            return tracks
+        unknown = set(names) - {track.id for track in tracks}
+        if unknown or not names:
+            raise ValueError(f"{self.root} has no tracks {sorted(unknown)} in the split {split!r}.")
+        return [track for track in tracks if track.id in set(names)]
 
     def folder(self, track: PreparedTrack) -> Path:
         """Folder of a track."""

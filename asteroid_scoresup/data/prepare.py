@@ -2,7 +2,8 @@
 
 Every track is read, checked against its audio and written by one of several processes, into a
 temporary folder that is renamed when it is complete: the next run resumes an interrupted one.
-What had to be dropped is listed at the end and in ``report.json``.
+What had to be dropped is listed at the end and in ``report.json``; a split that is drawn at random
+and would be empty is filled again.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def prepare(
             False reverts the corrections of earlier runs, None keeps them.
         include_omitted (bool): Whether Slakh's split ``omitted`` is used.
         validation_fraction (float): Fraction of the songs for validation, where neither folders nor
-            a file of splits assign any.
+            a file of splits assign any. If all of them are dropped, others take their place.
         test_fraction (float): The same for test.
         seed (int): Seed of that choice.
         jobs (int, optional): Number of processes; default: all cores. 1 runs in this process.

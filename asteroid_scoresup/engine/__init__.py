@@ -10,7 +10,7 @@ from .loaders import training_loaders
 from .optim import adam, warmup_cosine
 from .simulation import TranscriptorSystem, simulate_separation
 from .trackers import LogExamples, tracker_callbacks
-from .training import Clock, fit, save_model
+from .training import Clock, computes_bfloat16, fit, save_model
 from .wrappers import SeparatorTrainingWrapper, TranscriptorTrainingWrapper
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "build_loss",
     "build_separator",
     "compile_networks",
+    "computes_bfloat16",
     "fit",
     "lock_experiment",
     "read_separator",

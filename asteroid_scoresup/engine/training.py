@@ -124,7 +124,7 @@ def fit(
     if clock is not None and clock.minutes and devices * num_nodes > 1:
         raise ValueError("A Clock needs a single device: every process would have one of its own.")
     if precision == "auto":
-        precision = "bf16-mixed" if _computes_bfloat16() else "32-true"
+        precision = "bf16-mixed" if computes_bfloat16() else "32-true"
     best = MovableCheckpoint(
         exp_dir / "checkpoints",
         "{epoch:03d}-{val_loss:.4f}",
@@ -178,7 +178,7 @@ def fit(
     }
 
 
-def _computes_bfloat16() -> bool:
+def computes_bfloat16() -> bool:
     """Whether the GPU or CPU has instructions for bfloat16 products."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)

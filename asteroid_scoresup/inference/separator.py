@@ -14,7 +14,6 @@ import pretty_midi
 import torch
 
 from ..data.classes import ClassMap
-from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
@@ -32,7 +31,7 @@ from .chunk import (
     separate_waveforms,
 )
 from .device import require_device
-from .resampler import StemResampler
+from .resampler import ModelInput, StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
 from .stem_writer import require_stem_names
@@ -301,10 +300,12 @@ class Separator(HubMixin):
                 "This model file contains no transcriptor: name one (--transcriptor, the recipe's "
                 "transcriptor/best_model.pth)."
             )
-        level, rate = self._level(recording), self.model.sample_rate
+        rate = self.model.sample_rate
+        source = ModelInput(recording, rate)
+        level = source.level()
         resample = StemResampler(rate, recording.sample_rate, recording.n_samples)
         done = 0
-        for chunk in stream.chunks(recording.at_rate(rate), self.core, self.context):
+        for chunk in stream.chunks(source.blocks(), self.core, self.context):
             separated = self.separate_chunk(chunk, level, stems, notes)
             if not separated.is_finite:
                 raise ValueError(not_finite(recording.name, done / rate, level))
@@ -336,13 +337,6 @@ class Separator(HubMixin):
     @property
     def _networks(self) -> list[Any]:
         return [self.model] + ([] if self.transcriptor is None else [self.transcriptor])
-
-    def _level(self, recording: Recording) -> float:
-        """The level of the whole recording; see :class:`LevelMeter`."""
-        meter = LevelMeter(self.model.sample_rate)
-        for block in recording.at_rate(self.model.sample_rate):
-            meter.add(block)
-        return meter.level
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "float32":

@@ -8,6 +8,7 @@ from local.options import ADVERSARIAL
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
+    Clock,
     FineTuneSystem,
     LogLossTerms,
     LogValidationSISDR,
@@ -60,7 +61,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     folder = Path(args.exp_dir)
     models = [folder / "best_transcriptor.pth", folder / "best_model.pth"]
     settings.lock(conf, args, manifest, "separator", "loss", "finetune", inputs=inputs)
-    if settings.is_done(models, args.f_epochs):
+    if settings.is_done(models, args.f_epochs, args.f_minutes):
         return
     train, validation = settings.loaders(
         args,
@@ -75,6 +76,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         adam(separator, args.f_lr_separator, args.precision),
         adam(transcriptor, args.f_lr_transcriptor, args.precision, betas=(0.5, 0.999)),
     ]
+    clock = Clock(args.f_minutes) if args.f_minutes else None
     n_steps = args.f_epochs * args.f_steps
     system = FineTuneSystem(
         separator,
@@ -83,7 +85,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         optimizers,
         train,
         validation,
-        [warmup_cosine(optimizer, n_steps, args.warmup_steps) for optimizer in optimizers],
+        [warmup_cosine(one, n_steps, args.warmup_steps, clock=clock) for one in optimizers],
         aml=args.aml if "aml" in args.adversarial else 0.0,
         atl=args.atl if "atl" in args.adversarial else 0.0,
         audible_notes=args.audible_notes if args.adapt_critic == "true" else 0.0,
@@ -94,7 +96,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     best = fit(
         system,
         args.exp_dir,
-        args.f_epochs,
+        -1 if clock else args.f_epochs,
+        clock=clock,
         callbacks=[
             LogLossTerms(),
             LogValidationSISDR(separator, manifest),

@@ -7,6 +7,7 @@ from local import settings
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
+    Clock,
     TranscriptorSystem,
     TranscriptorTrainingWrapper,
     adam,
@@ -42,8 +43,10 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     transcriptor = build_transcriptor(args, manifest)
     model = Path(args.exp_dir) / "best_model.pth"
     parts = None if args.t_parts == "none" else Manifest.load(args.t_parts)
+    if parts is not None:  # what the folder contains counts, not its path
+        conf["transcriptor"]["t_parts"] = parts.fingerprint()
     settings.lock(conf, args, manifest, "transcriptor")
-    if settings.is_done([model], args.t_epochs):
+    if settings.is_done([model], args.t_epochs, args.t_minutes):
         return
     settings.compiled(args, transcriptor)
     train, validation = settings.loaders(
@@ -57,7 +60,9 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         parts_fraction=args.t_parts_fraction,
     )
     optimizer = adam(transcriptor, args.t_lr, args.precision)
-    schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
+    clock = Clock(args.t_minutes) if args.t_minutes else None
+    n_steps = args.t_epochs * args.t_steps
+    schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
     system = TranscriptorSystem(
         TranscriptorTrainingWrapper(transcriptor),
         optimizer,
@@ -72,7 +77,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     best = fit(
         system,
         args.exp_dir,
-        args.t_epochs,
+        -1 if clock else args.t_epochs,
+        clock=clock,
         callbacks=tracker_callbacks(args.logger, manifest, transcriptor=transcriptor),
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),

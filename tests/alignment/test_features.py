@@ -5,8 +5,21 @@ import itertools
 import numpy as np
 import pytest
 
-from asteroid_scoresup.alignment.certainty import Signs, local_certainty, uncertain_stretches
-from asteroid_scoresup.alignment.features import HOP, band_levels, loudness, score_vectors, shifted
+from asteroid_scoresup.alignment.certainty import (
+    LOCAL,
+    Signs,
+    local_certainty,
+    uncertain_stretches,
+)
+from asteroid_scoresup.alignment.features import (
+    HOP,
+    PARTIALS,
+    band_levels,
+    frame_vectors,
+    loudness,
+    score_vectors,
+    shifted,
+)
 from asteroid_scoresup.alignment.onsets import Groups, Pass, posterior, refine, rises
 from asteroid_scoresup.alignment.tuning import find_tuning
 from asteroid_scoresup.alignment.warp import Span
@@ -52,6 +65,28 @@ def test_score_vectors_have_their_notes():
     assert np.linalg.norm(vectors[14, :88]) == pytest.approx(1, abs=1e-5)
     assert not vectors[3, 88:].any()
     assert np.array_equal(shifted(vectors[:, :88], -3)[:, :85], vectors[:, 3:88])
+
+
+def test_score_vectors_equal_a_loop_over_the_notes():
+    notes = random_notes(6, count=20)
+    notes = notes.replace(velocity=np.random.default_rng(0).integers(20, 120, len(notes)))
+    hop, n = 0.1, 120
+    level, rise = np.zeros((n, 88)), np.zeros((n, 88))
+    for onset, release, pitch, velocity in zip(
+        notes.onset, notes.release, notes.pitch, notes.velocity
+    ):
+        first = min(int(onset / hop), n - 1)
+        end = min(max(release, onset + 0.15), onset + 4.0)
+        stop = min(max(int(np.ceil(end / hop)), first + 1), n)
+        for semitones, weight in PARTIALS:
+            band = pitch - 21 + semitones
+            if band < 88:
+                loud = weight * np.sqrt(velocity / 100)
+                rise[first, band] = max(rise[first, band], loud)
+                for t in range(first, stop):
+                    level[t, band] = max(level[t, band], loud * np.exp(-hop * (t - first)))
+    found = score_vectors(notes, hop, n)
+    assert np.allclose(found, frame_vectors(np.sqrt(level), rise, 1.0), atol=1e-5)
 
 
 def test_rises_are_differences_of_means():
@@ -102,21 +137,29 @@ def test_groups_join_what_begins_together():
     assert groups.part(1, 3).group.tolist() == [0, 1]
 
 
-def test_certainty_follows_the_contrast():
+def test_certainty_follows_contrast_and_margin():
     at = np.arange(0, 30, 0.25)
-    contrast = np.where(at < 15, 3.0, 0.2)
-    found = local_certainty(at, contrast, [(0.0, 30.0)], 40.0)
-    assert found.shape == (8,) and np.all(found[:2] > 0.9) and np.all(found[4:6] < 0.5)
-    assert np.isnan(found[6:]).all()
-    ((start, stop),) = uncertain_stretches(found, 40.0)
-    assert start in (15.0, 20.0) and stop == 30.0
+    good = np.where(at < 15, 2.5, 0.0)
+    spans = [(0.0, 30.0)]
+    for contrast, margin in ((good, 6 * good + 2), (2.5 + 0 * at, 8 * good)):
+        found = local_certainty(at, contrast, margin, spans, 40.0)
+        assert found.shape == (8,) and np.all(found[:2] > 0.9) and np.all(found[4:6] < 0.5)
+        assert np.isnan(found[6:]).all()
+        ((start, stop),) = uncertain_stretches(found, 40.0)
+        assert start in (15.0, 20.0) and stop == 30.0
+    # Within 5 s of the middle of the fourth stretch, plus four onsets of the mean.
+    near = good[np.abs(at - 17.5) < 5]
+    mean = (near.sum() + 4 * good.mean()) / (len(near) + 4)
+    expected = LOCAL[0] * 2.5 + LOCAL[1] * 8 * mean + LOCAL[2]
+    assert found[3] == pytest.approx(1 / (1 + np.exp(-expected)))
 
 
-def test_confidence_falls_with_an_unsteady_tempo():
+def test_confidence_falls_with_an_unsteady_tempo_and_a_bad_fit():
     steady = Span(np.arange(0, 30.0), np.arange(0, 30.0))
     wild = Span(np.cumsum(np.tile([0.2, 1.8], 15)), np.arange(0, 30.0))
-    contrast = np.full(60, 1.8)
-    sure, unsure = (Signs.of([s], contrast, 60, 30.0) for s in (steady, wild))
+    sure, unsure = (Signs.of([s], 60, 60, 30.0, 0.6) for s in (steady, wild))
     assert sure.unrest < 0.01 < 0.5 < unsure.unrest
     assert sure.confidence() > 0.9 > 0.5 > unsure.confidence()
+    assert Signs.of([steady], 60, 60, 30.0, 0.0).confidence() < 0.5
+    assert Signs.of([], 0, 60, 30.0, 0.0).confidence() == 0.0
     assert pytest.approx(0.01) == HOP

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asteroid_scoresup.alignment.jumps import find_sections
-from asteroid_scoresup.alignment.path import Evidence, Penalties, find_path
+from asteroid_scoresup.alignment.path import Evidence, Penalties, find_margins, find_path
 
 
 def plain_viterbi(evidence, penalties):
@@ -57,6 +57,41 @@ def test_equals_an_exhaustive_search(seed, jump):
     path, total = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
     assert total == pytest.approx(plain_viterbi(evidence, penalties), abs=0.05)
     assert value(path, evidence, penalties) == pytest.approx(total, abs=0.05)
+
+
+def test_margins_equal_a_search_without_the_path():
+    rng = np.random.default_rng(4)
+    evidence = rng.normal(size=(300, 10)).astype(np.float32)  # two blocks
+    penalties = Penalties(jump=6.0, leave=3.0, edge=0.5, outside=0.4)
+
+    def rows(start, stop):
+        return evidence[start:stop]
+
+    path, total = find_path(rows, *evidence.shape, penalties)
+    margins = find_margins(rows, path, 10, penalties, 1)
+    assert np.array_equal(np.isnan(margins), path < 0)
+    for t in (0, 100, 255, 256, 299):
+        if path[t] < 0:
+            continue
+        elsewhere = np.abs(np.arange(10) - path[t]) > 1
+        best = -np.inf
+        for place in np.flatnonzero(elsewhere):
+            only = evidence.copy()
+            only[t, np.arange(10) != place] = -1e4
+            only[t, place] += 100  # so that the path is not outside either
+            best = max(best, plain_viterbi(only, penalties) - 100)
+        assert margins[t] == pytest.approx(total - best, abs=0.05)
+
+
+def test_rests_fit_whatever_is_played():
+    rng = np.random.default_rng(1)
+    audio, score = (rng.random((n, 176), dtype=np.float32) for n in (50, 40))
+    score[10:20] = 0
+    fit = Evidence(audio, score, rest=0.25)
+    rows = fit.rows(0, 50)
+    assert np.all(rows[:, 10:20] == np.float32(0.25))
+    assert np.delete(rows, np.arange(10, 20), axis=1).mean() == pytest.approx(0, abs=0.1)
+    assert fit.along(np.array([3, 15]))[1] == 0.25
 
 
 def test_finds_a_jump_and_an_interruption():

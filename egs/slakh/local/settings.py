@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 from asteroid.utils import parse_args_as_dict
-from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from asteroid_scoresup.checks.label_check import unpitched_indices
@@ -45,7 +44,11 @@ __all__ = ["flat", "read_conf"]
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
 FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile")
+#: In which a training may be longer than before.
+UNITS = ("epochs", "minutes")
 
+#: Environment variables that number the processes of one training: Lightning, torchrun, Slurm, JSM.
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 #: The lock of the experiment folder, from :func:`lock` to the end of the script.
 _held = ExitStack()
 
@@ -156,14 +159,13 @@ def lock(
     }
     # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
-    ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
+    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
 
 
 def _writes_folder() -> bool:
     """Whether this process writes the folder: of those that train together, only the first."""
-    node = os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or "0"
-    return getattr(rank_zero_only, "rank", 0) == 0 and int(node) == 0
+    return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
 
 def is_done(models: list[Path], epochs: int, minutes: float = 0.0) -> bool:

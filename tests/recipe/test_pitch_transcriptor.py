@@ -1,0 +1,63 @@
+"""Steps 1 to 3 of the recipe with the transcriptor that shares its weights over pitch."""
+
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tiny import write_folder
+
+from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+TINY = (
+    "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 8 --hid_chan 8 --segment "
+    "1.024 --num_workers 0 --precision 32-true --t_steps 2 --t_epochs 1 --t_batch_size 3 --s_steps "
+    "2 --s_epochs 1 --s_batch_size 3 --f_steps 2 --f_epochs 1 --f_batch_size 3 --warmup_steps 1 "
+    "--varispeed 0 --n_partials 6 --pitch_chan 4 --quiet"
+)
+
+
+@pytest.fixture
+def run(fast_python, tmp_path):
+    write_folder(tmp_path / "songs", stems=False)
+    write_folder(tmp_path / "others", seed=3)
+
+    def run(script, folder, *options, code=0):
+        given = ["--exp_dir", tmp_path / folder, "--data_dir", tmp_path / "songs", *TINY.split()]
+        command = [fast_python, RECIPE / script, *given, *map(str, options)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=RECIPE, timeout=300)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    return run
+
+
+def test_all_steps_with_parts_of_other_songs(run, tmp_path):
+    pitch = ("--t_model", "pitch", "--t_parts", tmp_path / "others")
+    run("train_transcriptor.py", "step1", *pitch, "--t_simulate", 0.5)
+    critic = tmp_path / "step1" / "best_model.pth"
+    first = ScoreTranscriptor.from_pretrained(critic)
+    assert type(first) is PitchTranscriptor and first.pitch_chan == 4
+    run("train_separator.py", "step2", "--critic", critic)
+    separator = tmp_path / "step2" / "best_model.pth"
+    assert type(TCNSeparator.from_pretrained(separator)) is TCNSeparator
+    both = ("--separator", separator, "--transcriptor", critic)
+    run("finetune.py", "step3", *both, "--adversarial", "aml+atl", "--adapt_critic", "true")
+    tuned = PitchTranscriptor.from_pretrained(tmp_path / "step3" / "best_transcriptor.pth")
+    # Onsets are still trained in step 3: the last layer of both heads has moved.
+    moved = (tuned.head[2].weight - first.head[2].weight).abs().sum(1)
+    assert torch.all(moved > 0)
+    tests = f"test={tmp_path / 'others'}:test"
+    run("score.py", "scores", "--row", "tuned", "--transcriptor", critic, "--tests", tests)
+    table = pd.read_csv(tmp_path / "scores" / "scores.csv")
+    assert table.value.notna().any() and set(table.row) == {"tuned"}
+
+
+def test_parts_without_stems_are_refused(run, tmp_path):
+    message = run("train_transcriptor.py", "step1", "--t_parts", tmp_path / "songs", code=1)
+    assert "does not exist, but targets='both' asks for stems" in message
+    missing = tmp_path / "missing"
+    message = run("train_transcriptor.py", "other", "--t_parts", missing, code=1)
+    assert str(missing) in message and "Traceback" not in message
