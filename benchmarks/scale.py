@@ -55,8 +55,6 @@ def measure(folder: str) -> None:
 
     manifest = Manifest.load(folder)
     lap("load_s")
-    manifest.fingerprint()
-    lap("fingerprint_s")
     dataset = ScoreDataset(manifest, "train", n_segments=1000, segment=4.096)
     lap("dataset_s")
     for index in range(1000):

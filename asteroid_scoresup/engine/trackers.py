@@ -18,7 +18,7 @@ from ..models import ScoreTranscriptor, SourceModel, TCNSeparator
 from ..score import piano_roll
 from ..utils.files import atomic_path
 
-#: Names of the trackers. CSV files are always written: tables and plots are made from them.
+#: Names of the trackers. CSV files are always written, since tables and plots are made from them.
 TRACKERS = ("csv", "tensorboard", "wandb")
 _EXTRA = "pip install 'asteroid-scoresup[{name}]'"
 _ID_FILE = "wandb_id.txt"

@@ -20,15 +20,16 @@ FORMATS = {
     "flac": (".flac", "FLAC", "PCM_24"),
     "mp3": (".mp3", "MP3", "MPEG_LAYER_III"),
 }
-#: What happens to samples beyond full scale: one gain for all stems of a song makes the loudest
-#: fit; they are set to full scale; or nothing, so that float formats keep them and others clip.
+#: What happens to samples beyond full scale. With ``rescale`` one gain for all stems of a song makes
+#: the loudest fit; ``clamp`` sets them to full scale; with ``none`` float formats keep them, and others
+#: clip.
 CLIP_MODES = ("rescale", "clamp", "none")
 #: Room above the loudest sample that ``rescale`` leaves, as a factor (as in demucs).
 HEADROOM = 1.01
 _BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 #: A WAV header has 32 bits for the size.
 _LARGEST_WAV = 4_000_000_000
-# MP3: the lowest sample rate of each MPEG version, and its lowest and highest kbit/s.
+# The lowest sample rate of each MPEG version, and its lowest and highest kbit/s.
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MP3_BITRATES = {32000: (32, 320), 16000: (8, 160), 8000: (8, 64)}
 
