@@ -20,9 +20,9 @@ FORMATS = {
     "flac": (".flac", "FLAC", "PCM_24"),
     "mp3": (".mp3", "MP3", "MPEG_LAYER_III"),
 }
-#: What happens to samples beyond full scale. With ``rescale`` one gain for all stems of a song makes
-#: the loudest fit; ``clamp`` sets them to full scale; with ``none`` float formats keep them, and others
-#: clip.
+#: What happens to samples beyond full scale. With ``rescale`` one gain for all stems of a song
+#: makes the loudest fit; ``clamp`` sets them to full scale; with ``none`` float formats keep them,
+#: and others clip.
 CLIP_MODES = ("rescale", "clamp", "none")
 #: Room above the loudest sample that ``rescale`` leaves, as a factor (as in demucs).
 HEADROOM = 1.01

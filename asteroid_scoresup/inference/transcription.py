@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .separator import Separator
 
 
-#: Columns of a table of notes, which are those of basic-pitch's ``--save-note-events`` and the class.
+#: Columns of a table of notes, as those of basic-pitch's ``--save-note-events``, and the class.
 COLUMNS = ("start_time_s", "end_time_s", "pitch_midi", "velocity", "class")
 
 
