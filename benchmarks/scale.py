@@ -2,9 +2,10 @@
 
     python benchmarks/scale.py --songs 2000 200000
 
-The manifests are fabricated: their audio files do not exist, and nothing is read from them. For
-each size, a new process loads the manifest, makes the training set and draws segments; the time of
-each step and the largest memory of the process are printed.
+The prepared folders are fabricated: all songs are hard links to one silent file, and to one table
+of notes. For each size, a new process loads the manifest, computes its fingerprint, makes the
+training set and draws segments; the time of each step and the largest memory of the process are
+printed.
 """
 
 from __future__ import annotations
@@ -20,27 +21,37 @@ from pathlib import Path
 import numpy as np
 
 from asteroid_scoresup.data import DEFAULT_CLASSES, ClassMap, Manifest, PreparedTrack, ScoreDataset
+from asteroid_scoresup.data.note_table import write_notes
+from asteroid_scoresup.score import Notes
+from asteroid_scoresup.utils.files import write_audio
 
 RATE = 16000  # Hz
 
 
 def write_manifest(folder: Path, n_songs: int) -> None:
-    """Writes a manifest of songs of three to five minutes; one of a hundred is for validation."""
-    rng = np.random.default_rng(0)
+    """Writes a manifest of songs of four minutes; one of a hundred is for validation."""
+    rng, n_samples = np.random.default_rng(0), 240 * RATE
+    mixture, notes = folder / "mixture.wav", folder / "notes.csv"
+    write_audio(mixture, np.zeros(n_samples, np.float32), RATE)
+    write_notes(notes, Notes([0.0], [1.0], [40], [0], [90]), ["bass"])
     classes = ClassMap.parse(DEFAULT_CLASSES)
     manifest = Manifest(folder, RATE, classes)
-    for number, seconds in enumerate(rng.integers(180, 300, n_songs)):
+    for number in range(n_songs):
         counts = dict(zip(classes.names, map(int, rng.integers(100, 2000, len(classes.names)))))
         manifest.tracks.append(
             PreparedTrack(
                 id=f"Track{number:06d}",
                 split="validation" if number % 100 == 0 else "train",
-                n_samples=int(seconds) * RATE,
+                n_samples=n_samples,
                 rms=0.1,
                 n_notes=counts,
-                stems=list(classes.names),
+                stems=[],
             )
         )
+        track = manifest.folder(manifest.tracks[-1])
+        track.mkdir(parents=True)
+        (track / "mixture.wav").hardlink_to(mixture)
+        (track / "notes.csv").hardlink_to(notes)
     manifest.save()
 
 
@@ -55,6 +66,8 @@ def measure(folder: str) -> None:
 
     manifest = Manifest.load(folder)
     lap("load_s")
+    manifest.fingerprint()
+    lap("fingerprint_s")
     dataset = ScoreDataset(manifest, "train", n_segments=1000, segment=4.096)
     lap("dataset_s")
     for index in range(1000):
@@ -74,9 +87,9 @@ def main() -> None:
             start = time.perf_counter()
             write_manifest(Path(folder), n_songs)
             written = time.perf_counter() - start
-            size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+            size = (Path(folder) / "manifest.json").stat().st_size
             print(
-                f"{n_songs} songs: {size / 1e6:.1f} MB, written in {written:.1f} s: ",
+                f"{n_songs} songs: a manifest of {size / 1e6:.1f} MB, written in {written:.1f} s: ",
                 end="",
                 flush=True,
             )

@@ -120,26 +120,6 @@ class Recording:
                 f"{self.n_samples}."
             )
 
-    def at_rate(self, sample_rate: float) -> Iterator[np.ndarray]:
-        r"""Reads the recording at another sample rate, from the beginning.
-
-        Args:
-            sample_rate (float): In Hz.
-
-        Yields:
-            :class:`numpy.ndarray`: float32, shape :math:`(time, channels)`, together at least one
-            sample.
-
-        Raises:
-            ValueError: see :meth:`blocks`.
-        """
-        is_empty = True
-        for block in resampled(self.blocks(), self.sample_rate, sample_rate, self.n_channels):
-            is_empty = is_empty and not len(block)
-            yield block
-        if is_empty:  # shorter than one sample at this rate
-            yield np.zeros((1, self.n_channels), dtype=np.float32)
-
     def _array_blocks(self, size: int) -> Iterator[np.ndarray]:
         assert self.samples is not None
         for start in range(0, self.n_samples, size):
