@@ -5,8 +5,6 @@ PYTHON ?= python3
 VENV ?= .venv
 CASES ?= 500
 SEED ?= 0
-# Test processes that run side by side, each with one thread. A file of tests stays in one process.
-JOBS ?= auto
 BIN := $(VENV)/bin
 
 .PHONY: env demo test test-fast lint types fuzz docs clean
@@ -32,6 +30,11 @@ lint: env
 
 types: env
 	$(BIN)/python -m mypy
+
+# Test processes that run side by side, each with one thread; a file of tests stays in one process.
+# All tests: one process more than there are cores, since tests of the recipe wait for its scripts.
+test: JOBS ?= $(shell $(BIN)/python -c "import os; print(os.cpu_count() + 1)")
+test-fast: JOBS ?= auto
 
 test: lint types
 	$(PYTEST)

@@ -17,7 +17,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 #: Subcommands and their descriptions. The module of the same name in ``asteroid_scoresup.scripts``
 #: has the functions `add_arguments` and `run`.
@@ -31,6 +30,7 @@ VERBS = {
     "models": "list models, or show the card of a model: license, classes, numbers, provenance",
     "export": "write a model as ONNX, as a folder to share, or as a file",
     "infer": "run asteroid-infer, Asteroid's own command, with a model of this package",
+    "completion": "print the completion script of a shell",
 }
 #: Environment variable with the effect of --traceback, unless it is 0.
 TRACEBACK = "ASTEROID_SCORESUP_TRACEBACK"
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         int: Exit status: 0; 1 after an error, which is reported in one line; 130 or 143 if the
-        command was interrupted or terminated.
+        command was interrupted or terminated. Wrong arguments end the process with 2.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be UTF-8
@@ -118,27 +118,38 @@ def read_arguments(
     Raises:
         SystemExit: after ``--help``, and with 2 after an error, which argparse has printed.
     """
+    # Only the chosen subcommand is imported, so that it works even if another cannot be.
+    chosen = next((a for a in argv if not a.startswith("-")), None)
+    args = make_parser(chosen or "").parse_args(argv)
+    return importlib.import_module(f"asteroid_scoresup.scripts.{args.verb}").run, args
+
+
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line, made without importing torch.
+
+    Args:
+        only (str, optional): The only subcommand that gets its arguments. Default: all.
+
+    Returns:
+        argparse.ArgumentParser: The parser.
+    """
     global reading_arguments
     about = "Music source separation with scores as supervision."
     parser = argparse.ArgumentParser(prog="asteroid-scoresup", description=about)
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     _add_traceback(parser, default=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    # Only the chosen subcommand is imported, so that it works even if another cannot be.
-    chosen = next((a for a in argv if not a.startswith("-")), None)
-    module: Any = None
-    reading_arguments = True
+    before, reading_arguments = reading_arguments, True
     try:
         for verb, text in VERBS.items():
             sub = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.")
             _add_traceback(sub, default=argparse.SUPPRESS)
-            if verb == chosen:
+            if only in (None, verb):
                 module = importlib.import_module(f"asteroid_scoresup.scripts.{verb}")
                 module.add_arguments(sub)
-        args = parser.parse_args(argv)
     finally:
-        reading_arguments = False
-    return module.run, args
+        reading_arguments = before
+    return parser
 
 
 def _add_traceback(parser: argparse.ArgumentParser, default: bool | str) -> None:

@@ -277,17 +277,23 @@ def _chunks(
     blocks: Iterator[np.ndarray], length: int, context: int
 ) -> Iterator[tuple[np.ndarray, int, int, bool]]:
     """Samples with context, its length before the chunk, the chunk's length, whether it is last."""
-    buffer, before = None, 0
+    waiting: list[np.ndarray] = []
+    n_waiting = before = 0
     for block in itertools.chain(blocks, [None]):
         if block is not None:
-            buffer = block if buffer is None else np.concatenate([buffer, block])
-        assert buffer is not None
+            waiting.append(block)
+            n_waiting += len(block)
         # Before the end is known, a chunk needs a sample more than its context.
-        while len(buffer) > before + (length + context if block is not None else 0):
+        more = length + context if block is not None else 0
+        if n_waiting <= before + more:
+            continue
+        buffer = np.concatenate(waiting)
+        while len(buffer) > before + more:
             n = min(length, len(buffer) - before)
             yield buffer[: before + n + context], before, n, before + n == len(buffer)
             dropped = max(before + n - context, 0)
             buffer, before = buffer[dropped:], before + n - dropped
+        waiting, n_waiting = [buffer], len(buffer)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,8 +13,20 @@ RECIPE = ["openunmix>=1.3"]
 DOCS = ["sphinx", "sphinx-rtd-theme", "myst-parser"]
 # Exporting needs onnx, running the exported model onnxruntime.
 ONNX = ["onnx>=1.15", "onnxruntime>=1.17"]
+# Scripts that complete the command line in a shell.
+COMPLETION = ["shtab>=1.7"]
+# Experiment trackers besides CSV files.
+TENSORBOARD = ["tensorboard>=2.14"]
+WANDB = ["wandb>=0.16"]
+# Executes the notebooks of docs/notebooks in the tests.
+NOTEBOOKS = ["nbclient>=0.8", "ipykernel>=6"]
+# Data sets by name; it brings clients of cloud storage, so the tests run without it too.
+MIRDATA = ["mirdata>=0.3.8"]
 TESTS = [
     *RECIPE,
+    *NOTEBOOKS,
+    *COMPLETION,
+    *TENSORBOARD,
     *DOCS,
     *ONNX,
     "pytest>=8",
@@ -52,27 +64,37 @@ setup(
         "asteroid-filterbanks>=0.4.0",
         "huggingface_hub>=0.23",  # asteroid brings it too
         "safetensors>=0.4.3",  # weights of models to share; a wheel without dependencies
-        "requests",  # asteroid imports it without declaring it
+        "requests>=2.28",  # asteroid imports it without declaring it
         "torch>=2.4,<2.12",
         "torchaudio>=2.4,<2.12",
         "pytorch-lightning>=2.6",
-        "setuptools<82",  # lightning still imports pkg_resources
+        "setuptools>=65,<82",  # lightning still imports pkg_resources
         "mir_eval>=0.7,<0.9",
         "pretty_midi>=0.2.11",
-        "soundfile>=0.12",
+        "soundfile>=0.13",  # bit rates of MP3 files
         "soxr>=0.4",
-        "numpy",
-        "scipy",
-        "PyYAML",
-        "matplotlib",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "PyYAML>=6",
+        "matplotlib>=3.8",
         "pandas>=2",
         "mido>=1.2",
         "Pillow>=9",
-        "tqdm",
+        "tqdm>=4.64",
         "joblib>=1.5",
         "filelock>=3.12",
     ],
-    extras_require={"recipe": RECIPE, "onnx": ONNX, "tests": TESTS, "docs": DOCS},
+    extras_require={
+        "recipe": RECIPE,
+        "onnx": ONNX,
+        "completion": COMPLETION,
+        "tensorboard": TENSORBOARD,
+        "wandb": WANDB,
+        "mirdata": MIRDATA,
+        "notebooks": NOTEBOOKS,
+        "tests": TESTS,
+        "docs": DOCS,
+    },
     entry_points={"console_scripts": ["asteroid-scoresup=asteroid_scoresup_cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -30,6 +30,7 @@ def _register_models() -> None:
 
     for model in (
         models.TCNSeparator,
+        models.PitchTranscriptor,
         models.ScoreTranscriptor,
         models.ActivityClassifier,
         models.WaveformSeparator,

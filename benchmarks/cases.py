@@ -59,16 +59,29 @@ def run_in_turn(
     }
 
 
-def product_speed(size: int = 1536, repeats: int = 10) -> float:
-    """Floating-point operations per second in a large fp32 matrix product."""
-    one, other = torch.randn(size, size), torch.randn(size, size)
+def product_speed(
+    size: int = 1536,
+    repeats: int = 10,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """Floating-point operations per second in a large matrix product, by default in fp32."""
+    one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     torch.mm(one, other)
     seconds = []
     for _ in range(repeats):
+        wait_for(device)
         start = time.perf_counter()
         torch.mm(one, other)
+        wait_for(device)
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds)
+
+
+def wait_for(device: torch.device | str) -> None:
+    """Waits until a device has done what was asked of it; a CPU always has."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def machine() -> dict[str, Any]:

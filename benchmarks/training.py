@@ -69,9 +69,13 @@ def settings(preset: str) -> dict[str, Any]:
 
 
 def prepare(
-    case: str, conf: dict[str, Any], batch_size: int, compiled: bool = False
+    case: str,
+    conf: dict[str, Any],
+    batch_size: int,
+    compiled: bool = False,
+    device: torch.device | str = "cpu",
 ) -> Callable[[], object]:
-    """Returns a function that makes one update."""
+    """Returns a function that makes one update, on a device."""
     from asteroid.losses import multisrc_neg_sisdr
     from asteroid.models import ConvTasNet
 
@@ -84,21 +88,23 @@ def prepare(
     n_samples = round(conf["segment"] * rate / conf["hop_length"]) * conf["hop_length"]
     sizes = ("n_fft", "hop_length", "n_blocks", "n_repeats", "bn_chan", "hid_chan")
     network = dict(sources=names, sample_rate=rate, **{key: conf[key] for key in sizes})
-    separator, transcriptor = TCNSeparator(**network), ScoreTranscriptor(**network)
+    separator, transcriptor = (
+        kind(**network).to(device) for kind in (TCNSeparator, ScoreTranscriptor)
+    )
     if compiled:
         compile_networks(separator, transcriptor)
     frames = separator.stft.n_frames(n_samples)
-    wav = 0.1 * torch.randn(batch_size, n_samples)
-    roll = (torch.rand(batch_size, 3, 88, frames) < 0.03).float()
-    masks = torch.rand(batch_size, 3, conf["n_fft"] // 2 + 1, frames)
+    wav = 0.1 * torch.randn(batch_size, n_samples, device=device)
+    roll = (torch.rand(batch_size, 3, 88, frames, device=device) < 0.03).float()
+    masks = torch.rand(batch_size, 3, conf["n_fft"] // 2 + 1, frames, device=device)
     targets = {
         "mixture": wav,
         "roll": roll,
         "sounding": roll,
         "soft_masks": masks / masks.sum(1, keepdim=True),
-        "sources": 0.1 * torch.randn(batch_size, 3, n_samples),
+        "sources": 0.1 * torch.randn(batch_size, 3, n_samples, device=device),
     }
-    templates = HarmonicTemplates(rate, conf["n_fft"], n_partials=conf["n_partials"])
+    templates = HarmonicTemplates(rate, conf["n_fft"], n_partials=conf["n_partials"]).to(device)
 
     def loss_of(**weights: float) -> ScoreSupervisedLoss:
         n_classes = conf["critic_classes"]
@@ -130,7 +136,8 @@ def prepare(
         system.log = system.log_dict = lambda *args, **kwargs: None
         return lambda: system.training_step((wav, targets), 0)
     else:
-        model = ConvTasNet(3, sample_rate=rate)  # Asteroid's librimix configuration
+        # Asteroid's librimix configuration
+        model = ConvTasNet(3, sample_rate=rate).to(device)
 
         def compute():
             return multisrc_neg_sisdr(model(wav), targets["sources"]).mean()

@@ -53,7 +53,11 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:(class|exc|obj)", r"(?!asteroid_scoresup\b).*"),
     (r"py:.*", r"(asteroid|matplotlib|numpy|pandas|torch)\..*"),
-    (r"py:class", r"asteroid_scoresup\.utils\.(locks|parallel)\.(Item|Result)"),  # type variables
+    # Type variables.
+    (
+        r"py:class",
+        r"asteroid_scoresup\.(utils\.(locks|parallel)|inference\.threads)\.(Item|Result)",
+    ),
 ]
 
 

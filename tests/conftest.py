@@ -20,7 +20,13 @@ SLOW = {
 }
 #: The files that take longest, which start first: with `--dist loadfile` the short ones then fill
 #: the processes evenly. A file stays in one process, so that its fixtures are made once.
-LONGEST_FIRST = ("recipe/test_run.py", "recipe/test_tables.py", "recipe/test_compile.py", "recipe/")
+LONGEST_FIRST = (
+    "recipe/test_run.py",
+    "recipe/test_tables.py",
+    "test_docs.py",
+    "recipe/test_compile.py",
+    "recipe/",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -55,6 +55,7 @@ def write_score(path, players, seconds):
         ),
     ],
 )
+@pytest.mark.slow
 def test_ensembles_are_separated_with_their_scores(tmp_path, players, classes, gain):
     write_score(tmp_path / "midi" / "a.mid", players, 5.0)
     synthesize(

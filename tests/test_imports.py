@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import asteroid_scoresup
-from asteroid_scoresup.scripts import prepare, separate
+from asteroid_scoresup.scripts import prepare, separate, songs, standard_input
 from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
 #: Imported only by a feature that needs it, with an error message if it is missing.
-OPTIONAL = {"onnx", "onnxruntime", "openunmix", "tinysoundfont"}
+OPTIONAL = {"mirdata", "onnx", "onnxruntime", "openunmix", "shtab", "tinysoundfont"}
 
 
 #: The packages from the lowest up; those of one line do not import each other.
@@ -82,6 +82,7 @@ def distributions(module):
     return {name.lower().replace("_", "-") for name in names}
 
 
+@pytest.mark.slow
 def test_imports_of_the_package_are_declared():
     required, _ = declared()
     for folder in (
@@ -94,6 +95,7 @@ def test_imports_of_the_package_are_declared():
                 assert distributions(module) & required, (module, files)
 
 
+@pytest.mark.slow
 def test_imports_of_the_recipe_are_declared():
     required, recipe = declared()
     local = {path.stem for path in (ROOT / "egs").rglob("*.py")} | {"local"}
@@ -195,6 +197,7 @@ def test_help_and_version_do_not_import_torch(arguments):
     assert expected in printed
 
 
+@pytest.mark.slow
 def test_models_are_registered_if_the_package_is_imported_first():
     code = (
         "import asteroid_scoresup, asteroid.models\n"
@@ -209,10 +212,14 @@ def test_the_choices_of_commands_are_those_of_the_library():
     from asteroid_scoresup.alignment import ALIGN_MODES
     from asteroid_scoresup.data.classes import DEFAULT_CLASSES
     from asteroid_scoresup.data.settings import MIXTURES
+    from asteroid_scoresup.inference.encoding import CLIP_MODES, FORMATS
+    from asteroid_scoresup.inference.naming import DEFAULT_TEMPLATE
+    from asteroid_scoresup.inference.pcm import PCM_TYPES
     from asteroid_scoresup.inference.separator import PRECISIONS
-    from asteroid_scoresup.inference.stem_writer import FORMATS
 
     assert (prepare.DEFAULT_CLASSES, prepare.MIXTURES) == (DEFAULT_CLASSES, MIXTURES)
     assert separate.ALIGN_MODES == ALIGN_MODES
     assert prepare.ALIGN_MODES == ALIGN_MODES
-    assert separate.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)
+    assert songs.PRECISIONS == PRECISIONS and list(separate.FORMATS) == list(FORMATS)
+    assert tuple(PCM_TYPES) == standard_input.PCM_TYPES
+    assert separate.CLIP_MODES == CLIP_MODES and separate.FILENAME == DEFAULT_TEMPLATE

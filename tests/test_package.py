@@ -26,6 +26,7 @@ def test_a_torch_without_its_torchaudio_is_refused_with_advice(monkeypatch):
     asteroid_scoresup._check_torch_pair()
 
 
+@pytest.mark.slow
 def test_importing_brings_no_more_than_asteroid_and_our_own_modules():
     """The cost of an import is what it loads: nothing heavy beyond what asteroid loads."""
     code = (

@@ -23,6 +23,7 @@ from ..utils.stream import Recording
 from . import certainty as sure
 from .features import band_levels, loudness
 from .jumps import Section, find_sections
+from .mismatch import UnalignableScoreError, WrongScoreError, explain_mismatch
 from .onsets import PASSES, TOGETHER, Groups, refine, rises
 from .search import Search
 from .tuning import find_tuning
@@ -38,10 +39,6 @@ _LONGEST = 12 * 3600.0  # seconds of a score
 _EDGE = 0.15  # seconds by which an onset may come out before its section
 _BEYOND = 0.3  # seconds around a section in which onsets belong to it
 _CLOSEST = 0.002  # seconds between anchors, in both clocks
-
-
-class WrongScoreError(ValueError):
-    """The score does not belong to the recording."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +97,14 @@ def align(
         score (str, Path or Notes): A MIDI or MusicXML file, or notes.
         sample_rate (float, optional): Sample rate of an array, in Hz.
         max_transposition (int): Largest transposition looked for, in semitones.
-        require_match (bool): Whether a score of another song is an error.
+        require_match (bool): Whether a score that does not match the recording is an error.
 
     Returns:
         Alignment: The alignment.
 
     Raises:
-        ValueError: if a file cannot be read, or the score has too few notes.
+        ValueError: if a file cannot be read.
+        UnalignableScoreError: if the score has too few notes, or lasts longer than 12 hours.
         WrongScoreError: if `require_match` and the score does not belong to the recording.
 
     Examples
@@ -126,15 +124,16 @@ def align(
     playable = (notes.pitch >= LOWEST_PITCH) & (notes.pitch < LOWEST_PITCH + N_PITCHES)
     notes = notes.select(np.flatnonzero(playable & (notes.onset >= 0)))
     if len(notes) < _LEAST_NOTES:
-        raise ValueError(
-            f"{name} has {len(notes)} pitched notes, expected at least {_LEAST_NOTES}: too few to "
-            "align a recording with."
+        count = f"{len(notes)} pitched note{'' if len(notes) == 1 else 's'}"
+        raise UnalignableScoreError(
+            name, f"has {count}, expected at least {_LEAST_NOTES}: too few to align it"
         )
     if notes.onset.max() - notes.onset.min() > _LONGEST:
         hours = (notes.onset.max() - notes.onset.min()) / 3600
-        raise ValueError(
-            f"{name} lasts {hours:.1f} hours, expected at most {_LONGEST / 3600:.0f}: check the "
-            "time of its last note."
+        raise UnalignableScoreError(
+            name,
+            f"lasts {hours:.1f} hours, expected at most {_LONGEST / 3600:.0f}: check the time of "
+            "its last note",
         )
     if not 0 <= max_transposition <= 24:
         raise ValueError(f"max_transposition is {max_transposition}, expected 0 to 24 semitones.")
@@ -143,11 +142,8 @@ def align(
         band_levels(recording, tuning), notes, recording.seconds, tuning, max_transposition
     )
     if require_match and not best.is_match:
-        raise WrongScoreError(
-            f"{name} does not seem to belong to {recording.name} (confidence "
-            f"{best.confidence:.2f}, expected at least {sure.MATCH}): check that both are the same "
-            "song."
-        )
+        why = explain_mismatch(recording, name, best.confidence)
+        raise WrongScoreError(f"{why.what}: {why.advice}.")
     return best
 
 

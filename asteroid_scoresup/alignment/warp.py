@@ -24,6 +24,8 @@ from ..utils.files import atomic_path
 
 #: Seconds of audio that each value of a certainty covers.
 CERTAINTY_STEP = 5.0
+#: Seconds from which a stretch without a score counts: shorter ones are rests.
+LEAST_GAP = 1.0
 #: Columns of the files that :meth:`Warp.save_csv` writes.
 CSV_COLUMNS = ("span", "score_seconds", "audio_seconds", "certainty")
 
@@ -158,6 +160,24 @@ class Warp:
             inside = (wanted >= span.audio[0]) & (wanted <= span.audio[-1])
             found = np.where(inside, span.to_score(wanted), found)
         return found
+
+    def gaps(self, seconds: float, least: float = LEAST_GAP) -> list[tuple[float, float]]:
+        """The stretches of a recording that have no score, before, between and after the spans.
+
+        Args:
+            seconds (float): Length of the recording.
+            least (float): Stretches up to this length are left out, in seconds.
+
+        Returns:
+            list of tuple: Their (start, stop) in seconds, in order.
+
+        Examples
+            >>> Warp((Span([0, 10], [3, 12]), Span([10, 20], [12.5, 22]))).gaps(30.0)
+            [(0.0, 3.0), (22.0, 30.0)]
+        """
+        edges = [float(edge) for span in self.spans for edge in (span.audio[0], span.audio[-1])]
+        gaps = zip([0.0, *edges[1::2]], [*edges[::2], seconds])
+        return [(start, stop) for start, stop in gaps if stop - start > least]
 
     def notes(self, notes: Notes) -> Notes:
         """The notes where the recording plays them.

@@ -5,6 +5,7 @@ from .dataset import ScoreDataset
 from .informed import ScoreInformedMasks
 from .loader import SegmentSampler, make_loader
 from .manifest import Manifest, PreparedTrack
+from .parts import WithParts
 
 __all__ = [
     "ClassMap",
@@ -15,5 +16,6 @@ __all__ = [
     "ScoreInformedMasks",
     "SegmentSampler",
     "SourceClass",
+    "WithParts",
     "make_loader",
 ]

@@ -12,15 +12,22 @@ import torch
 from torch.utils.data import Dataset
 
 from ..checks.label_check import unpitched_indices
-from ..dsp import NOMINAL_RMS, FrameGrid, equalize
-from ..score import Notes, SoundingOptions, piano_roll, sounding_roll, steps_of
+from ..dsp import NOMINAL_RMS, FrameGrid
+from ..dsp.equalizer import N_BANDS
+from ..score import (
+    Factors,
+    Notes,
+    SoundingOptions,
+    onset_targets,
+    piano_roll,
+    sounding_roll,
+    steps_of,
+)
+from .batches import DeferredItem, Layer, Shared, finished
 from .informed import ScoreInformedMasks
 from .manifest import Manifest, PreparedTrack
-from .segment_reader import read_segment, require_length
+from .segment_reader import read_segment, require_length, require_stems
 from .stretches import Segment, cumulative_weights, partly_certain, stretches_of
-
-#: What an item contains besides the mixture: stems, or a dict of targets.
-Targets = torch.Tensor | dict[str, torch.Tensor]
 
 #: Attempts at a segment that is salient enough.
 _MOST_DRAWS = 20
@@ -64,6 +71,10 @@ class ScoreDataset(Dataset):
         seed (int): Item `i` depends on the seed and on `i`, not on workers or order.
         tracks (sequence of str, optional): Only these tracks of the split.
         soft_masks (ScoreInformedMasks, optional): Adds ``soft_masks`` to the targets.
+        onsets (bool): Whether to add ``onsets`` to the targets.
+        deferred (bool): Whether equalizer, sums and masks are left to the device of the batch, see
+            :mod:`~asteroid_scoresup.data.batches`; for
+            :func:`~asteroid_scoresup.data.loader.make_loader`.
 
     The targets of ``"score"``:
         - ``mixture``: :math:`(time,)`, the same signal as the input
@@ -71,6 +82,8 @@ class ScoreDataset(Dataset):
         - ``sounding``: :math:`(n\_src, 88, frames)`, amplitudes for harmonic masks; where a note of
           the split bends, :math:`(n\_src, 88 \cdot steps, frames)`
         - ``has_stems``, with `stem_fraction`: a bool
+        - ``onsets``, with `onsets`: :math:`(n\_src, 88, frames)`, see
+          :func:`~asteroid_scoresup.score.onset_targets`
         - ``soft_masks``, with `soft_masks`: :math:`(n\_src, freq, frames)`, see
           :class:`~asteroid_scoresup.data.informed.ScoreInformedMasks`
 
@@ -102,11 +115,15 @@ class ScoreDataset(Dataset):
         seed: int = 0,
         tracks: Sequence[str] | None = None,
         soft_masks: ScoreInformedMasks | None = None,
+        onsets: bool = False,
+        deferred: bool = False,
     ) -> None:
         if targets not in ("score", "stems", "both"):
             raise ValueError(f"targets must be 'score', 'stems' or 'both', found {targets!r}.")
         if n_segments is not None and segment is None:
             raise ValueError("n_segments draws random segments: give segment, in seconds.")
+        if deferred and targets == "stems":
+            raise ValueError("deferred items have a dict of targets: use 'score' or 'both'.")
         if remix and (targets != "score" or soft_masks is not None):
             raise ValueError(
                 "remix sums segments, and the sum has neither stems nor masks: use it with "
@@ -136,13 +153,14 @@ class ScoreDataset(Dataset):
         self.n_samples = None if segment is None else self._whole_frames(segment)
         self.n_segments = n_segments
         self.gain_db, self.eq_db, self.saliency, self.remix = gain_db, eq_db, saliency, remix
-        self.varispeed, self.soft_masks = varispeed, soft_masks
+        self.varispeed, self.soft_masks, self.deferred = varispeed, soft_masks, deferred
+        self.onsets = onsets
         self.sounding = SoundingOptions.of(sounding)
         self.with_stems: set[str] | None = None
         if stem_fraction is not None:
             self._choose_stems(stem_fraction)
         if targets != "score":
-            self._require_stems()
+            require_stems(self.manifest, filter(self._has_stems, self.tracks), targets)
         for track in self.tracks:
             require_length(self.manifest.mixture_path(track), track.n_samples)
         self._notes = [self.manifest.notes(track) for track in self.tracks]
@@ -190,17 +208,6 @@ class ScoreDataset(Dataset):
         count = max(round(fraction * len(self.tracks)), 1)
         self.with_stems = {self.tracks[place].id for place in order[:count]}
 
-    def _require_stems(self) -> None:
-        for track in filter(self._has_stems, self.tracks):
-            for name in self.manifest.names:
-                path = self.manifest.stem_path(track, name)
-                if not path.is_file():
-                    raise ValueError(
-                        f"{path} does not exist, but targets={self.targets!r} asks for stems. "
-                        "Own songs have none: train on them with targets='score'."
-                    )
-                require_length(path, track.n_samples)
-
     def _has_stems(self, track: PreparedTrack) -> bool:
         return self.with_stems is None or track.id in self.with_stems
 
@@ -221,14 +228,18 @@ class ScoreDataset(Dataset):
             return self.n_segments
         return len(self.tracks) if self.n_samples is None else len(self._fixed)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, Targets]]:
+    def __iter__(self) -> Iterator[Any]:
         # Random items have numbers beyond the length (SegmentSampler): iteration needs an end.
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, Targets]:
-        if self.n_segments is not None:
-            return self._random(index)
-        return self._item(self._segment(index))
+    def __getitem__(self, index: int) -> Any:
+        if self.n_segments is None:
+            return self._item([self._layer(self._segment(index))])
+        rng = np.random.default_rng([self.seed, index])
+        layers = [self._layer(self._draw(rng), rng)]
+        if rng.random() < self.remix:
+            layers.append(self._layer(self._draw(rng), rng))
+        return self._item(layers)
 
     def _segment(self, index: int) -> Segment:
         """Where an item comes from."""
@@ -238,18 +249,6 @@ class ScoreDataset(Dataset):
             return self._fixed[index]
         n_samples = self.tracks[index].n_samples
         return Segment(index, 0, n_samples, n_samples)
-
-    def _random(self, index: int) -> tuple[torch.Tensor, Targets]:
-        rng = np.random.default_rng([self.seed, index])
-        mixture, targets = self._item(self._draw(rng), rng)
-        if rng.random() >= self.remix or not isinstance(targets, dict):
-            return mixture, targets
-        other, others = self._item(self._draw(rng), rng)
-        assert isinstance(others, dict)  # as the first
-        # Sums of two songs must not be recognizable by their level.
-        mixture = (mixture + other) / 2**0.5
-        rolls = {k: torch.maximum(targets[k], others[k]) for k in ("roll", "sounding")}
-        return mixture, {**targets, **rolls, "mixture": mixture}
 
     def place(self, index: int) -> str:
         """Track and time of an item, for messages.
@@ -295,25 +294,29 @@ class ScoreDataset(Dataset):
             notes = notes.select(notes.onset < end).clipped(-np.inf, end)
         return notes
 
-    def _item(
-        self, segment: Segment, rng: np.random.Generator | None = None
-    ) -> tuple[torch.Tensor, Targets]:
-        track = self.tracks[segment.track]
+    def _item(self, layers: Sequence[Layer]) -> Any:
+        """What the batch is made of: mixture and targets, or a DeferredItem."""
+        power = 0.0 if self.soft_masks is None else self.soft_masks.power
+        shared = Shared(self.sample_rate, len(self.names), self.targets, power)
+        if self.deferred:
+            return DeferredItem(tuple(layers), 2 if self.remix else 1, shared)
+        return finished(layers, shared)
+
+    def _layer(self, segment: Segment, rng: np.random.Generator | None = None) -> Layer:
+        """A segment with what its item needs, at its level but not yet equalized."""
+        track, bands_db = self.tracks[segment.track], None
         signals = self._signals(segment)
         signals = signals * (NOMINAL_RMS / max(track.rms, 1e-6))
         if rng is not None:
             signals = signals * 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
             if self.eq_db:
-                signals = equalize(signals, self.sample_rate, self.eq_db, rng)
-        mixture, sources = signals[0], signals[1:]
+                bands_db = rng.normal(0, self.eq_db, N_BANDS)
         if self.targets == "stems":
-            return mixture, sources
-        targets = {"mixture": mixture, **self._score(segment)}
-        if self.targets == "both":
-            targets["sources"] = sources
-            if self.with_stems is not None:
-                targets["has_stems"] = torch.tensor(self._has_stems(track))
-        return mixture, targets
+            return Layer(signals, bands_db, {}, None)
+        targets, factors = self._score(segment)
+        if self.with_stems is not None:
+            targets["has_stems"] = torch.tensor(self._has_stems(track))
+        return Layer(signals, bands_db, targets, factors)
 
     def _signals(self, segment: Segment) -> torch.Tensor:
         """Mixture, and stems if requested, as recorded or at another speed: (1 + n_src, time)."""
@@ -332,8 +335,8 @@ class ScoreDataset(Dataset):
             signals = torch.from_numpy(np.ascontiguousarray(played[: segment.n_samples].T))
         return signals
 
-    def _score(self, segment: Segment) -> dict[str, torch.Tensor]:
-        """Rolls, and masks if requested."""
+    def _score(self, segment: Segment) -> tuple[dict[str, torch.Tensor], Factors | None]:
+        """Rolls, and factors of the masks if requested."""
         n_frames = self.grid.n_frames(segment.n_samples)
         notes = self._notes_in(segment, margin=1.0)
         if segment.semitones:
@@ -343,8 +346,10 @@ class ScoreDataset(Dataset):
             "roll": piano_roll(notes, *size),
             "sounding": sounding_roll(notes, *size, self.sounding, steps=self._steps),
         }
-        if self.soft_masks is not None:
-            first, speed = segment.start // self.hop_length, 2 ** (segment.semitones / 12)
-            track = self.tracks[segment.track]
-            targets["soft_masks"] = self.soft_masks.read(track, first, n_frames, speed)
-        return targets
+        if self.onsets:
+            targets["onsets"] = onset_targets(notes, *size)
+        if self.soft_masks is None:
+            return targets, None
+        first, speed = segment.start // self.hop_length, 2 ** (segment.semitones / 12)
+        track = self.tracks[segment.track]
+        return targets, self.soft_masks.factors(track, first, n_frames, speed)

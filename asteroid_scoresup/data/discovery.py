@@ -9,6 +9,7 @@ from typing import Any
 
 from ..utils.hashing import file_record, same_files
 from .drops import drop_record
+from .mirdata_index import find_mirdata_songs
 from .pairs import Pair, find_pairs
 from .slakh import TrackFolder, find_slakh_tracks
 from .splits import OMITTED, Splits, assign_splits
@@ -22,11 +23,13 @@ class SongSource:
         id (str): Name, unique within the split.
         split (str): The split.
         files (TrackFolder or Pair): Its files.
+        is_drawn (bool): Whether the split was drawn at random.
     """
 
     id: str
     split: str
     files: TrackFolder | Pair
+    is_drawn: bool = False
 
     def paths(self) -> dict[str, Path]:
         """Files of the song by name (path from the track's folder), without hidden files."""
@@ -56,6 +59,7 @@ def find_songs(
     validation_fraction: float = 0.1,
     test_fraction: float = 0.0,
     seed: int = 0,
+    mirdata: tuple[str, str | None] | None = None,
 ) -> tuple[str, list[SongSource], list[dict[str, Any]]]:
     """Finds the songs of a folder of any known layout and assigns each to a split.
 
@@ -67,6 +71,9 @@ def find_songs(
             `splits` assign any; see :func:`~asteroid_scoresup.data.splits.assign_splits`.
         test_fraction (float): The same for test.
         seed (int): Seed of that choice.
+        mirdata (tuple, optional): Name and version of a data set that mirdata knows, see
+            :func:`~asteroid_scoresup.data.mirdata_index.find_mirdata_songs`; `root` then contains
+            it. Default: the layout is detected.
 
     Returns:
         tuple: name of the layout (``"slakh"`` or ``"pairs"``), list of :class:`SongSource`, and
@@ -80,7 +87,10 @@ def find_songs(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder.")
     splits = Splits.load(splits)
-    layout, found, drops = _find_files(root)
+    if mirdata is not None:
+        layout, found, drops = find_mirdata_songs(mirdata[0], root, mirdata[1])
+    else:
+        layout, found, drops = _find_files(root)
     if splits is not None and not any(splits.names(item.id) for item in found):
         raise ValueError(f"{splits.where} names none of the {len(found)} songs in {root}.")
 
@@ -90,7 +100,8 @@ def find_songs(
             drops.append(drop_record("track", "not in the file of splits", item.id))
             del placed[item]
     # Where folders give some songs a split, the others are for training.
-    if any(placed.values()):
+    is_drawn = not any(placed.values())
+    if not is_drawn:
         assigned = {item: split or "train" for item, split in placed.items()}
     else:
         ids = [item.id for item in placed]
@@ -105,7 +116,7 @@ def find_songs(
             drops.append(drop_record("track", "duplicated in one split", item.id))
         else:
             seen.add((split, item.id))
-            sources.append(SongSource(item.id, split, item))
+            sources.append(SongSource(item.id, split, item, is_drawn))
     if not sources:
         raise ValueError(f"{root}: all {len(drops)} tracks were dropped: {drops[0]['reason']}.")
     return layout, sorted(sources, key=lambda s: (s.split, s.id)), drops

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: What a remark is about, which lost nothing; and the word for it in folders of earlier versions.
+_REMARK, _EARLIER = "score", "MIDI file"
 #: Reason of notes that begin after the end of the audio.
 BEYOND_END = "beyond the end of the audio"
 
@@ -40,18 +42,18 @@ def drop_record(what: str, reason: str, where: str = "", notes: int = 0) -> dict
     return {"what": what, "reason": reason, "where": where, "notes": int(notes)}
 
 
-def midi_drops(
+def score_drops(
     dropped: Mapping[str, int], remarks: Iterable[str], where: str = ""
 ) -> list[dict[str, Any]]:
-    """Records of what was dropped from a MIDI file.
+    """Records of what was dropped from a score, and of remarks on it.
 
     Args:
         dropped (dict): Number of notes by reason.
-        remarks (iterable of str): Other problems of the file.
+        remarks (iterable of str): What was skipped or repaired without losing notes.
         where (str): Its place, for example the name of a stem.
     """
     drops = [drop_record("notes", reason, where, count) for reason, count in dropped.items()]
-    return drops + [drop_record("MIDI file", remark, where) for remark in remarks]
+    return drops + [drop_record(_REMARK, remark, where) for remark in remarks]
 
 
 def drop_of_error(song_id: str, error: Exception) -> dict[str, Any]:
@@ -80,7 +82,18 @@ def located_drops(drops: Iterable[Mapping[str, Any]], track_id: str) -> list[dic
 
 
 def group_drops(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Counts what was dropped, by kind and reason."""
+    """Counts what was dropped, by kind and reason; without remarks."""
+    return _grouped(drop for drop in drops if drop["what"] not in (_REMARK, _EARLIER))
+
+
+def group_remarks(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Counts the remarks among the records."""
+    return _grouped(
+        {**drop, "what": _REMARK} for drop in drops if drop["what"] in (_REMARK, _EARLIER)
+    )
+
+
+def _grouped(drops: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for drop in drops:
         grouped[drop["what"], drop["reason"]].append(drop)

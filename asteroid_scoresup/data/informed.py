@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import hashlib
 import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from ..checks.label_check import unpitched_indices
 from ..dsp import STFT, FrameGrid
@@ -49,6 +52,8 @@ from .stretches import certain_frames
 N_FREE = 6
 #: Arrays of a file of factors.
 _ARRAYS = ("templates", "activations", "class_index")
+#: Threads that read and write files while a GPU computes.
+_FILE_THREADS = 4
 #: Number of tracks whose factors are cached in memory.
 CACHED_TRACKS = 256
 
@@ -122,11 +127,16 @@ class ScoreInformedMasks:
             self._paths[key] = folder / name
         return self._paths[key]
 
-    def fit(self, track: PreparedTrack) -> Factors:
-        """Fits a track's factors and writes them, atomically."""
+    def fit(self, track: PreparedTrack, device: torch.device | str = "cpu") -> Factors:
+        """Fits a track's factors and writes them, atomically.
+
+        Args:
+            track (PreparedTrack): The track.
+            device (torch.device or str): Where to compute. The factors are returned on the CPU.
+        """
         manifest = self.manifest
-        stft = STFT(self.n_fft, self.hop_length, manifest.sample_rate)
-        wav = torch.from_numpy(manifest.read_mixture(track))
+        stft = STFT(self.n_fft, self.hop_length, manifest.sample_rate).to(device)
+        wav = torch.from_numpy(manifest.read_mixture(track)).to(device)
         notes = manifest.notes(track)
         is_unpitched = np.isin(notes.class_index, self.unpitched)
         pitched, struck = notes.select(~is_unpitched), notes.select(is_unpitched)
@@ -134,15 +144,17 @@ class ScoreInformedMasks:
         # Where the score is uncertain, there is nothing to fit, and the activations stay 0.
         certain = certain_frames(track, size[1], stft.grid)
         if certain.any():
+            templates = HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials)
+            hits = hit_roll(struck, *size)[..., certain].to(device) if len(struck) else None
             factors = score_informed_nmf(
                 stft.magnitude(stft(wav.unsqueeze(0)))[0][:, certain],
-                sounding_roll(pitched, *size, self.sounding)[..., certain],
-                onset_roll(pitched, *size)[:, certain],
-                HarmonicTemplates(manifest.sample_rate, self.n_fft, **self.partials),
+                sounding_roll(pitched, *size, self.sounding)[..., certain].to(device),
+                onset_roll(pitched, *size)[:, certain].to(device),
+                templates.to(device),
                 self.iterations,
                 free=self.free,
-                hits=hit_roll(struck, *size)[..., certain] if len(struck) else None,
-            )
+                hits=hits,
+            ).cpu()
         else:
             empty = torch.zeros(0, stft.n_freqs), torch.zeros(0, 0)
             factors = Factors(*empty, torch.zeros(0, dtype=torch.long))
@@ -166,26 +178,38 @@ class ScoreInformedMasks:
         return factors
 
     def fit_all(
-        self, tracks: Iterable[PreparedTrack], jobs: int | None = None, progress: bool = True
+        self,
+        tracks: Iterable[PreparedTrack],
+        jobs: int | None = None,
+        progress: bool = True,
+        device: torch.device | str = "cpu",
     ) -> None:
-        """Fits the tracks that have no factors yet, in several processes.
+        """Fits the tracks that have no factors yet: in several processes, or on a GPU.
 
         Args:
             tracks (iterable of PreparedTrack): The tracks.
             jobs (int, optional): Processes; all cores by default.
             progress (bool): Whether a progress bar is shown.
+            device (torch.device or str): On another device than a CPU, threads of this process
+                read and write files, and processes are not used.
         """
         tracks = list(tracks)
         for split in {track.split for track in tracks}:
             sweep(self.manifest.root / split, locked=False)
         waiting = [track for track in tracks if not self.path(track).is_file()]
+        title = "score-informed masks"
+        if torch.device(device).type != "cpu":
+            with ThreadPoolExecutor(_FILE_THREADS) as pool:
+                fitted = pool.map(partial(self.fit, device=device), waiting)
+                bar = tqdm(fitted, title, len(waiting), disable=not progress or not waiting)
+                collections.deque(bar, maxlen=0)
+            return
         # Without the list of tracks, which would be sent to the workers with every track.
         manifest = self.manifest
         worker = copy.copy(self)
         worker.manifest = Manifest(
             manifest.root, manifest.sample_rate, manifest.classes, manifest.mixture
         )
-        title = "score-informed masks"
         for _ in run_parallel(partial(_fit, worker), waiting, jobs, title, progress):
             pass
 
@@ -250,38 +274,53 @@ class ScoreInformedMasks:
         r"""The masks of a segment of a track.
 
         Args:
-            track (PreparedTrack): The track.
-            first (int): First frame.
-            n_frames (int, optional): Number of frames; default: to the end. Beyond the end the
-                masks are 0.
-            speed (float): Factor by which the segment is played faster and higher; its frames and
-                bins are interpolated between those of the recording.
+            track, first, n_frames, speed: See :meth:`factors`.
 
         Returns:
-            :class:`torch.Tensor`: Masks, shape :math:`(n\_src, freq, n\_frames)`.
+            :class:`torch.Tensor`: Masks, shape :math:`(n\_src, freq, n\_frames)`; 0 beyond the end
+            of the track.
 
         Raises:
             ValueError: if the length of the mixture is not that of the manifest.
         """
-        factors = self._load(track)
+        factors = self.factors(track, first, n_frames, speed)
+        return soft_masks(factors, len(self.manifest.names), self.power)
+
+    def factors(
+        self,
+        track: PreparedTrack,
+        first: int = 0,
+        n_frames: int | None = None,
+        speed: float = 1.0,
+    ) -> Factors:
+        """The factors of a segment of a track, of the components that sound in it.
+
+        Args:
+            track (PreparedTrack): The track.
+            first (int): First frame.
+            n_frames (int, optional): Number of frames; default: to the end. Beyond the end
+                activations are 0.
+            speed (float): Factor by which the segment is played faster and higher; its frames and
+                bins are interpolated between those of the recording.
+
+        Raises:
+            ValueError: if the length of the mixture is not that of the manifest.
+        """
+        known = self._load(track)
+        n_left = known.activations.shape[1] - first
+        if speed == 1:
+            n_frames = n_left if n_frames is None else n_frames
+            activations = known.activations[:, first : first + n_frames].float()
+        else:
+            n_frames = int(n_left / speed) if n_frames is None else n_frames
+            activations = _between(known.activations, first + speed * torch.arange(n_frames))
+        sounds = activations.amax(1) > 0
+        templates = known.templates[sounds]
         if speed != 1:
-            factors, first = _at_speed(factors, first, n_frames, speed), 0
-        stop = factors.activations.shape[1] if n_frames is None else first + n_frames
-        activations = factors.activations[:, first:stop].float()
-        active = activations.amax(1) > 0
-        used = Factors(factors.templates[active], activations[active], factors.class_index[active])
-        masks = soft_masks(used, len(self.manifest.names), self.power)
-        return torch.nn.functional.pad(masks, (0, stop - first - masks.shape[-1]))
-
-
-def _at_speed(factors: Factors, first: int, n_frames: int | None, speed: float) -> Factors:
-    """The factors of a segment that is played faster and higher, from its first frame on."""
-    n_known, n_freqs = factors.activations.shape[1], factors.templates.shape[1]
-    if n_frames is None:
-        n_frames = int((n_known - first) / speed)
-    activations = _between(factors.activations, first + speed * torch.arange(n_frames))
-    templates = _between(factors.templates, torch.arange(n_freqs) / speed)
-    return Factors(templates, activations, factors.class_index)
+            templates = _between(templates, torch.arange(templates.shape[1]) / speed)
+        missing = n_frames - activations.shape[1]
+        activations = torch.nn.functional.pad(activations[sounds], (0, missing))
+        return Factors(templates, activations, known.class_index[sounds])
 
 
 def _between(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

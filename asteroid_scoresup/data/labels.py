@@ -17,7 +17,7 @@ from ..utils.locks import locks_prepared_folder
 from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
 from .discovery import SongSource, find_songs
-from .drops import drop_of_error, group_drops, located_drops
+from .drops import drop_of_error, group_drops, group_remarks, located_drops
 from .manifest import Manifest, PreparedTrack
 from .note_table import read_notes, write_notes
 from .reader import read_song
@@ -130,7 +130,7 @@ def check_folder(
 
     Returns:
         dict: ``input``, ``tracks`` (findings by name of the track), ``check`` (over all tracks),
-        ``bends`` (which parts follow their pitch bends), ``dropped``.
+        ``bends`` (which parts follow their pitch bends), ``dropped``, ``remarks``.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -159,6 +159,7 @@ def check_folder(
         "tracks": tracks,
         "bends": describe_bends(bends[key] for key in tracks),
         "dropped": group_drops(dropped),
+        "remarks": group_remarks(dropped),
     }
 
 

@@ -9,7 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from .batches import collate
 from .dataset import ScoreDataset
+from .parts import WithParts
 
 
 class SegmentSampler(DistributedSampler):
@@ -76,7 +78,9 @@ class SegmentSampler(DistributedSampler):
         return self.num_samples
 
 
-def make_loader(dataset: ScoreDataset, batch_size: int, num_workers: int = 0) -> DataLoader:
+def make_loader(
+    dataset: ScoreDataset | WithParts, batch_size: int, num_workers: int = 0
+) -> DataLoader:
     """A loader for training or validation.
 
     Args:
@@ -91,6 +95,7 @@ def make_loader(dataset: ScoreDataset, batch_size: int, num_workers: int = 0) ->
         batch_size=batch_size if dataset.n_samples is not None else 1,
         sampler=sampler,
         num_workers=num_workers,
+        collate_fn=collate,
         drop_last=sampler is not None,
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),

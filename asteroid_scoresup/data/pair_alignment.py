@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ..alignment import Alignment, align
+from ..alignment import Alignment, UnalignableScoreError, align
+from ..alignment.mismatch import explain_mismatch
 from ..checks.corrections import MAX_SILENT
 from ..checks.time import OFFSET_TOLERANCE
 from ..score import Notes
+from ..utils.stream import Recording
 from .drops import UnusableSongError
 from .pairs import Pair
 
 #: The notes of the file are kept if at most this fraction of onsets is more than this many seconds
 #: away from where the alignment finds them.
 _MOST_AWAY, _AWAY = 0.1, 0.1
-#: Seconds of a recording without a score that count as uncertain.
-_LONGEST_GAP = 1.0
 
 
 def is_off(findings: Mapping[str, Any], names: Iterable[str]) -> bool:
@@ -43,27 +43,25 @@ def is_off(findings: Mapping[str, Any], names: Iterable[str]) -> bool:
 
 
 def align_pair(pair: Pair) -> Alignment:
-    """Aligns the MIDI file of a pair with its audio file.
+    """Aligns the score of a pair with its audio file.
 
     Args:
         pair (Pair): The files.
 
     Raises:
-        UnusableSongError: if the score does not belong to the recording.
-        ValueError: if a file cannot be read, or the score has too few notes.
+        UnusableSongError: if the score cannot be aligned, or does not belong to the recording.
+        ValueError: if a file cannot be read.
     """
-    found = align(pair.audio, pair.midi)
-    if not found.is_match:
+    try:
+        return _aligned(pair)
+    except UnalignableScoreError as error:
         raise UnusableSongError(
-            "the score does not belong to the recording",
-            f"confidence {found.confidence:.2f}: {pair.midi.name} and {pair.audio.name} do not "
-            "seem to be the same song",
-        )
-    return found
+            "the score cannot be aligned", f"{pair.midi.name} {error.why}"
+        ) from None
 
 
 def alignment_if_possible(pair: Pair) -> Alignment | None:
-    """As :func:`align_pair`, but None if the score has too few notes to be aligned.
+    """As :func:`align_pair`, but None if the score cannot be aligned.
 
     Args:
         pair (Pair): The files.
@@ -72,11 +70,18 @@ def alignment_if_possible(pair: Pair) -> Alignment | None:
         UnusableSongError: if the score does not belong to the recording.
     """
     try:
-        return align_pair(pair)
-    except UnusableSongError:
-        raise
-    except ValueError:  # the files themselves have been read before
+        return _aligned(pair)
+    except UnalignableScoreError:
         return None
+
+
+def _aligned(pair: Pair) -> Alignment:
+    recording = Recording(pair.audio)
+    found = align(recording, pair.midi)
+    if not found.is_match:
+        why = explain_mismatch(recording, pair.midi.name, found.confidence)
+        raise UnusableSongError(why.reason, why.what)
+    return found
 
 
 def confirms(alignment: Alignment, notes: Notes) -> bool:
@@ -104,12 +109,8 @@ def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float
         list of list: Stretches (start, stop) in seconds, in order: those of the alignment, and
         those of more than a second without a score, since something may be played in them.
     """
-    spans = alignment.warp.spans
-    edges = [0.0, *(float(edge) for span in spans for edge in (span.audio[0], span.audio[-1]))]
-    gaps = zip(edges[::2], [*edges[1::2], seconds])
-    stretches = [(start, stop) for start, stop in gaps if stop - start > _LONGEST_GAP]
     merged: list[list[float]] = []
-    for start, stop in sorted([*stretches, *alignment.uncertain]):
+    for start, stop in sorted([*alignment.warp.gaps(seconds), *alignment.uncertain]):
         start, stop = round(max(start, 0.0), 3), round(min(stop, seconds), 3)
         if start >= stop:
             continue

@@ -14,7 +14,7 @@ from ..midi.reader import DRUMS, Instrument, join_instruments
 from ..notation.reader import read_score
 from ..score import Notes
 from ..utils.files import read_audio
-from .drops import drop_record, midi_drops
+from .drops import drop_record, score_drops
 from .pairs import Pair
 from .settings import Settings
 from .slakh import parse_label_shift
@@ -60,7 +60,7 @@ def read_pair_song(pair: Pair, settings: Settings, alignment: Alignment | None =
     facts: dict[str, Any] = {
         "generated": False,
         "programs": dict(programs),
-        "drops": midi_drops(score.dropped, score.remarks),
+        "drops": score_drops(score.dropped, score.remarks),
     }
     if remarks:
         facts["remarks"] = remarks

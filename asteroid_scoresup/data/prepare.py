@@ -2,7 +2,8 @@
 
 Every track is read, checked against its audio and written by one of several processes, into a
 temporary folder that is renamed when it is complete: the next run resumes an interrupted one.
-What had to be dropped is listed at the end and in ``report.json``.
+What had to be dropped is listed at the end and in ``report.json``; a split that is drawn at random
+and would be empty is filled again.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from .pair_alignment import (
 )
 from .pairs import Pair
 from .reader import read_song
+from .replacements import replace_dropped, with_earlier_replacements
 from .report import make_report, summary
 from .settings import Settings
 from .song import Song
@@ -68,6 +70,8 @@ def prepare(
     jobs: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    mirdata: str | None = None,
+    mirdata_version: str | None = None,
 ) -> dict[str, Any]:
     r"""Prepares a folder of songs.
 
@@ -92,12 +96,14 @@ def prepare(
             False reverts the corrections of earlier runs, None keeps them.
         include_omitted (bool): Whether Slakh's split ``omitted`` is used.
         validation_fraction (float): Fraction of the songs for validation, where neither folders nor
-            a file of splits assign any.
+            a file of splits assign any. If all of them are dropped, others take their place.
         test_fraction (float): The same for test.
         seed (int): Seed of that choice.
         jobs (int, optional): Number of processes; default: all cores. 1 runs in this process.
         overwrite (bool): Whether tracks that were prepared with other settings are replaced.
         progress (bool): Whether a progress bar is shown.
+        mirdata, mirdata_version (str, optional): Name and version of a data set in `input_dir` that
+            is read by mirdata's index.
 
     Returns:
         dict: The report, as in ``report.json``; :func:`summary` formats it as text.
@@ -109,9 +115,10 @@ def prepare(
     """
     classes = classes if isinstance(classes, ClassMap) else ClassMap.parse(classes)
     input_dir, out_dir = Path(input_dir), Path(out_dir)
-    layout, sources, drops = find_songs(
-        input_dir, splits, include_omitted, validation_fraction, test_fraction, seed
-    )
+    fractions = dict(validation_fraction=validation_fraction, test_fraction=test_fraction)
+    draw: dict[str, Any] = {**fractions, "seed": seed}
+    named = None if mirdata is None else (mirdata, mirdata_version)
+    layout, sources, drops = find_songs(input_dir, splits, include_omitted, **draw, mirdata=named)
     if out_dir.resolve() == input_dir.resolve() or (
         layout == "pairs" and input_dir.resolve() in out_dir.resolve().parents
     ):
@@ -128,17 +135,18 @@ def prepare(
     elif align == "never":
         align = "auto"  # the same here, and as in folders of earlier versions
     settings = Settings(classes, int(sample_rate), mixture, label_shift, align)
-    sources = _with_plain_names(sources, drops)
+    sources = with_earlier_replacements(_with_plain_names(sources, drops), out_dir, draw)
     for source in sources:
         folder_to_write(out_dir, source.split, source.id)
     with folder_lock(out_dir, "prepare"):
         finished = {} if overwrite else finished_tracks(out_dir, sources, settings, check)
         tracks = _prepare_tracks(sources, finished, out_dir, settings, check, drops, jobs, progress)
+        tracks, lost = replace_dropped(tracks, sources, out_dir, draw)
         manifest = Manifest(out_dir, settings.sample_rate, classes, mixture, tracks)
         aggregate = settle_labels(manifest, correct) if check else None
         report = make_report(input_dir, layout, settings, manifest, drops, aggregate)
         report["kept_from_earlier_run"] = len(finished)
-        report["warnings"] += _warnings(out_dir, tracks, splits)
+        report["warnings"] += [*lost, *_warnings(out_dir, tracks, splits)]
         write_json(out_dir / "report.json", report)
         if not tracks:
             reasons = Counter(drop["reason"] for drop in drops if drop["what"] == "track")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..alignment import Alignment
+from ..dsp.level import SILENCE
 from ..score import LOWEST_PITCH, N_PITCHES
 from .discovery import SongSource
 from .drops import UnusableSongError, drop_record
@@ -12,7 +13,7 @@ from .pair_reader import read_pair_song
 from .pairs import Pair
 from .settings import Settings
 from .slakh_reader import read_slakh_song
-from .song import SILENCE, Song, fit_notes
+from .song import Song, fit_notes
 
 
 def read_song(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks.bends import describe_bends
-from .drops import BEYOND_END, group_drops, located_drops
+from .drops import BEYOND_END, group_drops, group_remarks, located_drops
 from .manifest import Manifest, PreparedTrack
 from .pair_alignment import describe_alignments
 from .settings import Settings
@@ -62,6 +62,7 @@ def make_report(
         "hours": round(sum(split["hours"] for split in splits.values()), 6),
         "splits": splits,
         "dropped": group_drops(drops),
+        "remarks": group_remarks(drops),
         "check": aggregate,
         "alignment": describe_alignments(track.facts for track in manifest.tracks),
         "bends": describe_bends(track.facts.get("bends", {}) for track in manifest.tracks),
@@ -96,6 +97,8 @@ def summary(report: Mapping[str, Any]) -> str:
         lines += ["Dropped:", *(_describe_drop(group) for group in report["dropped"])]
     elif "settings" in report:
         lines.append("Nothing was dropped.")
+    if report.get("remarks"):
+        lines += ["Remarks:", *(_describe_drop(group) for group in report["remarks"])]
     warned = report.get("warnings", [])
     if report["check"]:
         lines.append("Label check against the audio:")

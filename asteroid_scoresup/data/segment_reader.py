@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile as sf
 import torch
 
 from ..utils.audio import sndfile_path
+
+if TYPE_CHECKING:
+    from .manifest import Manifest, PreparedTrack
 
 _PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
 
@@ -28,6 +33,28 @@ def require_length(path: Path, n_samples: int) -> None:
     except (sf.LibsndfileError, OSError) as error:
         raise _unreadable(path, error) from None
     _compare_length(path, found, n_samples)
+
+
+def require_stems(manifest: Manifest, tracks: Iterable[PreparedTrack], targets: str) -> None:
+    """Checks that tracks have all stems, of the right length.
+
+    Args:
+        manifest (Manifest): The prepared data.
+        tracks (iterable of PreparedTrack): The tracks.
+        targets (str): What asks for stems, for the message.
+
+    Raises:
+        ValueError: if a stem is missing, has another length or cannot be read.
+    """
+    for track in tracks:
+        for name in manifest.names:
+            path = manifest.stem_path(track, name)
+            if not path.is_file():
+                raise ValueError(
+                    f"{path} does not exist, but targets={targets!r} asks for stems. "
+                    "Own songs have none: train on them with targets='score'."
+                )
+            require_length(path, track.n_samples)
 
 
 def read_segment(

@@ -12,10 +12,11 @@ import numpy as np
 from ..checks.bends import resolve_bends
 from ..checks.label_check import unpitched_classes
 from ..checks.noise import DEFECTS, find_defect
+from ..dsp.level import SILENCE
 from ..midi.reader import DRUMS, join_instruments, read_midi
 from ..score import Notes
 from ..utils.files import read_audio, resample_audio
-from .drops import UnusableSongError, drop_record, midi_drops
+from .drops import UnusableSongError, drop_record, score_drops
 from .settings import Settings
 from .slakh import (
     SlakhTrack,
@@ -25,7 +26,7 @@ from .slakh import (
     read_slakh_track,
     shift_of_stem,
 )
-from .song import SILENCE, Song
+from .song import Song
 
 #: Audio and its sample rate, in Hz.
 Signal = tuple[np.ndarray, float]
@@ -230,7 +231,7 @@ def _read_stem_notes(
         midi = read_midi(stem.midi, drums=stem.is_drum)
     except ValueError:
         return Notes.empty(), "MIDI unreadable"
-    drops += midi_drops(midi.dropped, midi.remarks, stem.name)
+    drops += score_drops(midi.dropped, midi.remarks, stem.name)
     notes = join_instruments(midi.instruments, class_index)
     notes = notes.replace(pitch=notes.pitch + shift)
     return notes, None if len(notes) else "MIDI without notes"

@@ -14,9 +14,6 @@ import numpy as np
 from ..score import Notes
 from .drops import BEYOND_END, drop_record
 
-#: Peak below which a signal counts as silent: 1.5 steps of 16-bit audio.
-SILENCE = 1.5 / 32768
-
 
 @dataclass
 class Song:

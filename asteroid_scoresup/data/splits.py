@@ -151,6 +151,16 @@ class Splits:
         return folder_split if split is None and self.partial else split
 
 
+def draw_order(ids: Sequence[str], seed: int) -> list[str]:
+    """The order in which tracks are drawn for validation and test, by a hash of seed and name.
+
+    Args:
+        ids (sequence of str): Names of the tracks.
+        seed (int): Seed.
+    """
+    return sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
+
+
 def assign_splits(
     ids: Sequence[str],
     validation_fraction: float = 0.1,
@@ -184,7 +194,7 @@ def assign_splits(
             "validation_fraction and test_fraction must not be negative and must leave something "
             f"to train, found {validation_fraction} and {test_fraction}."
         )
-    order = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
+    order = draw_order(ids, seed)
     result: dict[str, str] = {}
     position = 0
     for split, fraction in (("validation", validation_fraction), ("test", test_fraction)):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+
+#: Bands of the equalizer, and the frequency of the lowest, in Hz; the highest is Nyquist.
+N_BANDS, LOWEST_BAND = 8, 40.0
 
 
 def equalize(
@@ -12,7 +17,7 @@ def equalize(
     sample_rate: float,
     spread_db: float,
     rng: np.random.Generator,
-    n_bands: int = 8,
+    n_bands: int = N_BANDS,
 ) -> torch.Tensor:
     r"""Filters signals by one smooth random response of minimum phase.
 
@@ -33,10 +38,22 @@ def equalize(
         >>> torch.allclose(filtered, noise, atol=1e-4)
         True
     """
-    length, taps = signals.shape[-1], 2 * next_fast_len(int(sample_rate) // 2, real=True)
-    frequency = np.fft.rfftfreq(taps, 1 / sample_rate).clip(min=40)
-    bands = np.geomspace(40, sample_rate / 2, n_bands)
-    gains_db = np.interp(np.log(frequency), np.log(bands), rng.normal(0, spread_db, n_bands))
+    return equalize_bands(signals, sample_rate, rng.normal(0, spread_db, n_bands))
+
+
+def equalize_bands(signals: torch.Tensor, sample_rate: float, bands_db: np.ndarray) -> torch.Tensor:
+    r""":func:`equalize` with given gains of the bands.
+
+    Args:
+        signals (:class:`torch.Tensor`): Shape :math:`(..., time)`; all get the same response.
+        sample_rate (float): Sample rate, in Hz.
+        bands_db (array): The gains, in dB, shape :math:`(n\_bands)`.
+
+    Returns:
+        :class:`torch.Tensor`: As `signals`.
+    """
+    length, taps = signals.shape[-1], _taps(sample_rate)
+    gains_db = _interpolated(bands_db, sample_rate)
     # The response is computed over a second, and has decayed after a fraction of it.
     response = np.fft.irfft(minimum_phase(10 ** (gains_db / 20)), n=taps).astype(np.float32)
     impulse = torch.from_numpy(response[: int(sample_rate) // 8])
@@ -44,6 +61,62 @@ def equalize(
     padded = next_fast_len(length + len(impulse), real=True)
     spectrum = torch.fft.rfft(signals, n=padded) * torch.fft.rfft(impulse, n=padded)
     return torch.fft.irfft(spectrum, n=padded)[..., :length]
+
+
+def equalize_batch(
+    signals: torch.Tensor, sample_rate: float, bands_db: torch.Tensor
+) -> torch.Tensor:
+    r""":func:`equalize_bands` of a batch, with gains for each of its items, on any device.
+
+    Args:
+        signals (:class:`torch.Tensor`): The signals.
+        sample_rate (float): Sample rate, in Hz.
+        bands_db (:class:`torch.Tensor`): Gains of the bands, in dB.
+
+    Shape:
+        - signals: :math:`(batch, ..., time)`
+        - bands_db: :math:`(batch, n\_bands)`
+        - output: as `signals`
+
+    Examples
+        >>> noise, gains = torch.randn(2, 8000), np.array([[3.0, -2.0, 1.0], [0.0, 4.0, 4.0]])
+        >>> filtered = equalize_batch(noise, 8000, torch.from_numpy(gains))
+        >>> torch.allclose(filtered[1], equalize_bands(noise[1], 8000, gains[1]), atol=1e-4)
+        True
+    """
+    length, impulse_length = signals.shape[-1], int(sample_rate) // 8
+    logs = _band_logs(sample_rate, bands_db.shape[-1], str(signals.device))
+    # Real products: TF32 would round the logarithms.
+    bands = bands_db.to(logs)[:, :, None, None]
+    response = torch.view_as_complex((bands * logs).sum(1)).exp()
+    impulse = torch.fft.irfft(response, n=_taps(sample_rate))[:, :impulse_length]
+    padded = next_fast_len(length + impulse_length, real=True)
+    shape = (len(signals), *[1] * (signals.ndim - 2), padded // 2 + 1)
+    filters = torch.fft.rfft(impulse, n=padded).view(shape)
+    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * filters, n=padded)[..., :length]
+
+
+def _taps(sample_rate: float) -> int:
+    """Length of the transform that computes the response: about a second."""
+    return 2 * next_fast_len(int(sample_rate) // 2, real=True)
+
+
+def _interpolated(bands_db: np.ndarray, sample_rate: float) -> np.ndarray:
+    """Gains in dB on the bins of the transform."""
+    frequency = np.fft.rfftfreq(_taps(sample_rate), 1 / sample_rate).clip(min=LOWEST_BAND)
+    bands = np.geomspace(LOWEST_BAND, sample_rate / 2, len(bands_db))
+    return np.interp(np.log(frequency), np.log(bands), bands_db)
+
+
+@functools.lru_cache(maxsize=8)
+def _band_logs(sample_rate: float, n_bands: int, device: str) -> torch.Tensor:
+    """Logarithm of the response to 1 dB in each band, (n_bands, bins, 2), real and imaginary.
+
+    The logarithm of a minimum-phase response is linear in the gains in dB.
+    """
+    rows = [10 ** (_interpolated(row, sample_rate) / 20) for row in np.eye(n_bands)]
+    logs = np.stack([_log_response(gains) for gains in rows])
+    return torch.view_as_real(torch.from_numpy(logs.astype(np.complex64))).to(device)
 
 
 def minimum_phase(gains: np.ndarray) -> np.ndarray:
@@ -66,8 +139,12 @@ def minimum_phase(gains: np.ndarray) -> np.ndarray:
     References
         A. V. Oppenheim and R. W. Schafer, *Discrete-Time Signal Processing*.
     """
+    return np.exp(_log_response(gains))
+
+
+def _log_response(gains: np.ndarray) -> np.ndarray:
     cepstrum = np.fft.irfft(np.log(gains))
     half = len(cepstrum) // 2
     cepstrum[1:half] *= 2
     cepstrum[half + 1 :] = 0
-    return np.exp(np.fft.rfft(cepstrum))
+    return np.fft.rfft(cepstrum)

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 BLOCK_SECONDS = 0.4
 #: Level relative to the loudest block below which a block is silence, in dB.
 GATE_DB = -45.0
+#: Samples up to this amplitude are silence: the lowest bits of 16-bit audio.
+SILENCE = 1.5 / 32768
 
 
 class LevelMeter:
@@ -49,6 +51,12 @@ class LevelMeter:
             if self._count == self._size:
                 self._energies.append(self._energy)
                 self._energy, self._count = 0.0, 0
+
+    @property
+    def sounding(self) -> np.ndarray:
+        """Whether each block of 0.4 s is above the gate, bool, shape (n,); the last is partial."""
+        power = np.array([*self._energies, self._energy]) / self._size
+        return np.asarray((power > 0) & (power >= power.max() * 10 ** (GATE_DB / 10)))
 
     @property
     def level(self) -> float:

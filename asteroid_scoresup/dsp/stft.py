@@ -172,10 +172,13 @@ class STFT(nn.Module):
 def _window(
     n_fft: int, dtype: torch.dtype, device: torch.device | str | None = None
 ) -> torch.Tensor:
-    """The Hann window, made on the CPU, since not every device computes in float64."""
-    if device is None:
-        return torch.hann_window(n_fft, dtype=torch.float64).to(dtype)
-    return torch.hann_window(n_fft, dtype=torch.float64, device="cpu").to(dtype).to(device)
+    """The Hann window, made on the CPU, since not every device computes in float64.
+
+    On the device ``meta``, where models are built to learn their sizes, torch would import its
+    compiler for it, which takes seconds.
+    """
+    window = torch.hann_window(n_fft, dtype=torch.float64, device="cpu").to(dtype)
+    return window.to(torch.get_default_device() if device is None else device)
 
 
 def at_least_single(x: torch.Tensor) -> torch.Tensor:

@@ -9,13 +9,15 @@ from .folder import lock_experiment
 from .loaders import training_loaders
 from .optim import adam, warmup_cosine
 from .simulation import TranscriptorSystem, simulate_separation
-from .training import Clock, fit, save_model
+from .trackers import LogExamples, tracker_callbacks
+from .training import Clock, computes_bfloat16, fit, save_model
 from .wrappers import SeparatorTrainingWrapper, TranscriptorTrainingWrapper
 
 __all__ = [
     "BatchSeed",
     "Clock",
     "FineTuneSystem",
+    "LogExamples",
     "LogLossTerms",
     "LogValidationSISDR",
     "SeparatorTrainingWrapper",
@@ -26,12 +28,14 @@ __all__ = [
     "build_loss",
     "build_separator",
     "compile_networks",
+    "computes_bfloat16",
     "fit",
     "lock_experiment",
     "read_separator",
     "require_match",
     "save_model",
     "simulate_separation",
+    "tracker_callbacks",
     "training_loaders",
     "warmup_cosine",
 ]

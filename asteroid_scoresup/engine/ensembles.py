@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,18 +20,29 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..checks.label_check import unpitched_indices
 from ..data import Manifest, PreparedTrack, SegmentSampler
 from ..data.informed import N_FREE
 from ..dsp import STFT
 from ..losses.refinement import RefinementItem
 from ..models.mask_refiner import class_estimates
-from ..score import Factors, HarmonicTemplates, Notes, onset_roll, score_informed_nmf, sounding_roll
+from ..score import (
+    Factors,
+    HarmonicTemplates,
+    Notes,
+    hit_roll,
+    onset_roll,
+    score_informed_nmf,
+    sounding_roll,
+)
 from ..utils.files import atomic_path, read_audio
 
 #: What a refiner is trained on: stems, or sums of two mixtures with their scores.
 SUPERVISION = ("stems", "mixtures")
 #: Version of the variants, so that old files are not used.
 _VERSION = 2
+#: The same for data with classes without pitch.
+_UNPITCHED_VERSION = "unpitched 1"
 #: Arrays of a file of factors; ensembles have one channel, and their factors no gains.
 _ARRAYS = ("templates", "activations", "class_index")
 
@@ -44,15 +56,17 @@ class Variant(NamedTuple):
         group (tuple of int): Group of each class.
         notes (Notes): The score, damaged.
         free (int): Components of no class in the factorization.
+        unpitched (tuple of int): Classes without pitch, such as drums.
     """
 
     signals: np.ndarray
     group: tuple[int, ...]
     notes: Notes
     free: int
+    unpitched: tuple[int, ...] = ()
 
 
-def damage(notes: Notes, rng: np.random.Generator) -> Notes:
+def damage(notes: Notes, rng: np.random.Generator, unpitched: Collection[int] = ()) -> Notes:
     """Damages a score as alignment and manual transcription do.
 
     Half of the scores drift smoothly by up to 80 ms. A third lack up to a tenth of their notes, and
@@ -61,6 +75,7 @@ def damage(notes: Notes, rng: np.random.Generator) -> Notes:
     Args:
         notes (Notes): The score.
         rng (numpy.random.Generator): Random generator.
+        unpitched (collection of int): Classes whose notes keep their keys.
     """
     if rng.random() < 0.5 and len(notes):
         periods, phases = rng.uniform(4, 20, (2, 1)), rng.uniform(0, 2 * np.pi, (2, 1))
@@ -77,6 +92,7 @@ def damage(notes: Notes, rng: np.random.Generator) -> Notes:
         notes = notes.select(rng.random(len(notes)) >= rng.uniform(0, 0.1))
     if rng.random() < 0.33:
         wrong = rng.random(len(notes)) < rng.uniform(0, 0.05)
+        wrong &= ~np.isin(notes.class_index, list(unpitched))
         notes = notes.replace(pitch=notes.pitch + wrong * rng.choice([-2, -1, 1, 2], len(notes)))
     return notes
 
@@ -139,6 +155,7 @@ class RefinementDataset(Dataset):
         self.n_segments, self.n_variants = n_segments, n_variants
         self.stft = STFT(n_fft, hop_length, manifest.sample_rate)
         self.templates = HarmonicTemplates(manifest.sample_rate, n_fft)
+        self.unpitched = set(unpitched_indices(manifest.classes))
         self.n_frames = round(segment * manifest.sample_rate / hop_length)
 
     def __len__(self) -> int:
@@ -186,6 +203,7 @@ class RefinementDataset(Dataset):
         ids = [t.id for t in self.tracks] if is_sum else []
         settings = [_VERSION, self.supervision, self.seed, number, k, self.stft.n_fft, ids]
         settings += [self.stft.hop_length, manifest.names, manifest.audio_identity(track)]
+        settings += [_UNPITCHED_VERSION] if self.unpitched else []
         notes = (manifest.folder(track) / "notes.csv").read_bytes()
         if is_sum:
             other = self.tracks[self._other(number, np.random.default_rng([self.seed, number, k]))]
@@ -210,8 +228,9 @@ class RefinementDataset(Dataset):
         signals.append(gains[-1] * rest + np.zeros_like(signals[0]))
         numbers = [manifest.names.index(present[i]) for i in kept]
         free = N_FREE if np.any(rest) else 0
-        notes = damage(_of_classes(manifest.notes(track), numbers), rng)
-        return Variant(np.stack(signals), tuple(range(len(kept))), notes, free)
+        unpitched = tuple(i for i, number in enumerate(numbers) if number in self.unpitched)
+        notes = damage(_of_classes(manifest.notes(track), numbers), rng, unpitched)
+        return Variant(np.stack(signals), tuple(range(len(kept))), notes, free, unpitched)
 
     def _other(self, number: int, rng: np.random.Generator) -> int:
         """Draws the song that is added to a song."""
@@ -224,10 +243,12 @@ class RefinementDataset(Dataset):
         signals: list[np.ndarray] = []
         tables: list[Notes] = []
         group: list[int] = []
+        unpitched: list[int] = []
         for g, track in enumerate((self.tracks[number], self.tracks[other])):
             numbers = [manifest.names.index(name) for name in self._present(track)]
             notes = _of_classes(manifest.notes(track), numbers)
             tables.append(notes.replace(class_index=notes.class_index + len(group)))
+            unpitched += [len(group) + i for i, n in enumerate(numbers) if n in self.unpitched]
             group += [g] * len(numbers)
             signals.append(manifest.read_mixture(track) / track.rms * 10 ** (rng.normal(0, 2) / 20))
         n_samples = min(map(len, signals))
@@ -235,19 +256,23 @@ class RefinementDataset(Dataset):
         notes = Notes.concatenate(tables)
         notes = notes.select(notes.onset < n_samples / manifest.sample_rate)
         silence = np.zeros((1, n_samples), cut.dtype)
-        return Variant(np.concatenate([cut, silence]), tuple(group), damage(notes, rng), 0)
+        notes = damage(notes, rng, unpitched)
+        return Variant(np.concatenate([cut, silence]), tuple(group), notes, 0, tuple(unpitched))
 
     @torch.no_grad()
     def _fit(self, made: Variant, path: Path) -> None:
         """Fits an ensemble as :class:`~asteroid_scoresup.data.ScoreInformedMasks` does a track."""
         mixture = torch.from_numpy(made.signals.sum(0)).float()
         size = (len(made.group), self.stft.n_frames(len(mixture)), self.stft.grid)
+        is_unpitched = np.isin(made.notes.class_index, made.unpitched)
+        pitched, struck = made.notes.select(~is_unpitched), made.notes.select(is_unpitched)
         factors = score_informed_nmf(
             self.stft.magnitude(self.stft(mixture.unsqueeze(0)))[0],
-            sounding_roll(made.notes, *size),
-            onset_roll(made.notes, *size),
+            sounding_roll(pitched, *size),
+            onset_roll(pitched, *size),
             self.templates,
             free=made.free,
+            hits=hit_roll(struck, *size) if len(struck) else None,
         )
         activations = factors.activations / factors.activations.amax().clamp(min=1e-9)
         with atomic_path(path) as temporary:

@@ -17,6 +17,7 @@ from ..data import ScoreDataset
 from ..dsp import Spectrograms
 from ..losses import (
     ScoreSupervisedLoss,
+    TranscriptionLoss,
     audible_notes_loss,
     interference_transcriptor_loss,
     remix,
@@ -139,7 +140,7 @@ class FineTuneSystem(System):
         self._update(optimizers[0], self.separator, loss)
 
         self.transcriptor.requires_grad_(True).train()
-        transcription = transcription_loss(self.transcriptor.outputs(mixture), targets["roll"])
+        transcription = TranscriptionLoss()(self.transcriptor.heads(mixture), targets)
         terms = {"transcription": transcription}
         if self.aml:
             terms["aml"] = remix_transcriptor_loss(self.transcriptor.outputs(remixed.detach()))

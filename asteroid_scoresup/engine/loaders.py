@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
-from ..data import Manifest, ScoreDataset, make_loader
+from ..data import Manifest, ScoreDataset, WithParts, make_loader
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ def training_loaders(
     stem_draw: float = 0.25,
     augment: dict[str, float] | None = None,
     num_workers: int = 0,
+    parts: Manifest | None = None,
+    parts_fraction: float = 0.5,
+    deferred: bool | None = None,
     **shared: Any,
 ) -> tuple[DataLoader, DataLoader]:
     """Makes a loader of random training segments and one of fixed validation segments.
@@ -43,6 +47,12 @@ def training_loaders(
         augment (dict, optional): ``gain_db``, ``eq_db``, ``varispeed``, ``saliency``, ``remix`` of
             :class:`~asteroid_scoresup.data.ScoreDataset`, for training segments.
         num_workers (int): Loader processes.
+        parts (Manifest, optional): Other songs with stems, whose training songs give parts, see
+            :class:`~asteroid_scoresup.data.WithParts`; with scores only.
+        parts_fraction (float): Fraction of the training segments that are such parts.
+        deferred (bool, optional): Whether batches are finished on the device where they are used,
+            see :mod:`~asteroid_scoresup.data.batches`. Default: where there is a GPU, unless parts
+            are mixed in.
         **shared: Arguments of :class:`~asteroid_scoresup.data.ScoreDataset` for both.
 
     Returns:
@@ -53,11 +63,19 @@ def training_loaders(
     """
     if supervision not in SUPERVISION:
         raise ValueError(f"supervision is one of {', '.join(SUPERVISION)}, found {supervision!r}.")
+    if deferred is None:
+        deferred = torch.cuda.is_available() and parts is None
+    shared["deferred"] = deferred
     options: dict[str, Any] = {"targets": "score", **(augment or {})}
     if supervision in ("stems", "semi"):
         draw = 1.0 if supervision == "stems" else stem_draw
         options.update(targets="both", stem_fraction=stem_fraction, stem_draw=draw)
-    train = ScoreDataset(manifest, "train", n_segments=n_segments, **options, **shared)
+    songs = ScoreDataset(manifest, "train", n_segments=n_segments, **options, **shared)
+    train: ScoreDataset | WithParts = songs
+    if parts is not None and supervision == "score":
+        both = {**options, **shared, "targets": "both", "remix": 0.0}
+        other = ScoreDataset(parts, "train", n_segments=n_segments, **both)
+        train = WithParts(songs, other, parts_fraction)
     split = "validation"
     if not any(track.split == split for track in manifest.tracks):
         split = "train"

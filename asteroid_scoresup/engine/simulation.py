@@ -112,4 +112,7 @@ class TranscriptorSystem(System):
                 magnitude, targets["roll"], targets["sounding"], self.templates, self.simulate
             )
             targets = {**targets, "roll": roll}
-        return self.loss_func(self.model.transcriptor.outputs(magnitude), targets)
+            if "onsets" in targets:
+                kept = (roll.amax((-2, -1), keepdim=True) > 0).to(roll.dtype)
+                targets["onsets"] = targets["onsets"] * kept
+        return self.loss_func(self.model.logits(magnitude), targets)

@@ -11,7 +11,6 @@ import torch
 from asteroid.engine.system import System
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
-from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from ..models import checkpoint
@@ -20,6 +19,7 @@ from .callbacks import BatchSeed
 from .checkpoints import AtomicCheckpointIO, MovableCheckpoint, resume_point
 from .finite import StopOnNonFinite
 from .optim import ClipGradients
+from .trackers import make_loggers, make_profiler
 
 
 class Clock(Callback):
@@ -83,6 +83,8 @@ def fit(
     num_nodes: int = 1,
     strategy: str = "auto",
     clock: Clock | None = None,
+    logger: str = "csv",
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Trains a System, or resumes an interrupted run, and loads the best weights into it.
 
@@ -106,6 +108,8 @@ def fit(
         strategy (str): Lightning's, for example ``ddp``. Every process validates on all segments.
         clock (Clock, optional): Ends training after its minutes, on one device; `epochs` may then
             be -1.
+        logger (str): See :func:`~asteroid_scoresup.engine.trackers.make_loggers`.
+        profile (bool): Whether to write the time of each step of the training to the folder.
 
     Returns:
         dict: ``best_model_path``, ``best_val_loss``, ``epochs``, and minutes of training:
@@ -120,7 +124,7 @@ def fit(
     if clock is not None and clock.minutes and devices * num_nodes > 1:
         raise ValueError("A Clock needs a single device: every process would have one of its own.")
     if precision == "auto":
-        precision = "bf16-mixed" if _computes_bfloat16() else "32-true"
+        precision = "bf16-mixed" if computes_bfloat16() else "32-true"
     best = MovableCheckpoint(
         exp_dir / "checkpoints",
         "{epoch:03d}-{val_loss:.4f}",
@@ -139,7 +143,8 @@ def fit(
         max_epochs=epochs,
         callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks, StopOnNonFinite(), *clip],
         plugins=[files],
-        logger=CSVLogger(exp_dir, name="logs"),
+        logger=make_loggers(logger, exp_dir),
+        profiler=make_profiler(exp_dir) if profile else None,
         default_root_dir=exp_dir,
         precision=precision,
         devices=devices,
@@ -173,7 +178,7 @@ def fit(
     }
 
 
-def _computes_bfloat16() -> bool:
+def computes_bfloat16() -> bool:
     """Whether the GPU or CPU has instructions for bfloat16 products."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)

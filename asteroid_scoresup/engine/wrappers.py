@@ -39,7 +39,8 @@ class TranscriptorTrainingWrapper(nn.Module):
 
     Shape:
         - input: :math:`(batch, time)`
-        - output: :math:`(batch, n\_src, pitches, frames)`
+        - output: :math:`(batch, n\_src, pitches, frames)`, or
+          :math:`(batch, heads, n\_src, pitches, frames)` if there is more than one head
     """
 
     def __init__(self, transcriptor: ScoreTranscriptor):
@@ -53,4 +54,9 @@ class TranscriptorTrainingWrapper(nn.Module):
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        return self.transcriptor.outputs(self.magnitude(wav))
+        return self.logits(self.magnitude(wav))
+
+    def logits(self, magnitude: torch.Tensor) -> torch.Tensor:
+        r"""Predictions for magnitudes :math:`(batch, freq, frames)`, of the shape above."""
+        heads = self.transcriptor.heads(magnitude)
+        return heads if self.transcriptor.n_heads > 1 else heads[:, 0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pretty_midi
@@ -13,6 +13,7 @@ import torch
 from ..midi import DRUMS
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..score.harmonic import partial_frequencies
+from .onset_decoding import notes_from_onsets
 from .transcription import NOTE_THRESHOLD, note_scores, roll_to_notes
 
 #: Velocity of the median note of a class.
@@ -20,8 +21,11 @@ MEDIAN_VELOCITY = 80
 #: The level of a note is that of its loudest frame in this time after the onset, in seconds.
 _ATTACK_SECONDS = 0.15
 _N_PARTIALS = 6
+#: Lowest onset probability at which a note begins, unless chosen.
+ONSET_THRESHOLD = 0.35
 #: The values that :func:`choose_decoding` tries.
 THRESHOLDS = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
+ONSET_THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 SHORTEST = (0.03, 0.06, 0.1, 0.15)
 GAPS = (0.0, 0.04, 0.07)
 
@@ -34,6 +38,8 @@ class Decoding:
         threshold (tuple of float): A pitch sounds where its probability is at least this value.
         min_seconds (tuple of float): Shorter notes are dropped.
         max_gap_seconds (tuple of float): Gaps within a pitch up to this length are closed.
+        onset_threshold (tuple of float): A note begins where the onset probability has a maximum of
+            at least this value, if the transcriptor predicts onsets.
 
     Raises:
         ValueError: if the lengths differ.
@@ -42,8 +48,11 @@ class Decoding:
     threshold: tuple[float, ...]
     min_seconds: tuple[float, ...]
     max_gap_seconds: tuple[float, ...]
+    onset_threshold: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.onset_threshold:
+            object.__setattr__(self, "onset_threshold", (ONSET_THRESHOLD,) * len(self.threshold))
         lengths = {name: len(values) for name, values in asdict(self).items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"A decoding has one value per class, found {lengths}.")
@@ -75,14 +84,20 @@ class Decoding:
         return decoding
 
     def plain(self) -> dict[str, list[float]]:
-        """The values as lists, for model files and JSON."""
-        return {name: [float(v) for v in values] for name, values in asdict(self).items()}
+        """The values as lists, for model files and JSON; default onset thresholds are left out."""
+        values = {name: [float(v) for v in column] for name, column in asdict(self).items()}
+        if set(self.onset_threshold) == {ONSET_THRESHOLD}:
+            del values["onset_threshold"]
+        return values
 
     def notes(self, probabilities: np.ndarray, hop_length: int, sample_rate: float) -> Notes:
-        r"""Notes of all classes, see :func:`~asteroid_scoresup.evaluation.roll_to_notes`.
+        r"""Notes of all classes.
 
         Args:
-            probabilities (array): Shape :math:`(n\_src, 88, frames)`.
+            probabilities (array): Shape :math:`(n\_src, 88, frames)`, decoded by
+                :func:`~asteroid_scoresup.evaluation.roll_to_notes`, or with a first dimension for
+                frames and onsets, decoded by
+                :func:`~asteroid_scoresup.evaluation.onset_decoding.notes_from_onsets`.
             hop_length (int): Hop of the frames, in samples.
             sample_rate (float): Sample rate, in Hz.
 
@@ -91,7 +106,7 @@ class Decoding:
         """
         return Notes.concatenate(
             self.class_notes(part, index, hop_length, sample_rate)
-            for index, part in enumerate(probabilities)
+            for index, part in enumerate(np.moveaxis(probabilities, -3, 0))
         )
 
     def class_notes(
@@ -100,27 +115,35 @@ class Decoding:
         r"""Notes of one class.
 
         Args:
-            probabilities (array): Shape :math:`(88, frames)`.
+            probabilities (array): Shape :math:`(88, frames)`, or with a first dimension for frames
+                and, if there are two, onsets.
             class_index (int): The class.
             hop_length, sample_rate: See :meth:`notes`.
         """
+        options: dict[str, Any] = dict(
+            hop_length=hop_length,
+            sample_rate=sample_rate,
+            threshold=self.threshold[class_index],
+            min_seconds=self.min_seconds[class_index],
+            max_gap_seconds=self.max_gap_seconds[class_index],
+            class_index=class_index,
+        )
+        if probabilities.ndim == 3 and len(probabilities) > 1:
+            frames, onsets = probabilities
+            options["onset_threshold"] = self.onset_threshold[class_index]
+            return notes_from_onsets(frames, onsets, **options)
         return roll_to_notes(
-            probabilities,
-            hop_length,
-            sample_rate,
-            self.threshold[class_index],
-            self.min_seconds[class_index],
-            self.max_gap_seconds[class_index],
-            class_index,
+            probabilities[0] if probabilities.ndim == 3 else probabilities, **options
         )
 
 
 def choose_decoding(
     songs: Sequence[tuple[Notes, np.ndarray, int, float]], names: Sequence[str]
 ) -> Decoding:
-    """Chooses for each class the values with the best note-onset F1, averaged over songs.
+    """Chooses for each class the values with the best note F1, averaged over songs.
 
-    First the threshold, then the other two at that threshold. It needs scores, but no stems. Use
+    First the thresholds, then the lengths. If onsets are predicted, the threshold of the frames
+    only ends the notes, and is chosen by the F1 with offsets. It needs scores, but no stems. Use
     validation songs, not test songs.
 
     Args:
@@ -132,34 +155,45 @@ def choose_decoding(
         Decoding: The default for a class that never plays, or where no value is better.
     """
     best = []
-    default = Decoding.default(1)
     for index in range(len(names)):
-        chosen = (default.threshold[0], default.min_seconds[0], default.max_gap_seconds[0])
-        for step in range(2):
-            tried = [chosen]
-            if step == 0:
-                tried += [(threshold, *chosen[1:]) for threshold in THRESHOLDS]
-            else:
-                tried += [(chosen[0], *rest) for rest in itertools.product(SHORTEST, GAPS)]
+        chosen = Decoding.default(1)
+        parts = [_of_class(index, *song) for song in songs]
+        parts = [part for part in parts if len(part[0])]
+        has_onsets = any(probs.ndim == 3 and len(probs) > 1 for _, probs, _, _ in parts)
+        lengths = [{"min_seconds": (m,), "max_gap_seconds": (g,)} for m in SHORTEST for g in GAPS]
+        steps: list[tuple[list[dict], bool]] = [
+            ([{"threshold": (value,)} for value in THRESHOLDS], has_onsets),
+            (lengths, has_onsets),
+        ]
+        if has_onsets:
+            together = [{"onset_threshold": (v,), "threshold": (v,)} for v in ONSET_THRESHOLDS]
+            steps.insert(0, (together, False))
+        for changes, offsets in steps:
+            tried = [chosen, *(replace(chosen, **change) for change in changes)]
             # max() takes the first of equals.
-            chosen = max(tried, key=lambda values: _mean_f1(songs, index, values))
-        best.append(chosen)
-    return Decoding(*(tuple(column) for column in zip(*best)))
+            chosen = max(tried, key=lambda decoding: _mean_f1(parts, decoding, offsets))
+        best.append(asdict(chosen))
+    return Decoding(*(sum((one[name] for one in best), ()) for name in best[0]))
+
+
+def _of_class(
+    index: int, notes: Notes, probabilities: np.ndarray, hop_length: int, sample_rate: float
+) -> tuple[Notes, np.ndarray, int, float]:
+    """The notes and probabilities of one class, as if there was no other."""
+    own = notes.select(notes.class_index == index)
+    own = own.replace(class_index=np.zeros(len(own)))
+    return own, np.moveaxis(probabilities, -3, 0)[index], hop_length, sample_rate
 
 
 def _mean_f1(
-    songs: Sequence[tuple[Notes, np.ndarray, int, float]],
-    class_index: int,
-    values: tuple[float, float, float],
+    parts: Sequence[tuple[Notes, np.ndarray, int, float]], decoding: Decoding, offsets: bool
 ) -> float:
-    """Note-onset F1 of one class with (threshold, min_seconds, max_gap_seconds)."""
+    """Note F1 of one class, by onsets or by onsets and offsets."""
     scores = []
-    for notes, probabilities, hop_length, sample_rate in songs:
-        true = notes.select(notes.class_index == class_index)
-        true = true.replace(class_index=np.zeros(len(true)))
-        if len(true):
-            predicted = roll_to_notes(probabilities[class_index], hop_length, sample_rate, *values)
-            scores.append(note_scores(true, predicted, ["class"], offsets=False)[0]["note_f1"])
+    for true, probabilities, hop_length, sample_rate in parts:
+        predicted = decoding.class_notes(probabilities, 0, hop_length, sample_rate)
+        row = note_scores(true, predicted, ["class"], offsets=offsets)[0]
+        scores.append(row["note_f1_offset" if offsets else "note_f1"])
     return float(np.mean(scores)) if scores else 0.0
 
 

@@ -230,10 +230,10 @@ def score_transcription(
         {"row": row, "track": song.track.id, "instrument": name} for name in names
     ]
     for signal, wav in signals.items():
-        predicted = transcriptor(wav.to(device), level=song.level).sigmoid().cpu()
+        predicted = transcriptor.note_probs(wav.to(device), level=song.level).cpu()
         if wav.ndim == 2:
-            predicted = torch.stack([predicted[i, i] for i in range(len(names))])
-        accuracy = frame_accuracy(score, predicted[..., certain], threshold)
+            predicted = torch.stack([predicted[i, :, i] for i in range(len(names))], 1)
+        accuracy = frame_accuracy(score, predicted[0][..., certain], threshold)
         notes = decoding.notes(predicted.numpy(), stft.hop_length, stft.sample_rate)
         rows = note_scores(true, certain_notes(notes, uncertain), names)
         for record, value, note_row in zip(records, accuracy, rows):
@@ -274,8 +274,8 @@ def fit_decoding(
     for track in tracks:
         wav = manifest.read_mixture(track)[: round(SECONDS_DECODED * manifest.sample_rate)]
         seconds = len(wav) / manifest.sample_rate
-        probabilities = transcriptor(torch.from_numpy(wav).to(device), level=track.rms)
-        probabilities = probabilities.sigmoid().cpu().numpy()
+        signal = torch.from_numpy(wav).to(device)
+        probabilities = transcriptor.note_probs(signal, level=track.rms).cpu().numpy()
         probabilities[..., ~certain_frames(track, probabilities.shape[-1], stft.grid).numpy()] = 0
         notes = fit_notes(certain_notes(manifest.notes(track), track.uncertain), seconds)
         songs.append((notes, probabilities, stft.hop_length, stft.sample_rate))

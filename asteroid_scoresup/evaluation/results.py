@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from .summary import refuse_duplicates
+
+if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
+    import pandas as pd
 
 #: Columns of a results file.
 RESULT_COLUMNS = ("row", "seed", "test_set", "instrument", "metric", "value")
@@ -49,6 +51,8 @@ def read_results(path: str | Path) -> pd.DataFrame:
     Raises:
         ValueError: if the file is not CSV, a column is missing or a line is duplicated.
     """
+    import pandas as pd
+
     try:
         frame = pd.read_csv(path)
     except ValueError as error:  # empty, not text, or lines of unequal length

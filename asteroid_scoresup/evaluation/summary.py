@@ -17,8 +17,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
+    import pandas as pd
+
 
 #: Columns of the tidy table.
 COLUMNS = ("row", "seed", "test_set", "track", "instrument", "metric", "value")
@@ -61,6 +64,8 @@ def tidy(records: Iterable[Mapping] | pd.DataFrame) -> pd.DataFrame:
         >>> tidy([record]).value.tolist()
         [8.0, 7.0]
     """
+    import pandas as pd
+
     frame = pd.DataFrame(records)
     if "seed" not in frame:
         frame["seed"] = 0
@@ -93,6 +98,8 @@ def all_metrics(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: as :func:`summarize`.
     """
+    import pandas as pd
+
     frame = _validated(frame)
     identifiers = list(COLUMNS[:5])
     metrics = _ordered(frame.metric, METRICS)
@@ -128,6 +135,8 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
         >>> summary[["instrument", "value", "n_counted", "n_silent"]].values.tolist()
         [['bass', 9.0, 2, 0], ['piano', 5.0, 1, 1], ['mean', 7.0, 3, 1]]
     """
+    import pandas as pd
+
     frame = _validated(frame)
     groups = frame.groupby(_GROUP, sort=False, dropna=False).value
     summary = groups.agg(value="mean", median="median", n_counted="count", n_tracks="size")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ..utils.files import atomic_path, write_json
 from ..utils.markdown import markdown_table
 from .summary import finite_or_none
+
+if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
+    import pandas as pd
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Table:
 
         A column has a ``std`` column only if some row has several seeds.
         """
+        import pandas as pd
+
         columns = {"test_set": self.test_set, "row": list(self.values.index)}
         for column in self.values.columns:
             columns[column] = self.values[column].to_numpy()
@@ -91,6 +96,8 @@ def write_tables(folder: str | Path, tables: Sequence[Table], stem: str = "table
     Returns:
         str: The Markdown, for printing.
     """
+    import pandas as pd
+
     folder = Path(folder)
     markdown = "\n".join(table.to_markdown() for table in tables)
     with atomic_path(folder / f"{stem}.md") as temporary:

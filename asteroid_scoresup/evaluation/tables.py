@@ -7,12 +7,15 @@ set. The last mean is over seeds; ± is the sample standard deviation over seeds
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from .summary import MEAN, SIGNALS, TRANSCRIPTION, instruments_of, select_test_set
 from .table import Table
+
+if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
+    import pandas as pd
 
 INPUT_MIXTURE = "input mixture"
 SCORE_ORACLE = "score oracle"
@@ -94,6 +97,8 @@ def transcription_table(
     Raises:
         ValueError: if the test set or the score is unknown.
     """
+    import pandas as pd
+
     if score not in TRANSCRIPTION:
         raise ValueError(f"score must be one of {list(TRANSCRIPTION)}, found {score!r}.")
     part, test_set = select_test_set(summary, test_set)
@@ -138,6 +143,8 @@ def detail_table(
     Raises:
         ValueError: if the test set is not in `summary`, or none is named and there are several.
     """
+    import pandas as pd
+
     part, test_set = select_test_set(summary, test_set)
     instruments = instruments_of(part, instruments)
     rows = _rows(part[part.metric == "si_sdr"], order)
@@ -221,6 +228,8 @@ def _over_seeds(
 def _lines(frame: pd.DataFrame) -> pd.Series:
     """One line per (row, instrument), including empty ones, which ``DataFrame.stack`` keeps or
     drops depending on the version of pandas."""
+    import pandas as pd
+
     index = pd.MultiIndex.from_product([frame.index, frame.columns])
     return pd.Series(frame.to_numpy(dtype=float).ravel(), index=index)
 

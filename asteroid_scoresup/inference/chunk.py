@@ -29,15 +29,47 @@ from ..utils.stream import Chunk, Recording
 #: Called with the seconds processed so far and the length of the recording in seconds.
 Progress: TypeAlias = Callable[[float, float], object]
 
+#: Called with the fraction of a chunk that is processed, 0 to 1.
+ChunkProgress: TypeAlias = Callable[[float], object]
+
+
+def chunk_progress(
+    progress: Progress | None, start: float, seconds: float, total: float
+) -> ChunkProgress:
+    """The progress within a chunk, as progress of the recording.
+
+    Args:
+        progress (callable, optional): Progress of the recording.
+        start (float): Where the chunk starts, in seconds.
+        seconds (float): Length of the chunk.
+        total (float): Length of the recording.
+
+    Examples
+        >>> chunk_progress(print, 60.0, 30.0, 90.0)(0.5)
+        75.0 90.0
+    """
+
+    def tell(fraction: float) -> None:
+        if progress is not None:
+            progress(start + fraction * seconds, total)
+
+    return tell
+
+
+#: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
+_LOUDEST_RMS = 1e6
+
 
 class SeparatedChunk(NamedTuple):
     r"""Predictions for the core of one chunk; None for what was not requested.
 
     Args:
         stems (array): float32, shape :math:`(time, n\_src, channels)`.
-        note_probs (array): Note probabilities, float32, shape :math:`(n\_src, 88, frames)`.
-        note_levels (array): Level of each pitch in the separated spectrograms, float16, of the same
-            shape, see :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`.
+        note_probs (array): Note probabilities, float32, shape :math:`(heads, n\_src, 88, frames)`:
+            of the frames and, if the transcriptor predicts them, of the onsets.
+        note_levels (array): Level of each pitch in the separated spectrograms, float16, shape
+            :math:`(n\_src, 88, frames)`, see
+            :func:`~asteroid_scoresup.evaluation.decoding.pitch_levels`.
     """
 
     stems: np.ndarray | None
@@ -48,6 +80,21 @@ class SeparatedChunk(NamedTuple):
     def is_finite(self) -> bool:
         """Whether no prediction is NaN or infinite."""
         return all(values is None or bool(np.isfinite(values).all()) for values in self)
+
+
+def not_finite(name: str, seconds: float, level: float) -> str:
+    """The message about a chunk that contains NaN or infinite values.
+
+    Args:
+        name (str): Name of the recording.
+        seconds (float): Where the chunk begins, in seconds.
+        level (float): RMS of the recording.
+    """
+    if level > _LOUDEST_RMS:
+        reason = f"its level is {level:.3g} where 1 is full scale: scale it down"
+    else:
+        reason = "the model file is damaged, or its training failed"
+    return f"{name}: the model gives NaN or infinite values from {seconds:.1f} s on; {reason}."
 
 
 def join_stems(
@@ -183,9 +230,9 @@ def _masked_levels(
 def _note_probs(
     transcriptor: ScoreTranscriptor | None, mixture: torch.Tensor, frames: slice
 ) -> np.ndarray:
-    """Note probabilities of the mixture, (n_src, 88, frames); NaN for logits that overflow."""
+    """Note probabilities, (heads, n_src, 88, frames); NaN for logits that overflow."""
     assert transcriptor is not None  # Separator.chunks has checked it
-    logits = transcriptor.outputs(mixture)[0, ..., frames]
+    logits = transcriptor.heads(mixture)[0, ..., frames]
     return logits.sigmoid().masked_fill(~logits.isfinite(), math.nan).cpu().numpy()
 
 

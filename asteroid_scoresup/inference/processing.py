@@ -13,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,20 @@ from ..utils.files import atomic_path
 from ..utils.locks import InUseError, folder_lock
 from ..utils.stream import Recording
 from .chunk import Progress, SeparatedChunk
+from .encoding import FLAC_LIMITS, fits_flac
 from .inputs import find_audio_files
-from .outputs import PAGE, SCORE, OutputOptions, Outputs, SongResult
+from .outputs import NOTES, PAGE, SCORE, OutputOptions, Outputs, SongResult
 from .record import RECORD, ResultsRecord, describe_song
 from .score_informed import ScoreInformedSeparator
 from .separator import Separator
 from .stem_writer import open_stem_writer, require_stem_of
-from .transcription import TranscriptionBuilder
+from .threads import map_in_threads
+from .transcription import TranscriptionBuilder, write_note_events
+
+#: matplotlib draws for one thread at a time.
+_PLOTTING = threading.Lock()
+#: Names of audio files in the folder of a song.
+_AUDIO_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(wav|flac|mp3)")
 
 
 def process_songs(
@@ -39,6 +46,7 @@ def process_songs(
     out_dir: str | Path,
     options: OutputOptions,
     progress: Callable[[str, float, float], object] | None = None,
+    jobs: int = 1,
 ) -> Iterator[tuple[Path, SongResult | ValueError]]:
     """Processes many songs; one that fails does not stop the others.
 
@@ -50,29 +58,43 @@ def process_songs(
         out_dir (str or Path): The results are written to ``out_dir/<name of the song>/``.
         options (OutputOptions): What to write for each song.
         progress (callable, optional): Called with the name of the song, the seconds processed and
-            the seconds in all.
+            the seconds in all; of several songs at a time, from several threads.
+        jobs (int): Number of songs that are processed at a time, in threads that share the models
+            and the cores. Each needs its own memory.
 
     Yields:
-        tuple: path of the song, and its :class:`SongResult` or its error.
+        tuple: path of the song, and its :class:`SongResult` or its error, in the order of the
+        songs.
 
     Raises:
         ImportError: if the page is requested and matplotlib is missing.
+        ValueError: if `jobs` is below 1.
     """
     if options.page:
         _import_write_page()
-    for path, name in find_audio_files(arguments, out_dir):
-        song_progress = None if progress is None else partial(progress, name)
+
+    def process(song: tuple[Path, str], check: Callable[[], None]) -> SongResult | ValueError:
+        path, name = song
+
+        def report(done: float, total: float) -> None:
+            check()
+            if progress is not None:
+                progress(name, done, total)
+
         try:
-            folder = Path(out_dir) / name
             of_song = separator if isinstance(separator, Separator) else separator(path)
-            yield path, process_song(of_song, path, folder, options, song_progress)
+            return process_song(of_song, path, Path(out_dir) / name, options, report)
         except ValueError as error:
-            yield path, error
+            return error
         except Exception as error:  # whatever happens to one song, the others are processed
             reason = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0]
             kind = "" if isinstance(error, (RuntimeError, OSError)) else type(error).__name__
             message = ": ".join(part for part in (str(path), kind, reason) if part)
-            yield path, ValueError(f"{message.rstrip('.')}.")
+            return ValueError(f"{message.rstrip('.')}.")
+
+    songs = find_audio_files(arguments, out_dir)
+    for (path, _), result in zip(songs, map_in_threads(process, songs, jobs)):
+        yield path, result
 
 
 def process_song(
@@ -103,7 +125,7 @@ def process_song(
     if options.page:
         _import_write_page()
     path, result = Path(path), SongResult(Path(folder))
-    outputs = Outputs.of(result.folder, separator, options)
+    outputs = Outputs.of(result.folder, separator, options, path)
     song, record = describe_song(path), ResultsRecord.read(result.folder)
     for target in outputs.targets:
         is_kept = target.exists() and not options.overwrite
@@ -111,6 +133,7 @@ def process_song(
         (result.kept if is_kept else result.written).append(target)
     if not options.overwrite:
         _require_same_song(path, song, record, result, outputs)
+    _require_one_gain(path, result, outputs, options)
     if record.found and not result.written:
         return result
 
@@ -172,20 +195,19 @@ def _write_results(
     audio = {name: path for name, path in outputs.audio.items() if path in result.written}
     kept = {name: path for name, path in outputs.audio.items() if path in result.kept}
     with_page = outputs.page in result.written
+    with_notes = not {outputs.score, outputs.notes}.isdisjoint(result.written)
     transcription = None
     chunks: Iterable[SeparatedChunk] = ()
     if isinstance(separator, ScoreInformedSeparator):
         chunks = separator.chunks(recording, progress) if audio else ()
     else:
-        if outputs.score in result.written or (with_page and separator.transcriptor is not None):
+        if with_notes or (with_page and separator.transcriptor is not None):
             transcription = TranscriptionBuilder(separator)
         wanted = {"stems": bool(audio), "notes": transcription is not None}
         if any(wanted.values()):
             chunks = separator.chunks(recording, **wanted, progress=progress)
     if chunks:
-        with open_stem_writer(
-            recording, separator.names, audio, kept, options.file_format
-        ) as writer:
+        with open_stem_writer(recording, separator.names, audio, kept, options.encoding) as writer:
             for chunk in chunks:
                 if chunk.stems is not None:
                     writer.write(chunk.stems)
@@ -200,6 +222,12 @@ def _write_results(
             elif transcription is not None:
                 transcription.midi().write(str(temporary))
         completed(outputs.score)
+    if outputs.notes in result.written:
+        if isinstance(separator, ScoreInformedSeparator):
+            write_note_events(outputs.notes, separator.use(recording).score.notes, separator.names)
+        elif transcription is not None:
+            write_note_events(outputs.notes, transcription.notes(), separator.names)
+        completed(outputs.notes)
     if with_page:
         notes: dict[str, Any] = {}
         if isinstance(separator, ScoreInformedSeparator):
@@ -208,7 +236,8 @@ def _write_results(
         elif transcription is not None:
             notes = {"transcription": transcription.notes()}
         song, write_page = Path(recording.name), _import_write_page()
-        write_page(outputs.page.parent, song.name, song, outputs.audio, **notes)
+        with _PLOTTING:
+            write_page(outputs.page.parent, song.name, song, outputs.audio, **notes)
         completed(outputs.page)
 
 
@@ -243,11 +272,24 @@ def _require_same_song(
             difference = record.difference(result.name_of(target), outputs.targets[target])
             if difference:
                 raise ValueError(f"{path}: {target} exists and {difference}. {advice}")
-        elif target.suffix not in (".wav", ".flac"):
+        elif target not in outputs.audio.values():
             raise ValueError(
                 f"{path}: {target} exists, and there is no {RECORD} to tell which song it is from. "
                 f"{advice}"
             )
+
+
+def _require_one_gain(
+    path: Path, result: SongResult, outputs: Outputs, options: OutputOptions
+) -> None:
+    """Refuses to rescale some stems by another gain than those that exist."""
+    audio = set(outputs.audio.values())
+    kept = [target for target in result.kept if target in audio]
+    if options.clip_mode == "rescale" and kept and audio & set(result.written):
+        raise ValueError(
+            f"{path}: {kept[0]} exists, and --clip-mode rescale needs one gain for all stems: use "
+            "--overwrite or another --out_dir."
+        )
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
@@ -256,7 +298,7 @@ def _remove(folder: Path, names: Sequence[str]) -> None:
         path = folder / name
         if name == f"{PAGE}/index.html" and not (folder / PAGE).is_symlink():
             shutil.rmtree(folder / PAGE, ignore_errors=True)
-        elif name == SCORE or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*\.(wav|flac)", name):
+        elif name in (SCORE, NOTES) or _AUDIO_NAME.fullmatch(name):
             path.unlink(missing_ok=True)
 
 
@@ -270,16 +312,12 @@ def _require_writable(
                 f"{path} is the song and would be overwritten by one of its own results: choose "
                 "another --out_dir."
             )
-    channels, rate = recording.n_channels, recording.sample_rate
-    # FLAC stores sample rates in Hz up to 16 bits, and in tens of Hz above.
-    fits = channels <= 8 and (rate < 1 << 16 or (rate % 10 == 0 and rate < 10 << 16))
-    if not fits and (options.file_format == "flac" or options.page):
-        advice = "choose a WAV format" if options.file_format == "flac" else "leave out --report"
-        raise ValueError(
-            f"{path} has {channels} channels at {rate} Hz. FLAC, which the page to listen to uses "
-            "too, has at most 8 channels, and above 65535 Hz only multiples of 10 Hz: "
-            f"{advice}."
-        )
+    shape = (recording.n_channels, recording.sample_rate)
+    reason = options.encoding.misfit(*shape)
+    if options.page and not fits_flac(*shape):
+        reason = reason or FLAC_LIMITS + "leave out --report."
+    if reason:
+        raise ValueError(f"{path} has {shape[0]} channels at {shape[1]} Hz. {reason}")
 
 
 def _cannot_write(folder: Path, error: Exception) -> str:

@@ -82,8 +82,8 @@ class ResultsRecord:
         known = self.files.get(name)
         if known is None:
             return f"is not in {RECORD}"
-        for key, value in made_by.items():
-            if known.get(key) != value:
+        for key in [*made_by, *known]:
+            if known.get(key) != made_by.get(key):
                 return f"was made with another {key}"
         return None
 

@@ -41,7 +41,7 @@ from ..score import (
 from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
-from .chunk import Progress, SeparatedChunk, join_stems
+from .chunk import ChunkProgress, Progress, SeparatedChunk, chunk_progress, join_stems
 from .score_alignment import UsedScore, align_score
 from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
@@ -60,6 +60,8 @@ CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 _VERSION = 1
 #: Frames whose masks exist at the same time.
 _FRAMES = 256
+#: Fraction of the time of a window that its factorization takes, about.
+_FIT = 0.8
 
 
 def stft_for(sample_rate: int) -> STFT:
@@ -226,8 +228,8 @@ class ScoreInformedSeparator:
 
         Args:
             recording (Recording): The recording.
-            progress (callable, optional): Called after each window with the seconds processed and
-                the seconds in all.
+            progress (callable, optional): Called several times in each window with the seconds
+                processed and the seconds in all.
 
         Yields:
             SeparatedChunk: the stems of successive parts, which together have as many samples as
@@ -247,14 +249,15 @@ class ScoreInformedSeparator:
             score = used.score.within(start, stop, HIT_SECONDS)
             after = 0 if chunk.last else min(fade, chunk.samples.shape[1] - context)
             after = min(after, chunk.samples.shape[1] - chunk.start - chunk.length)
-            stems = model.separate(chunk, score, after)
+            tell = chunk_progress(progress, done / rate, chunk.length / rate, recording.seconds)
+            tell(0.0)
+            stems = model.separate(chunk, score, after, tell)
             if tail is not None:
                 _fade_in(stems, tail)
             tail = stems[chunk.length :]
             yield SeparatedChunk(stems[: chunk.length], None, None)
             done += chunk.length
-            if progress is not None:
-                progress(done / rate, recording.seconds)
+            tell(1.0)
 
 
 def _fade_in(stems: np.ndarray, previous: np.ndarray) -> None:
@@ -279,7 +282,9 @@ class _WindowModel:
             sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH, tuning_cents=tuning_cents
         )
 
-    def separate(self, chunk: stream.Chunk, score: SongScore, after: int) -> np.ndarray:
+    def separate(
+        self, chunk: stream.Chunk, score: SongScore, after: int, tell: ChunkProgress
+    ) -> np.ndarray:
         """The stems of the core and `after` samples beyond, (time, n_src, channels)."""
         length, peak = chunk.length + after, float(np.abs(chunk.samples).max())
         if not peak:
@@ -288,7 +293,7 @@ class _WindowModel:
         wav = torch.from_numpy(np.ascontiguousarray(chunk.samples / np.float32(peak)))
         spectrum = self.stft(wav)
         magnitude = self.stft.magnitude(spectrum)
-        factors = self.fit(magnitude, score)
+        factors = self.fit(magnitude, score, tell)
         hop = self.stft.hop_length
         first = max(chunk.start // hop - HOPS, 0)
         last = min(math.ceil((chunk.start + length) / hop) + HOPS, spectrum.shape[-1])
@@ -298,7 +303,7 @@ class _WindowModel:
         waves = self.stft.separated(spectrum[..., first:last], masks, start + length)
         return waves[..., start:].mul_(peak).permute(2, 1, 0).numpy()
 
-    def fit(self, magnitude: torch.Tensor, score: SongScore) -> Factors:
+    def fit(self, magnitude: torch.Tensor, score: SongScore, tell: ChunkProgress) -> Factors:
         """The factors of a window; those of no class have the class index -1."""
         grid: FrameGrid = self.stft.grid
         # The parts of no class have a row of their own, so that they do not share components.
@@ -313,6 +318,7 @@ class _WindowModel:
             INFORMED_ITERATIONS,
             free=N_FREE,
             hits=hit_roll(score.unpitched, *size),
+            progress=lambda done: tell(_FIT * done),
         )
         index = factors.class_index
         return factors._replace(class_index=index.masked_fill(index == self.n_src, -1))

@@ -14,7 +14,6 @@ import pretty_midi
 import torch
 
 from ..data.classes import ClassMap
-from ..dsp.level import LevelMeter
 from ..evaluation.decoding import Decoding
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
 from ..models.checkpoint import read_transcriptor, require_pair
@@ -22,13 +21,21 @@ from ..models.fingerprint import FACTS, loaded_model_hash
 from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
 from ..score import Notes
 from ..utils import stream
-from ..utils.stream import Recording
-from .chunk import Progress, SeparatedChunk, join_stems, separate_by_masks, separate_waveforms
+from ..utils.stream import Chunk, Recording
+from .chunk import (
+    Progress,
+    SeparatedChunk,
+    join_stems,
+    not_finite,
+    separate_by_masks,
+    separate_waveforms,
+)
 from .device import require_device
-from .resampler import StemResampler
+from .resampler import ModelInput, StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
 from .stem_writer import require_stem_names
+from .streaming import SeparationStream
 from .transcription import TranscriptionBuilder
 
 #: Default length of a chunk's core: this many seconds, or this many times the context if longer.
@@ -37,9 +44,6 @@ CORE_SECONDS, CORE_CONTEXTS = 30.0, 16
 PRECISIONS = ("float32", "bfloat16")
 #: The model file that is used if none is named.
 BUNDLED_MODEL = BUNDLED_FOLDER / "band.pth"
-
-#: A recording louder than this (RMS) is not audio: float32 overflows on its way through a model.
-_LOUDEST_RMS = 1e6
 
 
 class Separator(HubMixin):
@@ -257,6 +261,17 @@ class Separator(HubMixin):
             transcription.append(chunk)
         return transcription.midi()
 
+    def stream(self, sample_rate: int, n_channels: int = 2, **options: Any) -> SeparationStream:
+        """Separates a recording while it arrives, with a known latency.
+
+        Args:
+            sample_rate (int): Sample rate of the recording, in Hz.
+            n_channels (int): Its number of channels.
+            **options: ``level``, ``block_seconds`` and ``lookahead_seconds`` of
+                :class:`~asteroid_scoresup.inference.streaming.SeparationStream`.
+        """
+        return SeparationStream(self, sample_rate, n_channels, **options)
+
     @torch.no_grad()
     def chunks(
         self,
@@ -285,14 +300,15 @@ class Separator(HubMixin):
                 "This model file contains no transcriptor: name one (--transcriptor, the recipe's "
                 "transcriptor/best_model.pth)."
             )
-        level = self._level(recording)
         rate = self.model.sample_rate
-        resample = StemResampler(rate, recording)
+        source = ModelInput(recording, rate)
+        level = source.level()
+        resample = StemResampler(rate, recording.sample_rate, recording.n_samples)
         done = 0
-        for chunk in stream.chunks(self._blocks(recording), self.core, self.context):
-            separated = self._separate_chunk(chunk, level, stems, notes)
+        for chunk in stream.chunks(source.blocks(), self.core, self.context):
+            separated = self.separate_chunk(chunk, level, stems, notes)
             if not separated.is_finite:
-                raise ValueError(_not_finite(recording, done / rate, level))
+                raise ValueError(not_finite(recording.name, done / rate, level))
             if separated.stems is not None:
                 at_its_rate = resample(separated.stems, chunk.last)
                 separated = separated._replace(stems=at_its_rate)
@@ -303,9 +319,16 @@ class Separator(HubMixin):
                 seconds = recording.seconds if chunk.last else min(done / rate, recording.seconds)
                 progress(seconds, recording.seconds)
 
-    def _separate_chunk(
-        self, chunk: stream.Chunk, level: float, stems: bool, notes: bool
+    def separate_chunk(
+        self, chunk: Chunk, level: float, stems: bool = True, notes: bool = False
     ) -> SeparatedChunk:
+        """Separates one chunk at the model's sample rate.
+
+        Args:
+            chunk (Chunk): The chunk.
+            level (float): RMS of the recording.
+            stems, notes: See :meth:`chunks`.
+        """
         with self._autocast():
             if isinstance(self.model, WaveformSeparator):
                 return separate_waveforms(self.model, self.transcriptor, chunk, level, stems, notes)
@@ -315,36 +338,7 @@ class Separator(HubMixin):
     def _networks(self) -> list[Any]:
         return [self.model] + ([] if self.transcriptor is None else [self.transcriptor])
 
-    def _blocks(self, recording: Recording) -> Iterator[np.ndarray]:
-        """The recording at the model's sample rate, (time, channels), at least one sample."""
-        rate, n_channels = self.model.sample_rate, recording.n_channels
-        is_empty = True
-        for block in stream.resampled(recording.blocks(), recording.sample_rate, rate, n_channels):
-            is_empty = is_empty and not len(block)
-            yield block
-        if is_empty:  # shorter than one sample at this rate
-            yield np.zeros((1, n_channels), dtype=np.float32)
-
-    def _level(self, recording: Recording) -> float:
-        """The level of the whole recording; see :class:`LevelMeter`."""
-        meter = LevelMeter(self.model.sample_rate)
-        for block in self._blocks(recording):
-            meter.add(block)
-        return meter.level
-
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
-
-
-def _not_finite(recording: Recording, seconds: float, level: float) -> str:
-    """The message about a chunk that contains NaN or infinite values."""
-    if level > _LOUDEST_RMS:
-        reason = f"its level is {level:.3g} where 1 is full scale: scale it down"
-    else:
-        reason = "the model file is damaged, or its training failed"
-    return (
-        f"{recording.name}: the model gives NaN or infinite values from {seconds:.1f} s on; "
-        f"{reason}."
-    )

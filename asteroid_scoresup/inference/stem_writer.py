@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..utils.files import audio_writers
 from ..utils.stream import Recording
+from .encoding import FORMATS, ClippingCounter, Encoding
+
+__all__ = ["FORMATS", "RESIDUAL", "WITHOUT", "StemWriter", "open_stem_writer"]
 
 #: Name of the signal that is in no stem.
 RESIDUAL = "residual"
@@ -19,16 +22,6 @@ RESIDUAL = "residual"
 WITHOUT = "without_"
 #: Names that no class can have: the results of a song use them.
 RESERVED_NAMES = ("mixture", RESIDUAL, "score", "page")
-#: Name of a format → suffix, and soundfile's names of container and sample type.
-FORMATS = {
-    "wav16": (".wav", "WAV", "PCM_16"),
-    "wav24": (".wav", "WAV", "PCM_24"),
-    "wav32f": (".wav", "WAV", "FLOAT"),
-    "flac": (".flac", "FLAC", "PCM_24"),
-}
-_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
-#: A WAV header has 32 bits for the size.
-_LARGEST_WAV = 4_000_000_000
 
 
 def require_stem_names(names: Sequence[str]) -> None:
@@ -56,7 +49,7 @@ class StemWriter:
             the name of a stem) → function that takes its next samples.
         kept (dict): Name of each stem that was written before → its file; the residual is computed
             with these files.
-        clipping (ClippingCounter): Counts clipped samples.
+        clipping (ClippingCounter): Counts and treats samples beyond full scale.
     """
 
     def __init__(
@@ -88,8 +81,7 @@ class StemWriter:
             without = {WITHOUT + name: mixture - stem for name, stem in signals.items()}
             signals |= {**without, RESIDUAL: mixture - total}
         for name, write in self.writers.items():
-            self.clipping.count(name, signals[name])
-            write(signals[name])
+            write(self.clipping.limited(name, signals[name]))
 
 
 @contextlib.contextmanager
@@ -98,7 +90,7 @@ def open_stem_writer(
     names: Sequence[str],
     targets: Mapping[str, Path],
     kept: Mapping[str, Path],
-    file_format: str,
+    encoding: Encoding,
 ) -> Iterator[StemWriter]:
     """Opens temporary files for stems, which get their names when all of them are complete.
 
@@ -107,7 +99,7 @@ def open_stem_writer(
         names (sequence of str): Names of the stems, in the order of the chunks.
         targets (dict): Name of each stem to write → its file.
         kept (dict): Name of each stem that was written before → its file.
-        file_format (str): One of :data:`FORMATS`.
+        encoding (Encoding): How they are stored.
 
     Yields:
         StemWriter
@@ -116,50 +108,32 @@ def open_stem_writer(
         OSError: if a file cannot be written.
         ValueError: if a stem that was written before does not fit the recording.
     """
-    _, container, subtype = FORMATS[file_format]
-    size = recording.n_samples * recording.n_channels * _BYTES[subtype]
-    if container == "WAV" and size > _LARGEST_WAV:
-        container = "RF64"  # WAV with 64-bit sizes; libsndfile silently truncates a larger WAV
-    clipping = ClippingCounter(is_float=subtype == "FLOAT")
-    shape = (recording.sample_rate, recording.n_channels)
-    with audio_writers(list(targets.values()), *shape, subtype, container) as writers:
-        yield StemWriter(recording, names, dict(zip(targets, writers)), kept, clipping)
+    clipping, shape = ClippingCounter(encoding), (recording.sample_rate, recording.n_channels)
+    stored = encoding.options(recording.n_samples, recording.n_channels, recording.sample_rate)
+    if encoding.clip_mode != "rescale":
+        with audio_writers(list(targets.values()), *shape, **stored) as writers:
+            yield StemWriter(recording, names, dict(zip(targets, writers)), kept, clipping)
+        return
+    with _unscaled_files(targets.values()) as unscaled:
+        wide = Encoding().options(recording.n_samples, recording.n_channels, recording.sample_rate)
+        with audio_writers(unscaled, *shape, **wide) as writers:
+            yield StemWriter(recording, names, dict(zip(targets, writers)), kept, clipping)
+        gain = np.float32(clipping.gain)  # only known now
+        with audio_writers(list(targets.values()), *shape, **stored) as writers:
+            for path, write in zip(unscaled, writers):
+                for block in Recording(path).blocks():
+                    write(block * gain)
 
 
-class ClippingCounter:
-    """Counts the samples beyond full scale, which integer formats clip.
-
-    Args:
-        is_float (bool): Whether the format stores floats, which do not clip.
-    """
-
-    def __init__(self, is_float: bool) -> None:
-        self.is_float = is_float
-        self.counts: Counter[str] = Counter()
-        self.peak = 0.0
-
-    def count(self, name: str, samples: np.ndarray) -> None:
-        """Adds the next samples of a stem."""
-        if self.is_float or not len(samples):
-            return
-        magnitude = np.abs(samples)
-        if (peak := float(magnitude.max())) > 1:
-            self.counts[name] += int((magnitude > 1).sum())
-            self.peak = max(self.peak, peak)
-
-    def warnings(self, targets: Mapping[str, Path]) -> list[str]:
-        """One sentence, or none.
-
-        Args:
-            targets (dict): Name of each stem → its file.
-        """
-        if not self.counts:
-            return []
-        counts = ", ".join(f"{n} in {targets[name].name}" for name, n in self.counts.items())
-        return [
-            f"samples above full scale are clipped ({counts}; the peak is {self.peak:.3g}, "
-            f"{20 * np.log10(self.peak):+.1f} dB): use --format wav32f, or a quieter song"
-        ]
+@contextlib.contextmanager
+def _unscaled_files(targets: Iterable[Path]) -> Iterator[list[Path]]:
+    """Paths of temporary files beside the final ones; what is there at the end is deleted."""
+    paths = [path.with_name(f".{path.stem}.unscaled.{os.getpid()}.part.wav") for path in targets]
+    try:
+        yield paths
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
 
 
 def require_stem_of(path: Path, stem: Recording, song: Recording) -> None:

@@ -10,6 +10,7 @@ Kernel                                     Plain version
                                            per channel
 :class:`.mask_kl.MaskKL`                   :func:`.mask_kl.plain_mask_kl`
 :func:`.prelu.prelu`                       :func:`torch.nn.functional.prelu`
+:func:`.shifted_linear.shifted_linear`     :func:`.shifted_linear.plain_shifted_linear`
 :func:`.stft.stft`, :func:`.stft.istft`    :func:`torch.stft`, :func:`torch.istft`
 =========================================  ===================================================
 """

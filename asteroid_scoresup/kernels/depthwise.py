@@ -34,11 +34,11 @@ def depthwise_conv(
         >>> depthwise_conv(x, weight, torch.zeros(1), 1).flatten()
         tensor([10., 20., 31.,  2.])
     """
+    if is_recording():  # the compiler fuses it with what is before and after, on every device
+        return recorded_depthwise_conv(x, weight, bias, dilation)
     if x.device.type != "cpu":
         return plain_depthwise_conv(x, weight, bias, dilation)
     kernels = weight[:, 0]
-    if is_recording():
-        return _recorded_sum(x, kernels, bias, dilation)
     if not torch.is_grad_enabled():
         return _shifted_sum(x, kernels, bias, dilation)
     return _DepthwiseConv.apply(x, kernels, bias, dilation)
@@ -83,9 +83,11 @@ def _overlap(shift, n_frames):
     return slice(to, to + length), slice(of, of + length)
 
 
-def _recorded_sum(x, kernels, bias, dilation):
-    """The same in operations that do not depend on the number of frames."""
-    taps, n_frames = _taps(x, kernels), x.shape[1]
+def recorded_depthwise_conv(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, dilation: int
+) -> torch.Tensor:
+    """:func:`depthwise_conv` in operations that do not depend on the number of frames."""
+    taps, n_frames = _taps(x, weight[:, 0]), x.shape[1]
     padding = dilation * (len(taps) // 2)
     x = F.pad(x, (0, 0, padding, padding))
     y = torch.addcmul(bias.to(x.dtype), x[:, :n_frames], taps[0])

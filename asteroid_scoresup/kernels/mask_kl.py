@@ -79,7 +79,8 @@ def _value_and_slope(estimates, mixture, target, fallback, weight, with_slope):
     outside = torch.log1p(-target).sub_(torch.log1p(-masks))
     divergence = torch.lerp(outside, inside, target)
     above = ratio > 1
-    some_above = bool(above.any())
+    # Looking would keep a GPU waiting; a CPU saves two passes.
+    some_above = above.device.type != "cpu" or bool(above.any())
     if some_above:
         divergence.add_((ratio - 1).clamp_(min=0))
     value = divergence.sum(1).mul_(weight).sum((1, 2))

@@ -56,6 +56,8 @@ def remix(
         - output: :math:`(batch, freq, frames)` and :math:`(batch, n\_src, 88, frames)`
     """
     columns = range(sources.shape[1])
+    # In one copy that need not be waited for, instead of one for every index.
+    order = order.to(sources.device, non_blocking=True)
     mixture = functools.reduce(torch.add, [sources[order[:, i], i] for i in columns])
     return mixture, torch.stack([roll[order[:, i], i] for i in columns], dim=1)
 

@@ -7,6 +7,7 @@ with a partial in the time-frequency bin (:func:`harmonic_mixture_loss`, :math:`
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -120,8 +121,10 @@ def allowed_bins(
     """
     if strict:
         return mask
-    pitched = [index for index in range(mask.shape[1]) if index not in unpitched]
-    unexplained = ~mask[:, pitched].any(1, keepdim=True)
+    # By slices: a list of indices would be copied to a GPU, which then waits.
+    pitched = [part for index, part in enumerate(mask.unbind(1)) if index not in unpitched]
+    explained = functools.reduce(torch.logical_or, pitched, torch.zeros_like(mask[:, 0]))
+    unexplained = ~explained.unsqueeze(1)
     return mask | (unexplained & frame_activity(sounding).unsqueeze(2))
 
 

@@ -111,4 +111,10 @@ class TranscriptionLoss(nn.Module):
                 "The transcription loss reads targets['roll']: make the dataset with "
                 "targets='score' or targets='both'."
             )
-        return transcription_loss(est_targets, critic_roll(targets["roll"], est_targets.shape[-2]))
+        labels = critic_roll(targets["roll"], est_targets.shape[-2])
+        if est_targets.ndim == labels.ndim:
+            return transcription_loss(est_targets, labels)
+        loss = transcription_loss(est_targets[:, 0], labels)
+        if est_targets.shape[1] > 1:
+            loss = loss + transcription_loss(est_targets[:, 1], targets["onsets"])
+        return loss

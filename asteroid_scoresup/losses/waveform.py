@@ -56,8 +56,11 @@ def multi_domain_loss(
         for combination in itertools.combinations(range(n_src), size)
     ]
     total = estimates.new_zeros(())
-    for combination in map(list, sums):
-        estimate, stem = estimates[:, combination].sum(1), stems[:, combination].sum(1)
+    for combination in sums:
+        # By slices: a list of indices would be copied to a GPU, which then waits.
+        estimate, stem = (
+            torch.stack([x[:, i] for i in combination], 1).sum(1) for x in (estimates, stems)
+        )
         spectral = (magnitude(estimate) - magnitude(stem)).pow(2).mean()
         total = total + spectral + time_weight * _weighted_sdr(estimate, stem, mixture)
     return total / len(sums)

@@ -19,7 +19,10 @@ _KEYS = {"license": str, "numbers": dict, "provenance": str, "limits": str}
 _NUMBERS = "final_metrics"
 _TAGS = ["audio", "asteroid", "music-source-separation", "score-supervision", "source-separation"]
 _MOST_CARD = 1 << 20  # bytes
+_MOST_METADATA = 1 << 15  # characters, which the reader of YAML takes a fraction of a second for
 
+#: Names of the classes of transcriptors.
+TRANSCRIPTORS = ("ScoreTranscriptor", "PitchTranscriptor")
 _USE = """## Use
 
 ```bash
@@ -125,7 +128,7 @@ def model_facts(package: dict, metadata: dict[str, Any] | None = None) -> ModelF
         kind=package["model_name"],
         classes=[str(name) for name in arguments.get("sources", [])],
         sample_rate=arguments.get("sample_rate", 16000),
-        transcribes=isinstance(inner, dict) or package["model_name"] == "ScoreTranscriptor",
+        transcribes=isinstance(inner, dict) or package["model_name"] in TRANSCRIPTORS,
         n_weights=sum(tensor.numel() for tensor in tensors),
         n_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         license=_text((metadata or {}).get("license")) or _text(infos.get("license")),
@@ -175,7 +178,7 @@ def model_card(package: dict, name: str) -> str:
         str: Markdown with YAML metadata.
     """
     facts = model_facts(package)
-    use = _USE_TRANSCRIPTOR if facts.kind == "ScoreTranscriptor" else _USE
+    use = _USE_TRANSCRIPTOR if facts.kind in TRANSCRIPTORS else _USE
     sections = [
         f"# {name.rsplit('/', 1)[-1]}",
         _description(facts),
@@ -212,7 +215,7 @@ def card_metadata(package: dict, name: str) -> str:
 
 def _description(facts: ModelFacts) -> str:
     does = f"Separates songs into {', '.join(facts.classes)}"
-    if facts.kind == "ScoreTranscriptor":
+    if facts.kind in TRANSCRIPTORS:
         does = f"Transcribes songs to MIDI tracks of {', '.join(facts.classes)}"
     elif facts.transcribes:
         does += ", and transcribes them to MIDI"
@@ -258,20 +261,29 @@ def read_card(path: str | Path) -> tuple[dict[str, Any], str | None]:
     Returns:
         tuple: The metadata, empty if there is none or it is damaged; and the text without it, None
         if there is no card.
+
+    Raises:
+        ValueError: if card or metadata are too long.
     """
     import yaml  # the package is imported without it
 
     path = Path(path)
     card = path / CARD if path.is_dir() else path.with_suffix(".md")
     try:
-        if card.stat().st_size > _MOST_CARD:
-            return {}, None
+        size = card.stat().st_size
+        if size > _MOST_CARD:
+            raise ValueError(f"{card} has {size} bytes, expected at most {_MOST_CARD}: shorten it.")
         text = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}, None
     head, found, rest = text.removeprefix("---\n").partition("\n---\n")
     if not text.startswith("---\n") or not found:
         return {}, text
+    if len(head) > _MOST_METADATA:
+        raise ValueError(
+            f"{card} has {len(head)} characters of metadata between its lines of dashes, expected "
+            f"at most {_MOST_METADATA}: shorten them."
+        )
     try:
         metadata = yaml.safe_load(head)
     except (yaml.YAMLError, ValueError, RecursionError):

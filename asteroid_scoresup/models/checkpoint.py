@@ -22,7 +22,7 @@ DECODING = "decoding"
 #: Key of the General MIDI programs of the classes.
 PROGRAMS = "programs"
 #: Names of the settings of the decoding.
-DECODING_KEYS = {"threshold", "min_seconds", "max_gap_seconds"}
+DECODING_KEYS = {"threshold", "onset_threshold", "min_seconds", "max_gap_seconds"}
 
 
 class Unpacked(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class _Masks(torch.nn.Module):
         return self.model.masks(magnitude)
 
 
-def export_onnx(model: TCNSeparator, path: str | Path, **facts: Any) -> None:
+def export_onnx(model: TCNSeparator, path: str | Path, int8: bool = False, **facts: Any) -> None:
     r"""Writes an ONNX file with input ``magnitude`` and output ``masks``.
 
     If onnxruntime is installed, the file is only written if its masks are those of the model.
@@ -52,6 +53,9 @@ def export_onnx(model: TCNSeparator, path: str | Path, **facts: Any) -> None:
     Args:
         model (TCNSeparator): The separator.
         path (str or Path): File to write.
+        int8 (bool): Whether to store the weights of matrix products with 8 bits and to multiply
+            integers (dynamic quantization): a smaller and on many CPUs somewhat faster file, whose
+            stems differ by about -40 dB.
         **facts: Plain values to add to the metadata, such as ``license``.
 
     Shape:
@@ -60,7 +64,7 @@ def export_onnx(model: TCNSeparator, path: str | Path, **facts: Any) -> None:
 
     Raises:
         ValueError: if the model predicts no masks, or the exported network differs from it.
-        ImportError: if the package onnx is not installed.
+        ImportError: if the package onnx is not installed, or onnxruntime for `int8`.
     """
     if not isinstance(model, TCNSeparator):
         raise ValueError(
@@ -78,10 +82,13 @@ def export_onnx(model: TCNSeparator, path: str | Path, **facts: Any) -> None:
         _export(network, model.stft.n_freqs, temporary)
         graph = onnx.load(str(temporary))
         onnx.checker.check_model(graph)
-        settings = json.dumps({**onnx_settings(model), **facts})
-        onnx.helper.set_model_props(graph, {METADATA: settings})
+        settings = {**onnx_settings(model), **facts, **({"precision": "int8"} if int8 else {})}
         onnx.save(graph, str(temporary))
         _require_same(network, model.stft.n_freqs, temporary, path)
+        if int8:
+            graph = _quantized(temporary)
+        onnx.helper.set_model_props(graph, {METADATA: json.dumps(settings)})
+        onnx.save(graph, str(temporary))
 
 
 def onnx_settings(model: TCNSeparator) -> dict[str, Any]:
@@ -118,6 +125,27 @@ def _export(network: _Masks, n_freqs: int, path: Path) -> None:
             opset_version=OPSET,
             **options,
         )
+
+
+def _quantized(path: Path) -> Any:
+    """The graph of a file with the weights of its matrix products in 8 bits."""
+    import onnx
+
+    try:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError:
+        raise ImportError(
+            "Quantization needs the package onnxruntime: pip install 'asteroid-scoresup[onnx]'"
+        ) from None
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)  # it recommends steps that change nothing here
+    try:
+        # The 1x1 convolutions are matrix products; depthwise ones stay as they are.
+        quantize_dynamic(str(path), str(path), weight_type=QuantType.QInt8)
+    finally:
+        logger.setLevel(before)
+    return onnx.load(str(path))
 
 
 @torch.no_grad()

@@ -26,8 +26,10 @@ class ScoreTranscriptor(SpectrogramModel):
         - output: :math:`(n\_src, 88, frames)` or :math:`(batch, n\_src, 88, frames)`: logits
     """
 
-    #: Outputs per class and frame.
+    #: Outputs of the trunk per class and frame.
     n_outputs = N_PITCHES
+    #: What :meth:`heads` predicts for each pitch: 1 for frames, 2 for frames and onsets.
+    n_heads = 1
 
     def __init__(self, sources: Sequence[str], **kwargs: Any):
         super().__init__(sources, out_chan=self.n_outputs, mask_act="linear", **kwargs)
@@ -40,3 +42,29 @@ class ScoreTranscriptor(SpectrogramModel):
         scaled, _ = self.normalize(self.as_batch(wav), level)
         logits = self.outputs(self.stft.magnitude(self.stft(scaled)))
         return self.like_input(logits, wav)
+
+    def heads(self, magnitude: torch.Tensor) -> torch.Tensor:
+        r"""Everything that the network predicts, magnitudes at the nominal level → logits.
+
+        Shape:
+            - magnitude: :math:`(batch, freq, frames)`
+            - output: :math:`(batch, heads, n\_src, 88, frames)`; the first head are the frames
+        """
+        return self.outputs(magnitude).unsqueeze(1)
+
+    def note_probs(
+        self, wav: torch.Tensor, level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        r"""Probabilities of all :meth:`heads` for waveforms.
+
+        Args:
+            wav (:class:`torch.Tensor`): Waveforms, as for :meth:`forward`.
+            level (float or :class:`torch.Tensor`, optional): As for :meth:`forward`.
+
+        Shape:
+            - output: :math:`(heads, n\_src, 88, frames)` or
+              :math:`(batch, heads, n\_src, 88, frames)`
+        """
+        scaled, _ = self.normalize(self.as_batch(wav), level)
+        logits = self.heads(self.stft.magnitude(self.stft(scaled)))
+        return self.like_input(logits.sigmoid(), wav)

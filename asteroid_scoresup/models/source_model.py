@@ -29,6 +29,8 @@ class SourceModel(HubMixin, BaseModel):
 
     #: A class that defines this attribute itself can load the files of all its subclasses.
     reads_subclasses = True
+    #: Files of a class that defines this attribute itself can be loaded by its parent class.
+    loads_as_parent = False
 
     def __init__(self, sources: Sequence[str], sample_rate: float):
         super().__init__(sample_rate=sample_rate, in_channels=1)
@@ -152,7 +154,8 @@ class SourceModel(HubMixin, BaseModel):
                 f"{name} contains a {conf['model_name']}, which is not a {cls.__name__}"
                 f"{_of_asteroid(conf['model_name'])}."
             )
-        if "reads_subclasses" not in vars(cls) and kind is not cls:
+        reads = "reads_subclasses" in vars(cls) or "loads_as_parent" in vars(kind)
+        if kind is not cls and not reads:
             raise ValueError(f"{name} contains a {kind.__name__}, expected a {cls.__name__}.")
         if not issubclass(kind, cls):
             raise ValueError(f"{name} contains a {kind.__name__}, which is not a {cls.__name__}.")

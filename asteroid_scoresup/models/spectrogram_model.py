@@ -54,7 +54,7 @@ class SpectrogramModel(SourceModel):
         super().__init__(sources, sample_rate)
         self.stft = STFT(n_fft, hop_length, sample_rate)
         self.trunk = ChannelsLastTDConvNet(
-            in_chan=self.stft.n_freqs,
+            in_chan=self.trunk_channels(),
             n_src=len(self.sources),
             out_chan=out_chan,
             n_blocks=n_blocks,
@@ -66,6 +66,10 @@ class SpectrogramModel(SourceModel):
             norm_type=norm_type,
             mask_act=mask_act,
         )
+
+    def trunk_channels(self) -> int:
+        """Channels that the trunk receives per frame."""
+        return self.stft.n_freqs
 
     @property
     def is_local(self) -> bool:

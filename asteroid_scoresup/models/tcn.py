@@ -100,7 +100,13 @@ class ChannelsLastTDConvNet(TDConvNet):
 
 def _norm(x: torch.Tensor, norm: ChanLN) -> torch.Tensor:
     # Its own size, a constant for exporters, rather than that of x.
-    return F.layer_norm(x, (norm.channel_size,), norm.gamma, norm.beta, _EPS)
+    size, gamma, beta = (norm.channel_size,), norm.gamma, norm.beta
+    if x.device.type != "cuda" or x.dtype == gamma.dtype:
+        return F.layer_norm(x, size, gamma, beta, _EPS)
+    # Autocast would return float32 on a GPU: twice the bytes for all that follows. The statistics
+    # are computed in float32 in any case.
+    with torch.autocast("cuda", enabled=False):
+        return F.layer_norm(x, size, gamma.to(x.dtype), beta.to(x.dtype), _EPS)
 
 
 def _pointwise(x: torch.Tensor, conv: nn.Conv1d) -> torch.Tensor:

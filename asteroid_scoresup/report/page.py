@@ -66,7 +66,7 @@ def write_page(
             called ``residual`` has no notes.
         transcription (Notes, optional): The predicted notes; `class_index` is the position of the
             stem in `stems`.
-        score (Notes, optional): The true score.
+        score (Notes, optional): The score. Next to a transcription it is called the true score.
         numbers (sequence of tuple): Rows of a table: a label such as ``"SI-SDR (dB)"`` and a
             mapping from stems to numbers or texts.
         remark (str): A sentence below the title.
@@ -102,7 +102,8 @@ def write_page(
     names = list(stems)
     classes = [n for i, n in enumerate(names) if n != RESIDUAL or i < len(names) - 1]
     colors = dict.fromkeys(names, _GRAY) | class_colors(classes)
-    for label, notes in (("transcription", transcription), ("true score", score)):
+    score_label = "Score" if transcription is None else "True score"
+    for label, notes in (("transcription", transcription), (score_label.lower(), score)):
         _require_classes(label, notes, classes)
     table = _table_html(numbers, names)
     parts = [("mixture", mixture, _GRAY), *((name, stems[name], colors[name]) for name in names)]
@@ -143,6 +144,7 @@ def write_page(
         style=style,
         script=script,
         table=table,
+        score=score_label,
         remark=f"<p>{html.escape(remark)}</p>" if remark else "",
         range=round(RANGE_DB),
         # JSON without "<" cannot end the element that contains it.

@@ -2,9 +2,23 @@
 
 from .harmonic import HarmonicTemplates, partial_frequencies
 from .hits import N_KEYS, hit_roll
-from .informed import Factors, onset_roll, score_informed_nmf, soft_masks
+from .informed import (
+    Factors,
+    onset_roll,
+    score_informed_nmf,
+    soft_masks,
+    soft_masks_of_batch,
+)
 from .notes import LOWEST_PITCH, N_PITCHES, Notes
-from .rolls import clip_activity, frame_activity, frame_times, piano_roll, sounding_roll, steps_of
+from .rolls import (
+    clip_activity,
+    frame_activity,
+    frame_times,
+    onset_targets,
+    piano_roll,
+    sounding_roll,
+    steps_of,
+)
 from .sounding import SoundingOptions
 
 __all__ = [
@@ -20,10 +34,12 @@ __all__ = [
     "frame_times",
     "hit_roll",
     "onset_roll",
+    "onset_targets",
     "partial_frequencies",
     "piano_roll",
     "score_informed_nmf",
     "soft_masks",
+    "soft_masks_of_batch",
     "sounding_roll",
     "steps_of",
 ]

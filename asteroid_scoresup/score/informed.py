@@ -22,6 +22,7 @@ for sound source separation", ISSC 2005).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -53,6 +54,11 @@ class Factors(NamedTuple):
     activations: torch.Tensor
     class_index: torch.Tensor
     gains: torch.Tensor | None = None
+
+    def cpu(self) -> Factors:
+        """The factors on the CPU."""
+        gains = None if self.gains is None else self.gains.cpu()
+        return Factors(self.templates.cpu(), self.activations.cpu(), self.class_index.cpu(), gains)
 
 
 def onset_roll(
@@ -89,6 +95,7 @@ def score_informed_nmf(
     *,
     hits: torch.Tensor | None = None,
     hit: float = HIT_WEIGHT,
+    progress: Callable[[float], object] | None = None,
 ) -> Factors:
     r"""Fits the spectra of the notes of a song to its mixture.
 
@@ -109,6 +116,7 @@ def score_informed_nmf(
         hits (:class:`torch.Tensor`, optional): Roll of unpitched keys, see
             :func:`~asteroid_scoresup.score.hits.hit_roll`. A class may have notes in both rolls.
         hit (float): Initial weight of a hit's bins, relative to a fundamental.
+        progress (callable, optional): Called after each iteration with the fraction that is done.
 
     Shape:
         - magnitude: :math:`(freq, frames)` or :math:`(channels, freq, frames)`
@@ -140,14 +148,22 @@ def score_informed_nmf(
         activations = torch.cat([activations, start[1]])
         class_index = torch.cat([class_index, class_index.new_full((free,), -1)])
     fit = _fit_channels if magnitude.dim() == 3 else _fit
-    return fit(magnitude + EPS, Factors(spectra, activations, class_index), iterations)
+    count = _counted(iterations, progress)
+    return fit(magnitude + EPS, Factors(spectra, activations, class_index), count)
 
 
-def _fit(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+def _counted(iterations: int, progress: Callable[[float], object] | None) -> Iterator[int]:
+    for number in range(iterations):
+        yield number
+        if progress is not None:
+            progress((number + 1) / iterations)
+
+
+def _fit(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> Factors:
     """Updates of Lee and Seung for the Kullback-Leibler divergence, of one channel."""
     spectra, activations = factors.templates, factors.activations
     activations = activations * (target.sum() / (spectra.T @ activations).sum().clamp(min=EPS))
-    for _ in range(iterations):
+    for _ in iterations:
         ratio = target / (spectra.T @ activations + EPS)
         activations = activations * (spectra @ ratio) / (spectra.sum(1, keepdim=True) + EPS)
         ratio = target / (spectra.T @ activations + EPS)
@@ -157,7 +173,7 @@ def _fit(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
     return factors._replace(templates=spectra, activations=activations)
 
 
-def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Factors:
+def _fit_channels(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> Factors:
     """The same for the channels together, with a gain of each component in each of them."""
     spectra, activations = factors.templates, factors.activations
     gains = spectra.new_ones(len(spectra), len(target))
@@ -171,7 +187,7 @@ def _fit_channels(target: torch.Tensor, factors: Factors, iterations: int) -> Fa
             for c, channel in enumerate(target)
         ]
 
-    for _ in range(iterations):
+    for _ in iterations:
         found = sum(g[:, None] * (spectra @ r) for g, r in zip(gains.T, ratios()))
         known = gains.sum(1, keepdim=True) * spectra.sum(1, keepdim=True)
         activations = activations * found / (known + EPS)
@@ -219,8 +235,38 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
             for i in [*range(n_src), -1]
         ]
     )
+    return _split(spectrograms, power)[:n_src]
+
+
+def soft_masks_of_batch(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor:
+    r""":func:`soft_masks` of several segments in a few operations, for a GPU.
+
+    Args:
+        factors (Factors): Of one channel, with a batch dimension: templates
+            :math:`(batch, n, freq)`, activations :math:`(batch, n, frames)`, and class_index
+            :math:`(batch, n)`. Segments with fewer components than others are padded with
+            activations of 0.
+        n_src, power: See :func:`soft_masks`.
+
+    Returns:
+        :class:`torch.Tensor`: Masks, shape :math:`(batch, n\_src, freq, frames)`.
+    """
+    templates = factors.templates.transpose(1, 2)
+    classes = [*range(n_src), -1]
+    spectrograms = torch.stack(
+        [
+            templates @ (factors.activations * (factors.class_index == i).unsqueeze(-1))
+            for i in classes
+        ],
+    )
+    return _split(spectrograms, power)[:n_src].transpose(0, 1)
+
+
+def _split(spectrograms: torch.Tensor, power: float) -> torch.Tensor:
+    """Divides the bins of :math:`(..., freq, frames)` between the classes, the first dimension."""
     total = spectrograms.sum(0)
     # Relative to the loudest class first, so that powers of faint bins do not underflow.
     weight = (spectrograms / spectrograms.amax(0).clamp(min=EPS)) ** power
-    known = total > 1e-6 * total.amax().clamp(min=EPS)
-    return (weight / weight.sum(0).clamp(min=EPS) * known)[:n_src]
+    loudest = total.amax((-2, -1), keepdim=True)
+    known = total > 1e-6 * loudest.clamp(min=EPS)
+    return weight / weight.sum(0).clamp(min=EPS) * known

@@ -112,6 +112,47 @@ def piano_roll(
     return roll.view(n_src, N_PITCHES, n_frames)
 
 
+#: Distance in frames at which the target of an onset falls to zero.
+ONSET_REACH = 2
+
+
+def onset_targets(notes: Notes, n_src: int, n_frames: int, grid: FrameGrid) -> torch.Tensor:
+    r"""How close each frame is to an onset, as a target with a resolution finer than the frames.
+
+    .. math:: \max(0, 1 - |t - t_{onset}| / 2)
+
+    with times in frames, the regression targets of Kong et al. 2021 (High-resolution Piano
+    Transcription), eq. 1. Repeated notes stay apart, which in :func:`piano_roll` they do not.
+
+    Args:
+        notes (Notes): The score, on the clock of the signal.
+        n_src (int): Number of classes.
+        n_frames (int): Number of STFT frames.
+        grid (FrameGrid): The grid of the STFT.
+
+    Shape:
+        - output: :math:`(n\_src, 88, n\_frames)`, values in [0, 1]
+
+    Examples
+        >>> from asteroid_scoresup.dsp import FrameGrid
+        >>> notes = Notes([0.080], [0.128], [21], [0], [100])
+        >>> onset_targets(notes, 1, 6, FrameGrid(2048, 512, 16000))[0, 0].tolist()
+        [0.0, 0.25, 0.75, 0.75, 0.25, 0.0]
+    """
+    onset = torch.as_tensor(notes.onset, dtype=torch.float64) * grid.frames_per_second
+    pitch = torch.as_tensor(notes.pitch) - LOWEST_PITCH
+    class_index = torch.as_tensor(notes.class_index)
+    around = torch.arange(1 - ONSET_REACH, ONSET_REACH + 1)
+    frame = onset.floor().long()[:, None] + around
+    value = (1 - (frame - onset[:, None]).abs() / ONSET_REACH).clamp(min=0).float()
+    known = (pitch >= 0) & (pitch < N_PITCHES) & (class_index >= 0) & (class_index < n_src)
+    known = known[:, None] & (frame >= 0) & (frame < n_frames)
+    row = (class_index * N_PITCHES + pitch)[:, None].expand_as(frame)
+    roll = torch.zeros(n_src * N_PITCHES * n_frames)
+    roll.scatter_reduce_(0, (row * n_frames + frame)[known], value[known], "amax")
+    return roll.view(n_src, N_PITCHES, n_frames)
+
+
 def sounding_roll(
     notes: Notes,
     n_src: int,

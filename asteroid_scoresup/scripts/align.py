@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..alignment.align import Alignment
 
-#: Uncertain stretches that are printed; the JSON file has all of them.
+#: Stretches of a kind that are printed; the JSON file has all of them.
 MAX_STRETCHES = 8
 
 
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from .. import __version__
     from ..alignment import align
+    from ..alignment.mismatch import explain_mismatch
     from ..alignment.outputs import write_alignment
     from ..notation.reader import MIDI_SUFFIXES
     from ..report.alignment_plot import plot_alignment
@@ -85,11 +87,8 @@ def run(args: argparse.Namespace) -> int:
             figure.savefig(temporary, format=image)
         written.append(Path(args.plot))
     if not alignment.is_match:
-        print(
-            f"Warning: {args.score} does not seem to belong to {args.audio}; files were written "
-            "because of --force.",
-            file=sys.stderr,
-        )
+        why = explain_mismatch(recording, args.score, alignment.confidence).what
+        print(f"Warning: {why}; files were written because of --force.", file=sys.stderr)
     if not args.quiet:
         print(describe(alignment, recording.seconds))
         print("Written: " + ", ".join(map(str, written)))
@@ -117,7 +116,7 @@ def describe(alignment: Alignment, seconds: float) -> str:
     played = sum(float(span.audio[-1] - span.audio[0]) for span in spans)
     lines = [
         f"Confidence {alignment.confidence:.2f} (0 to 1): "
-        + ("the score belongs to the recording." if alignment.is_match else "another song?"),
+        + f"the score {'belongs' if alignment.is_match else 'may not belong'} to the recording.",
         f"{_clock(played)} of {_clock(seconds)} have a score, in {len(spans)} "
         f"section{'' if len(spans) == 1 else 's'}.",
     ]
@@ -128,13 +127,20 @@ def describe(alignment: Alignment, seconds: float) -> str:
         )
     concert = 440 * 2 ** (alignment.tuning_cents / 1200)
     lines.append(f"Tuning: A = {concert:.1f} Hz ({alignment.tuning_cents:+.0f} cents).")
+    gaps = alignment.warp.gaps(seconds)
+    if gaps:
+        lines.append(f"Without a score: {_stretches(gaps)}.")
     if alignment.uncertain:
-        shown = [f"{_clock(a)} to {_clock(b)}" for a, b in alignment.uncertain[:MAX_STRETCHES]]
-        more = len(alignment.uncertain) - len(shown)
-        lines.append("Uncertain: " + ", ".join(shown) + (f", and {more} more." if more else "."))
+        lines.append(f"Uncertain: {_stretches(alignment.uncertain)}.")
     else:
-        lines.append("No stretch is uncertain.")
+        lines.append(f"No {'other ' if gaps else ''}stretch is uncertain.")
     return "\n".join(lines)
+
+
+def _stretches(stretches: Sequence[tuple[float, float]]) -> str:
+    shown = [f"{_clock(start)} to {_clock(stop)}" for start, stop in stretches[:MAX_STRETCHES]]
+    more = len(stretches) - len(shown)
+    return ", ".join(shown) + (f", and {more} more" if more else "")
 
 
 def _clock(seconds: float) -> str:

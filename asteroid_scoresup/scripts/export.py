@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file; another name: a folder to share (config.json, model.safetensors, README.md)",
     )
     add("--license", help="license of the weights, for the model card, e.g. cc-by-4.0")
+    add("--int8", action="store_true", help="NAME.onnx with weights of 8 bits: a third of the size")
     add("--overwrite", action="store_true", help="overwrite an existing file or model folder")
 
 
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     written = out if out.suffix in (".onnx", ".pth") else out / CONFIG
+    if args.int8 and out.suffix != ".onnx":
+        raise ValueError(f"--int8 is for ONNX files, and {out} is none.")
     if written.exists() and not args.overwrite:
         raise ValueError(f"{written} exists: name another file, or add --overwrite.")
     package, metadata, _ = read_with_card(args.model)
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if out.suffix == ".onnx":
         separator = unpack(package, args.model).separator
         facts = {"license": terms} if terms else {}
-        export_onnx(separator, out, **facts)  # type: ignore[arg-type]  # it checks the type
+        export_onnx(separator, out, args.int8, **facts)  # type: ignore[arg-type]  # it checks it
     elif out.suffix == ".pth":
         save_model(package, out)
     else:

@@ -96,6 +96,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", help="prepared folder to write")
     add_reading_arguments(parser)
     parser.add_argument(
+        "--mirdata",
+        metavar="NAME",
+        help="the input is the data home of this data set of mirdata, e.g. slakh or maestro",
+    )
+    parser.add_argument(
+        "--mirdata-version", metavar="V", help="its version, e.g. baby (default: mirdata's)"
+    )
+    parser.add_argument(
         "--align",
         choices=ALIGN_MODES,
         default="auto",
@@ -143,6 +151,8 @@ def run(args: argparse.Namespace) -> int:
     from ..data.prepare import prepare, summary
 
     refuse_empty(args.input, args.out)
+    if args.mirdata_version is not None and args.mirdata is None:
+        raise ValueError("--mirdata-version is for --mirdata, which is missing.")
 
     report = prepare(
         args.input,
@@ -154,6 +164,8 @@ def run(args: argparse.Namespace) -> int:
         test_fraction=args.test_fraction,
         seed=args.seed,
         overwrite=args.overwrite,
+        mirdata=args.mirdata,
+        mirdata_version=args.mirdata_version,
         **reading_options(args),
     )
     print(summary(report))

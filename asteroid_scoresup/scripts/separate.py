@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .songs import add_song_arguments, list_models, print_results, process_all, requires_songs
+from .standard_input import add_stream_arguments, is_standard_input, separate_standard_input
 
 if TYPE_CHECKING:
-    from ..inference.outputs import OutputOptions
     from ..inference.score_informed import ScoreInformedSeparator
-    from ..inference.separator import Separator
 
-# Copies of PRECISIONS, ALIGN_MODES and FORMATS in inference: importing takes seconds.
-PRECISIONS = ("float32", "bfloat16")
+# Copies of ALIGN_MODES, FORMATS, CLIP_MODES and DEFAULT_TEMPLATE in inference: importing takes
+# seconds.
 # Options of networks, which a score does not need, and their defaults.
-_OF_NETWORKS = {"model": None, "transcriptor": None, "device": "cpu", "precision": "float32"}
+_OF_NETWORKS = {
+    "model": None,
+    "transcriptor": None,
+    "device": "cpu",
+    "precision": "float32",
+    "threshold": None,
+    "min_note": None,
+}
 ALIGN_MODES = ("auto", "always", "never")
-FORMATS = ("wav16", "wav24", "wav32f", "flac")
+FORMATS = ("wav16", "wav24", "wav32f", "flac", "mp3")
+CLIP_MODES = ("rescale", "clamp", "none")
+FILENAME = "{track}/{stem}.{ext}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=list(FORMATS),
         default="wav32f",
-        help="format of the stems; 16 and 24 bits clip at full scale (default: wav32f, float)",
+        help="format of the stems; all but wav32f clip at full scale (default: wav32f, float)",
     )
-    for option, file_format in (("--int24", "wav24"), ("--float32", "wav32f")):
+    shorthands = {"--int24": "wav24", "--float32": "wav32f", "--flac": "flac", "--mp3": "mp3"}
+    for option, file_format in shorthands.items():
         add(
             option,
             action="store_const",
@@ -46,6 +56,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             const=file_format,
             help=f"the same as --format {file_format}",
         )
+    add(
+        "--mp3-bitrate",
+        type=int,
+        metavar="KBIT/S",
+        help="of MP3 files (default: 320, or the highest for the sample rate)",
+    )
+    add(
+        "--clip-mode",
+        choices=CLIP_MODES,
+        default="none",
+        help="samples above full scale: one gain for all stems of the song (rescale), set to full "
+        "scale (clamp), or kept by wav32f and clipped by others (none, the default)",
+    )
+    add(
+        "--filename",
+        default=FILENAME,
+        metavar="TEMPLATE",
+        help="names of the stems in OUT_DIR, with the fields {track}, {trackext}, {stem} and {ext} "
+        f"(default: {FILENAME})",
+    )
     add("--only", metavar="CLASS", help="write only this stem")
     add("--without", metavar="CLASS", help="write the song without this stem (without_CLASS)")
     add(
@@ -70,35 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --score: align it with the song; auto refuses the score of another song, and "
         "leaves alone what is aligned already (default: auto)",
     )
-
-
-def add_song_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that `separate` and `transcribe` share.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser.
-    """
-    add = parser.add_argument
-    add("songs", nargs="+", help="audio files (WAV, FLAC, OGG, MP3…) or folders of them")
-    add(
-        "-n",
-        "--model",
-        help="model: a file such as the recipe's best_model.pth, a folder, or user/name on the "
-        "Hugging Face Hub (default: the bundled one)",
-    )
-    add("--transcriptor", help="transcriptor file, if the model file does not include one")
-    add(
-        "-o", "--out_dir", default="separated", help="write to OUT_DIR/<song>/ (default: separated)"
-    )
-    add("-d", "--device", default="cpu", help="cpu, cuda or mps (default: cpu)")
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help="bfloat16 is faster on CPUs and GPUs that support it (default: float32)",
-    )
-    add("--overwrite", action="store_true", help="overwrite existing files")
-    add("--quiet", action="store_true", help="print only warnings and errors")
+    add_stream_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,6 +112,10 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
+    if not requires_songs(args):
+        return list_models()
+    if is_standard_input(args):
+        return separate_standard_input(args)
     from ..inference.outputs import OutputOptions
 
     _require_consistent(args)
@@ -118,14 +124,18 @@ def run(args: argparse.Namespace) -> int:
     options = OutputOptions(
         residual=args.residual,
         midi=args.midi,
+        csv=args.csv,
         page=args.report,
         only=args.only,
         without=args.without,
         file_format=args.format,
+        mp3_bitrate=args.mp3_bitrate or 320,
+        clip_mode=args.clip_mode,
+        filename=args.filename,
         overwrite=args.overwrite,
     )
     if args.score is not None:
-        return _report(args, options, "separate", _informed_separators(args))
+        return print_results(args, options, "separate", _informed_separators(args))
     return process_all(args, options, "separate")
 
 
@@ -133,6 +143,13 @@ def _require_consistent(args: argparse.Namespace) -> None:
     """Refuses options that would do nothing."""
     if args.two_stems is not None and (args.only is not None or args.without is not None):
         raise ValueError("--two-stems is --only and --without together: leave those out.")
+    if args.mp3_bitrate is not None and args.format != "mp3":
+        raise ValueError(f"--mp3-bitrate is for --mp3, and the format is {args.format}.")
+    given = [name for name in ("threshold", "min_note") if getattr(args, name) is not None]
+    if given and not (args.midi or args.csv or args.report):
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} is for notes: add --midi, --csv or --report."
+        )
     if args.score is None:
         if args.classes is not None:
             raise ValueError(
@@ -144,8 +161,8 @@ def _require_consistent(args: argparse.Namespace) -> None:
     for option, default in _OF_NETWORKS.items():
         if getattr(args, option) != default:
             raise ValueError(
-                f"--{option} is for networks, and --score separates without one: leave out one of "
-                "the two."
+                f"--{option.replace('_', '-')} is for networks, and --score separates without one: "
+                "leave out one of the two."
             )
 
 
@@ -165,74 +182,3 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
             "score for each."
         )
     return lambda song: ScoreInformedSeparator(scores.of(song), classes, args.align or "auto")
-
-
-def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> int:
-    """Separates or transcribes all songs.
-
-    Args:
-        args (argparse.Namespace): The arguments of :func:`add_song_arguments`.
-        options (OutputOptions): Files to write for each song.
-        verb (str): Name of the command, for messages.
-
-    Returns:
-        int: Exit status: 0, or 1 if a song failed.
-    """
-    from ..inference.outputs import require_classes
-    from ..inference.separator import Separator
-
-    separator = Separator.from_pretrained(
-        args.model, args.transcriptor, args.device, precision=args.precision
-    )
-    if options.midi and separator.transcriptor is None:
-        raise ValueError(
-            f"{args.model} includes no transcriptor: name one with --transcriptor (for example "
-            "transcriptor/best_model.pth of the recipe)."
-        )
-    require_classes(separator.names, only=options.only, without=options.without)
-    return _report(args, options, verb, separator)
-
-
-def _report(
-    args: argparse.Namespace,
-    options: OutputOptions,
-    verb: str,
-    separator: Separator | Callable[[Path], ScoreInformedSeparator],
-) -> int:
-    """Processes the songs, and prints what was written and what failed."""
-    from ..inference.processing import process_songs
-
-    failed, bar = 0, _Bar(args.quiet)
-    for path, result in process_songs(separator, args.songs, args.out_dir, options, bar):
-        bar.close()
-        if isinstance(result, ValueError):
-            failed += 1
-            print(f"asteroid-scoresup {verb}: {result}", file=sys.stderr)
-            continue
-        for warning in result.warnings:
-            print(f"asteroid-scoresup {verb}: warning: {path}: {warning}.", file=sys.stderr)
-        if not args.quiet:
-            kept = f" ({len(result.kept)} kept; --overwrite replaces them)" if result.kept else ""
-            print(f"{result.folder}: {len(result.written)} written{kept}")
-    return 1 if failed else 0
-
-
-class _Bar:
-    """A progress bar for each song, in seconds of audio, shown from its first report."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.bar: Any = None
-
-    def __call__(self, name: str, done: float, total: float) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-            self.bar = tqdm(desc=name, total=total, disable=self.quiet, bar_format=form)
-        self.bar.update(done - self.bar.n)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None

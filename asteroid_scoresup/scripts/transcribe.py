@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .separate import add_song_arguments, process_all
+from .songs import add_song_arguments, list_models, process_all, requires_songs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Exit status: 0, or 1 if a song failed.
     """
+    if not requires_songs(args):
+        return list_models()
     from ..inference.outputs import OutputOptions
 
-    options = OutputOptions(stems=False, midi=True, overwrite=args.overwrite)
+    options = OutputOptions(stems=False, midi=True, csv=args.csv, overwrite=args.overwrite)
     return process_all(args, options, "transcribe")

@@ -257,6 +257,7 @@ def audio_writers(
     n_channels: int,
     subtype: str = "FLOAT",
     container: str | None = None,
+    **options: Any,
 ) -> Iterator[list[Callable[[np.ndarray], None]]]:
     r"""Opens audio files for writing in blocks; they get their names once all are verified.
 
@@ -270,6 +271,7 @@ def audio_writers(
         n_channels (int): Number of channels.
         subtype (str): See :func:`write_audio`.
         container (str, optional): See :func:`write_audio`.
+        **options: Others of ``soundfile.SoundFile``, such as ``compression_level``.
 
     Yields:
         list of callable: One function per file, to call with the next samples, of shape
@@ -284,8 +286,8 @@ def audio_writers(
             with contextlib.ExitStack() as streams:
                 for path in paths:
                     temporary = renames.enter_context(atomic_path(path))
-                    shape = (int(sample_rate), n_channels)
-                    writer = _Writer(path, temporary, *shape, format=container, subtype=subtype)
+                    shape, kind = (int(sample_rate), n_channels), {"format": container, **options}
+                    writer = _Writer(path, temporary, *shape, subtype=subtype, **kind)
                     writers.append(streams.enter_context(contextlib.closing(writer)))
                 yield [*writers]
         except sf.LibsndfileError as error:
@@ -305,7 +307,7 @@ class _Writer:
         temporary: Path,
         sample_rate: int,
         n_channels: int,
-        **kwargs: str | None,
+        **kwargs: Any,
     ) -> None:
         self.path, self.temporary, self.n_samples, self.failed = path, temporary, 0, True
         self._stream = sf.SoundFile(sndfile_path(temporary), "w", sample_rate, n_channels, **kwargs)

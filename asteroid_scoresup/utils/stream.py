@@ -69,7 +69,7 @@ class Recording:
                     f"The sample_rate of an array is {sample_rate} Hz, expected {LOWEST_RATE} to "
                     f"{HIGHEST_RATE}."
                 )
-            samples = _as_floats(np.asarray(audio))
+            samples = as_floats(np.asarray(audio))
             if samples.ndim not in (1, 2):
                 raise ValueError(
                     f"Expected samples of shape (time) or (channels, time), found {samples.shape}."
@@ -120,14 +120,48 @@ class Recording:
                 f"{self.n_samples}."
             )
 
+    def at_rate(self, sample_rate: float) -> Iterator[np.ndarray]:
+        r"""Reads the recording at another sample rate, from the beginning.
+
+        Args:
+            sample_rate (float): In Hz.
+
+        Yields:
+            :class:`numpy.ndarray`: float32, shape :math:`(time, channels)`, together at least one
+            sample.
+
+        Raises:
+            ValueError: see :meth:`blocks`.
+        """
+        is_empty = True
+        for block in resampled(self.blocks(), self.sample_rate, sample_rate, self.n_channels):
+            is_empty = is_empty and not len(block)
+            yield block
+        if is_empty:  # shorter than one sample at this rate
+            yield np.zeros((1, self.n_channels), dtype=np.float32)
+
     def _array_blocks(self, size: int) -> Iterator[np.ndarray]:
         assert self.samples is not None
         for start in range(0, self.n_samples, size):
             yield self.samples[:, start : start + size].T
 
 
-def _as_floats(samples: np.ndarray) -> np.ndarray:
-    """Converts samples of any type with a full scale to float32 with a full scale of ±1."""
+def as_floats(samples: np.ndarray) -> np.ndarray:
+    """Converts samples of any type with a full scale to float32 with a full scale of ±1.
+
+    Args:
+        samples (array): Floats, uint8 with 128 as zero, int8, int16 or int32, of any shape.
+
+    Returns:
+        :class:`numpy.ndarray`: float32, of the same shape.
+
+    Raises:
+        ValueError: if the type has no known full scale.
+
+    Examples
+        >>> as_floats(np.array([-(2**15), 2**14], dtype="int16"))
+        array([-1. ,  0.5], dtype=float32)
+    """
     if samples.dtype.kind == "f":
         with np.errstate(over="ignore"):  # infinite samples are reported later, with their time
             return samples.astype(np.float32, copy=False)
@@ -206,24 +240,56 @@ def chunks(blocks: Iterable[np.ndarray], length: int, context: int) -> Iterator[
         [2. 3. 4. 5. 6. 7. 8. 9.] 2 4 False
         [6. 7. 8. 9.] 2 2 True
     """
-    waiting: list[np.ndarray] = []
-    n_waiting, before = 0, 0
+    splitter = ChunkSplitter(length, context)
     for block in blocks:
-        waiting.append(block)
-        n_waiting += len(block)
+        yield from splitter.push(block)
+    yield from splitter.finish()
+
+
+class ChunkSplitter:
+    """Splits a stream that arrives block by block into chunks, see :func:`chunks`.
+
+    Args:
+        length (int): Number of samples of a chunk, without context.
+        context (int): Number of samples of context before a chunk, and after it.
+        after (int, optional): Another number of samples of context after it.
+    """
+
+    def __init__(self, length: int, context: int, after: int | None = None) -> None:
+        self.length, self.context = length, context
+        self.after = context if after is None else after
+        self._waiting: list[np.ndarray] = []
+        self._n_waiting, self._before = 0, 0
+
+    def push(self, block: np.ndarray) -> Iterator[Chunk]:
+        r"""Adds a block of shape :math:`(time, channels)`, and yields the chunks that are complete.
+
+        They are complete once the iterator is used up.
+        """
+        self._waiting.append(block)
+        self._n_waiting += len(block)
         # With at least one more sample than needed, this chunk is not the last.
-        while n_waiting > before + length + context:
-            samples = np.concatenate(waiting)
-            yield Chunk(samples[: before + length + context].T, before, length, False)
-            kept = samples[max(before + length - context, 0) :]
-            before = min(context, before + length)
-            waiting, n_waiting = [kept], len(kept)
-    samples = np.concatenate(waiting)
-    while len(samples) > before:
-        n_left = min(length, len(samples) - before)
-        last = before + n_left == len(samples)
-        yield Chunk(samples[: before + n_left + context].T, before, n_left, last)
-        samples = samples[max(before + n_left - context, 0) :]
-        before = min(context, before + n_left)
-        if last:
+        while self._n_waiting > self._before + self.length + self.after:
+            samples = np.concatenate(self._waiting)
+            yield self._chunk(samples, self.length, last=False)
+
+    def finish(self) -> Iterator[Chunk]:
+        """Yields the remaining chunks; the stream has ended."""
+        if not self._waiting:
             return
+        samples = np.concatenate(self._waiting)
+        while len(samples) > self._before:
+            n_left = min(self.length, len(samples) - self._before)
+            last = self._before + n_left == len(samples)
+            yield self._chunk(samples, n_left, last)
+            samples = self._waiting[0]
+            if last:
+                return
+
+    def _chunk(self, samples: np.ndarray, length: int, last: bool) -> Chunk:
+        stop = self._before + length
+        chunk = Chunk(samples[: stop + self.after].T, self._before, length, last)
+        kept = samples[max(stop - self.context, 0) :]
+        self._before = min(self.context, stop)
+        self._waiting, self._n_waiting = [kept], len(kept)
+        return chunk

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,12 @@ def score(
     transcriptors: Transcriptors,
     decodings: dict[str, Decoding],
     exp_dir: Path,
+    started: float,
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Scores every track of the chosen splits; returns the records and the tracks without stems."""
+    """Scores every track of the chosen splits, or those for which there is time.
+
+    Returns the records and the tracks without stems.
+    """
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
     templates = settings.templates(args, manifest)
@@ -158,9 +163,14 @@ def score(
 
     records: list[dict[str, Any]] = []
     without_stems: list[str] = []
-    for split in splits_to_score(manifest, args.test_splits):
+    splits = splits_to_score(manifest, args.test_splits)
+    for place, split in enumerate(splits):
         tracks = tracks_to_score(manifest, split)
+        until = started + 60 * args.eval_minutes * (place + 1) / len(splits)
         for number, track in enumerate(tqdm(tracks, desc=split, disable=args.quiet)):
+            if args.eval_minutes and number and time.monotonic() > until:
+                print(f"  scored {number} of the {len(tracks)} songs in {split}: the time is over")
+                break
             song = TestTrack(manifest, track)
             made: list[dict[str, Any]] = []
             estimates: dict[str, torch.Tensor] = {}
@@ -283,6 +293,7 @@ def is_scored(exp_dir: Path, scored: str) -> bool:
 
 
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
+    started = time.monotonic()
     exp_dir = Path(args.exp_dir)
     manifest = Manifest.load(args.data_dir)
     scored = what_is_scored(conf, args, manifest)
@@ -294,7 +305,9 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     separators, transcriptors = load(args, manifest)
     final_row, final = list(separators.items())[-1]
     decodings = {row: fit_decoding(manifest, model) for row, model in transcriptors.items()}
-    records, without_stems = score(args, manifest, separators, transcriptors, decodings, exp_dir)
+    records, without_stems = score(
+        args, manifest, separators, transcriptors, decodings, exp_dir, started
+    )
     flat: dict[str, Any] = {}
     if records:
         order = [INPUT_MIXTURE, SCORE_ORACLE, SOFT_ORACLE, INFORMED_ORACLE]

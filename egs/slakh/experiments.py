@@ -22,12 +22,16 @@ from local.options import given_settings
 from local.rows import with_present_names
 
 from asteroid_scoresup.evaluation import read_results, tables
-from asteroid_scoresup.utils.files import atomic_path
+from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 
 HERE = Path(__file__).parent
 #: Expected times of scoring and of starting a script, in s.
 SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150}
 STARTING = 15
+#: With --total_minutes: the fraction for scoring, and how trainings share the rest.
+SCORING_SHARE, TRAINING_SHARES = 0.25, {"t": 1.0, "s": 2.0, "f": 2.0}
+#: Scripts by the prefix of their settings.
+SCRIPTS = {"train_transcriptor.py": "t", "train_separator.py": "s", "finetune.py": "f"}
 PRE_TRAINED = {"transcriptor": "pre-train", "simulating": "pre-train, simulated separation"}
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -45,6 +49,12 @@ parser.add_argument("--seeds", type=int, default=3, help="seeds of the separator
 parser.add_argument("--n_parallel", type=int, default=0, help="rows in parallel (GPUs or cores)")
 parser.add_argument(
     "--minutes", type=float, default=0, help="training time of each separator; 0: equal updates"
+)
+parser.add_argument(
+    "--total_minutes",
+    type=float,
+    default=0,
+    help="time for all rows together, which their trainings and scorings share; 0: no limit",
 )
 parser.add_argument("--train_opts", default="", help="more settings for all training scripts")
 parser.add_argument("--dry_run", action="store_true", help="only list what is missing, with times")
@@ -154,6 +164,31 @@ def plan(args: argparse.Namespace, conf: Mapping[str, Any], groups: Mapping[str,
     return jobs
 
 
+def shared_minutes(jobs: Iterable[Job], total: float, n_parallel: int) -> dict[str, float]:
+    """Divides minutes among jobs: settings of all scripts, by name.
+
+    Args:
+        jobs (iterable of Job): All jobs.
+        total (float): Minutes for all of them.
+        n_parallel (int): Jobs in parallel.
+
+    Raises:
+        ValueError: if starting the scripts takes longer.
+    """
+    jobs = list(jobs)
+    scripts = [SCRIPTS[str(job.training[0])] for job in jobs if job.training]
+    scored = sum(bool(job.scoring) for job in jobs)
+    left = total * n_parallel - STARTING / 60 * (len(scripts) + scored)
+    if left <= 0:
+        raise ValueError(
+            f"--total_minutes {total:g} is too short for {len(scripts)} trainings and {scored} "
+            "scorings, which take longer to start: choose fewer --rows."
+        )
+    unit = (1 - SCORING_SHARE) * left / sum(TRAINING_SHARES[step] for step in scripts)
+    minutes = {f"{step}_minutes": round(unit * share, 4) for step, share in TRAINING_SHARES.items()}
+    return {**minutes, "eval_minutes": round(SCORING_SHARE * left / max(scored, 1), 4)}
+
+
 def best(job: Job) -> Path:
     """The model that a job trains."""
     return job.folder / "best_model.pth"
@@ -224,14 +259,20 @@ def main(args: argparse.Namespace) -> None:
     conf.update(given_settings(shlex.split(args.train_opts)))
     if not args.tables_only:
         kept = read_kept(args)
-        jobs = wanted(plan(args, conf, groups), set(zip(kept.row, kept.seed)))
-        missing = [job for job in jobs if job.missing()]
         cores = (
             len(os.sched_getaffinity(0))
             if hasattr(os, "sched_getaffinity")
             else os.cpu_count() or 1
         )
         n_parallel = args.n_parallel or torch.cuda.device_count() or cores
+        jobs = wanted(plan(args, conf, groups), set(zip(kept.row, kept.seed)))
+        if args.total_minutes:
+            path = Path(args.exp_dir) / "minutes.json"
+            if not path.is_file():  # resumed rows keep their minutes
+                write_json(path, shared_minutes(jobs, args.total_minutes, n_parallel))
+            args.train_opts += " " + " ".join(flags(read_json(path)))
+            jobs = wanted(plan(args, conf, groups), set(zip(kept.row, kept.seed)))
+        missing = [job for job in jobs if job.missing()]
         hours = sum(job.seconds for job in missing) / n_parallel / 3600
         print(
             f"{len(jobs) - len(missing)} of {len(jobs)} jobs are done. The other {len(missing)} "

@@ -8,12 +8,14 @@ from local.options import ADVERSARIAL
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
+    Clock,
     FineTuneSystem,
     LogLossTerms,
     LogValidationSISDR,
     adam,
     fit,
     save_model,
+    tracker_callbacks,
     warmup_cosine,
 )
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
@@ -53,14 +55,13 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     if args.separator:
         separator = TCNSeparator.from_pretrained(args.separator)
     else:
-        separator = TCNSeparator(mask_act=args.mask_act, **settings.network(args, manifest))
-        separator.load_trunk(transcriptor)
+        separator = settings.separator(args, manifest, transcriptor)
     for model in (separator, transcriptor):
         settings.require_same(model, args, manifest)
     folder = Path(args.exp_dir)
     models = [folder / "best_transcriptor.pth", folder / "best_model.pth"]
     settings.lock(conf, args, manifest, "separator", "loss", "finetune", inputs=inputs)
-    if settings.is_done(models, args.f_epochs):
+    if settings.is_done(models, args.f_epochs, args.f_minutes):
         return
     train, validation = settings.loaders(
         args,
@@ -68,12 +69,14 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.f_steps,
         args.f_batch_size,
         soft_masks=settings.fitted_masks(args, manifest),
+        onsets=transcriptor.n_heads > 1,
     )
     # beta1 = 0.5 is customary in adversarial training.
     optimizers = [
         adam(separator, args.f_lr_separator, args.precision),
         adam(transcriptor, args.f_lr_transcriptor, args.precision, betas=(0.5, 0.999)),
     ]
+    clock = Clock(args.f_minutes) if args.f_minutes else None
     n_steps = args.f_epochs * args.f_steps
     system = FineTuneSystem(
         separator,
@@ -82,7 +85,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         optimizers,
         train,
         validation,
-        [warmup_cosine(optimizer, n_steps, args.warmup_steps) for optimizer in optimizers],
+        [warmup_cosine(one, n_steps, args.warmup_steps, clock=clock) for one in optimizers],
         aml=args.aml if "aml" in args.adversarial else 0.0,
         atl=args.atl if "atl" in args.adversarial else 0.0,
         audible_notes=args.audible_notes if args.adapt_critic == "true" else 0.0,
@@ -93,8 +96,13 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     best = fit(
         system,
         args.exp_dir,
-        args.f_epochs,
-        callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
+        -1 if clock else args.f_epochs,
+        clock=clock,
+        callbacks=[
+            LogLossTerms(),
+            LogValidationSISDR(separator, manifest),
+            *tracker_callbacks(args.logger, manifest, separator, transcriptor),
+        ],
         **settings.hardware(args),
     )
     for model, path in zip((transcriptor, separator), models):

@@ -55,6 +55,10 @@ adapt_critic=false
 # A transcriptor to use instead of training one in stage 2.
 transcriptor=
 seed=0
+# Minutes for all stages together; empty for no limit. Then stage 0 makes as many songs as a trial
+# says there is time for, a trial of each step divides the rest among the trainings, whose schedules
+# are as long as they are, and stage 5 scores as many songs as it can. On a GPU, for example 9.
+minutes=
 # More settings of local/conf.yml for all training scripts, for example "--s_epochs 20 --clip 1".
 train_opts=
 
@@ -81,6 +85,8 @@ case "$id" in
   *[!0-9,]*|,*|*,|*,,*) bad_option "--id is numbers of CUDA devices such as 0 or 0,1, found '$id'." ;;
   *) export CUDA_VISIBLE_DEVICES="$id" ;;
 esac
+[ -z "$minutes" ] || [[ $minutes =~ ^[0-9]{1,5}(\.[0-9]{1,4})?$ ]] \
+  || bad_option "--minutes is a number of minutes such as 9, found '$minutes'."
 case "$tag" in
   */*|.|..) bad_option "--tag is the name of a folder, found '$tag'." ;;
 esac
@@ -122,6 +128,10 @@ labels=notes
 transcriptor=${transcriptor:-$exp/transcriptor/best_model.pth}
 common=(--preset "$preset" --data_dir "$prepared" --seed "$seed")
 
+began=$(date +%s)
+# Seconds that are left of --minutes, less those given.
+left() { awk -v m="$minutes" -v t=$(($(date +%s) - began)) -v r="${1:-0}" 'BEGIN { print 60 * m - t - r }'; }
+
 need() { # file, stage that makes it
   [ -e "$1" ] && return 0
   echo "Stage $now needs $1, which stage $2 makes: run with --stage ${stages[$2]}." >&2
@@ -158,25 +168,72 @@ trap 'forward TERM 143' TERM
 end_stage() { printf '  stage %s took %d min %02d s\n' "$now" $((SECONDS / 60)) $((SECONDS % 60)); }
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 
-if runs 0 && [ -z "$slakh_dir" ]; then
-  run_stage 0 "synthesize songs in Slakh's format" "${midi_dir:-the composer of the recipe}" "$data_dir/slakh"
-  if [ -n "$midi_dir" ]; then songs=(--midi_dir "$midi_dir"); else songs=($songs); fi
-  run_python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "${songs[@]}" \
+synthesize() { # options: what stage 0 makes
+  run_python -m asteroid_scoresup.scripts.cli synthesize "$data_dir/slakh" "$@" \
     --sample_rate 16000 ${jobs[@]+"${jobs[@]}"} \
     ${synthesize_options[@]+"${synthesize_options[@]}"}
+}
+prepare() { # what stage 1 does
+  local options=(--mixture "$mixture")
+  [ -z "$classes" ] || options+=(--classes "$classes")
+  [ -z "$splits" ] || options+=(--splits "$splits")
+  run_python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
+    "${options[@]}" ${jobs[@]+"${jobs[@]}"} \
+    ${prepare_options[@]+"${prepare_options[@]}"}
+}
+# Makes a few songs, and sets `songs` to as many as a quarter of --minutes suffices for.
+count_songs() {
+  local chosen=$data_dir/songs.txt trial start cores
+  if [ ! -e "$chosen" ]; then
+    cores=${n_jobs:-$(getconf _NPROCESSORS_ONLN)}
+    trial=$("$python" -m local.minutes songs --preset "$preset" --jobs "$cores")
+    start=$(date +%s)
+    synthesize $trial
+    prepare
+    "$python" -m local.minutes songs --preset "$preset" --jobs "$cores" \
+      --spent $(($(date +%s) - start + 1)) --minutes "$minutes" > "$chosen.part"
+    mv "$chosen.part" "$chosen"
+  fi
+  songs=($(cat "$chosen"))
+}
+
+if runs 0 && [ -z "$slakh_dir" ]; then
+  run_stage 0 "synthesize songs in Slakh's format" "${midi_dir:-the composer of the recipe}" "$data_dir/slakh"
+  if [ -n "$midi_dir" ]; then
+    songs=(--midi_dir "$midi_dir")
+  elif [ -n "$minutes" ]; then
+    count_songs
+  else
+    songs=($songs)
+  fi
+  synthesize "${songs[@]}"
   end_stage
 fi
 
 if runs 1; then
   run_stage 1 "prepare" "${slakh_dir:-$data_dir/slakh}" "$prepared"
   [ -n "$slakh_dir" ] || need "$data_dir/slakh" 0
-  options=(--mixture "$mixture")
-  [ -z "$classes" ] || options+=(--classes "$classes")
-  [ -z "$splits" ] || options+=(--splits "$splits")
-  run_python -m asteroid_scoresup.scripts.cli prepare "${slakh_dir:-$data_dir/slakh}" "$prepared" \
-    "${options[@]}" ${jobs[@]+"${jobs[@]}"} \
-    ${prepare_options[@]+"${prepare_options[@]}"}
+  prepare
   end_stage
+fi
+
+if [ -n "$minutes" ] && [ "$stage" -le 4 ] && [ "$stop_stage" -ge 2 ]; then
+  now=2
+  need "$prepared/manifest.json" 1
+  echo; echo "Planning: a trial of each step"
+  steps=
+  if runs 2 && [ "$transcriptor" = "$exp/transcriptor/best_model.pth" ]; then steps=t; fi
+  if runs 3; then steps=${steps}s; fi
+  if runs 4 && [ "$supervision" = score ]; then steps=${steps}f; fi
+  if [ -n "$steps" ]; then
+    evaluates=0
+    if runs 5; then evaluates=1; fi
+    plan=$("$python" -m local.minutes plan --exp_dir "$exp" --left "$(left)" --steps "$steps" \
+      --evaluates "$evaluates" --supervision "$supervision" --adversarial "$adversarial" \
+      ${loss_options[@]+"${loss_options[@]}"} "${common[@]}" \
+      ${train_options[@]+"${train_options[@]}"})
+    train_options+=($plan)
+  fi
 fi
 
 if runs 2; then
@@ -227,6 +284,9 @@ if runs 5; then
     [ "$adversarial" = none ] || name="$name, $adversarial"
     [ "$adapt_critic" = false ] || name="$name, adapted critic"
     models+=(--finetuned "$exp/finetune" --finetune_row "$name")
+  fi
+  if [ -n "$minutes" ]; then # with 10 s for what follows the scores, and not 0, which is no limit
+    train_options+=(--eval_minutes "$(left 10 | awk '{ print $1 > 6 ? $1 / 60 : 0.1 }')")
   fi
   run_python eval.py --exp_dir "$exp" "${models[@]}" "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   end_stage

@@ -30,6 +30,10 @@ seeds=3
 n_parallel=0
 n_jobs=
 dry_run=false
+# Minutes for everything together, as for run.sh; empty for no limit. The data then have as many
+# songs as there is time for, without the test sets mma and freedoom, and all trainings share the
+# rest: choose few --rows.
+minutes=
 # More settings of local/conf.yml for all training scripts.
 train_opts=
 
@@ -37,6 +41,9 @@ train_opts=
 data_dir=${data_dir:-$recipe/data/${preset}_tables}
 exp_dir=${exp_dir:-$recipe/exp/${preset}_tables}
 one_of dry_run "$dry_run" true false
+[ -z "$minutes" ] || [[ $minutes =~ ^[0-9]{1,5}(\.[0-9]{1,4})?$ ]] \
+  || bad_option "--minutes is a number of minutes such as 9, found '$minutes'."
+began=$(date +%s)
 whole_number seeds "$seeds" 1 1000
 whole_number n_parallel "$n_parallel" 0 1024
 check_settings > /dev/null || exit 2
@@ -47,12 +54,12 @@ tests=test=$main/prepared:test
 if [ "$dry_run" = false ]; then
   if [ -n "$slakh_dir" ]; then
     bash run.sh --python "$python" --preset "$preset" --slakh_dir "$slakh_dir" --data_dir "$main" \
-      --n_jobs "$n_jobs" --stage 1 --stop_stage 1
+      --n_jobs "$n_jobs" --minutes "$minutes" --stage 1 --stop_stage 1
   else
     # Seed 1: songs of no other preset, with timbres that can be learned in a few minutes; more
     # variety only pays off in longer training (docs/experiments.md).
     bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
-      --synthesize_opts "--seed 1 --synthetic 0 --varispeed 0" --stop_stage 1
+      --minutes "$minutes" --synthesize_opts "--seed 1 --synthetic 0 --varispeed 0" --stop_stage 1
   fi
 fi
 
@@ -65,6 +72,8 @@ render() { # name, more options: renders the MIDI files of a test set and prepar
 
 if [ -z "$slakh_dir" ]; then
   tests+=,test_unseen=$main/prepared:test_unseen
+fi
+if [ -z "$slakh_dir$minutes" ]; then
   if command -v mma > /dev/null; then
     tests+=,mma=$data_dir/mma/prepared:test
     if [ "$dry_run" = false ]; then
@@ -90,4 +99,8 @@ options=(--preset "$preset" --train_data "$main/prepared" --tests "$tests" --exp
 options+=(--results "$results" --keep "$keep" --groups "$groups" --rows "$rows")
 options+=(--seeds "$seeds" --n_parallel "$n_parallel")
 [ "$dry_run" = false ] || options+=(--dry_run)
+if [ -n "$minutes" ]; then # at least a second, which is refused by the number of rows
+  options+=(--total_minutes "$(awk -v m="$minutes" -v t=$(($(date +%s) - began)) \
+    'BEGIN { print m - t / 60 > 0.02 ? m - t / 60 : 0.02 }')")
+fi
 "$python" experiments.py "${options[@]}" --train_opts "$train_opts"

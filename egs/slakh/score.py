@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def score(
     split: str,
     separators: dict[str, SourceModel],
     transcriptor: tuple[ScoreTranscriptor, Decoding] | None,
+    until: float,
 ) -> list[dict[str, Any]]:
-    """One record per class and track of a test set."""
+    """One record per class and track of a test set, or of as many tracks as there is time for."""
     oracle: dict[str, Any] = {}
     if args.oracles:
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
@@ -52,7 +54,10 @@ def score(
         oracle["sounding"] = settings.sounding(args)
     tracks = tracks_to_score(manifest, split)
     merged: dict[tuple, dict[str, Any]] = {}
-    for track in tqdm(tracks, desc=name, disable=args.quiet):
+    for number, track in enumerate(tqdm(tracks, desc=name, disable=args.quiet)):
+        if args.eval_minutes and number and time.monotonic() > until:
+            print(f"scored {number} of the {len(tracks)} songs in {name}: the time is over")
+            break
         song = TestTrack(manifest, track)
         made = score_separation(song, separators, **oracle)[0]
         if transcriptor is not None:
@@ -65,14 +70,18 @@ def score(
 
 @torch.no_grad()
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
+    started = time.monotonic()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     separators, transcriptor = {}, None
     if args.separator:
-        separators[args.row] = read_separator(args.separator)
+        separators[args.row] = read_separator(args.separator).to(device)
     if args.transcriptor:
-        model = ScoreTranscriptor.from_pretrained(args.transcriptor)
+        model = ScoreTranscriptor.from_pretrained(args.transcriptor).to(device)
         transcriptor = model, fit_decoding(Manifest.load(args.data_dir), model)
     records = []
-    for test in args.tests.split(","):
+    tests = args.tests.split(",")
+    for place, test in enumerate(tests):
+        until = started + 60 * args.eval_minutes * (place + 1) / len(tests)
         name, _, place = test.partition("=")
         folder, _, split = place.rpartition(":")
         if not (name and folder and split):
@@ -80,7 +89,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         manifest = Manifest.load(folder)
         for model in separators.values():
             settings.require_same(model, args, manifest)
-        records += score(args, name, manifest, split, separators, transcriptor)
+        records += score(args, name, manifest, split, separators, transcriptor, until)
     results = to_results(summarize(tidy(records)))
     with atomic_path(Path(args.exp_dir) / "scores.csv") as temporary:
         results.to_csv(temporary, index=False)

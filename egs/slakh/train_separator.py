@@ -17,6 +17,7 @@ from asteroid_scoresup.engine import (
     adam,
     fit,
     save_model,
+    tracker_callbacks,
     warmup_cosine,
 )
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
@@ -74,7 +75,11 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.exp_dir,
         -1 if clock else args.s_epochs,
         clock=clock,
-        callbacks=[LogLossTerms(), LogValidationSISDR(separator, manifest)],
+        callbacks=[
+            LogLossTerms(),
+            LogValidationSISDR(separator, manifest),
+            *tracker_callbacks(args.logger, manifest, separator, critic),
+        ],
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )

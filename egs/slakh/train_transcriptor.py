@@ -7,15 +7,17 @@ from local import settings
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
+    Clock,
     TranscriptorSystem,
     TranscriptorTrainingWrapper,
     adam,
     fit,
     save_model,
+    tracker_callbacks,
     warmup_cosine,
 )
 from asteroid_scoresup.losses import TranscriptionLoss
-from asteroid_scoresup.models import ActivityClassifier, ScoreTranscriptor
+from asteroid_scoresup.models import ActivityClassifier, PitchTranscriptor, ScoreTranscriptor
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument(
@@ -26,20 +28,39 @@ parser.add_argument(
 )
 
 
+def build_transcriptor(args: argparse.Namespace, manifest: Manifest) -> ScoreTranscriptor:
+    """The network that the settings name."""
+    network = settings.network(args, manifest)
+    if args.labels == "activity":
+        return ActivityClassifier(**network)
+    if args.t_model == "pitch":
+        return PitchTranscriptor(pitch_chan=args.pitch_chan, **network)
+    return ScoreTranscriptor(**network)
+
+
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
-    kind = ScoreTranscriptor if args.labels == "notes" else ActivityClassifier
-    transcriptor = kind(**settings.network(args, manifest))
+    transcriptor = build_transcriptor(args, manifest)
     model = Path(args.exp_dir) / "best_model.pth"
+    parts = None if args.t_parts == "none" else Manifest.load(args.t_parts)
     settings.lock(conf, args, manifest, "transcriptor")
-    if settings.is_done([model], args.t_epochs):
+    if settings.is_done([model], args.t_epochs, args.t_minutes):
         return
     settings.compiled(args, transcriptor)
     train, validation = settings.loaders(
-        args, manifest, args.t_steps, args.t_batch_size, remix=args.t_remix
+        args,
+        manifest,
+        args.t_steps,
+        args.t_batch_size,
+        remix=args.t_remix,
+        onsets=transcriptor.n_heads > 1,
+        parts=parts,
+        parts_fraction=args.t_parts_fraction,
     )
     optimizer = adam(transcriptor, args.t_lr, args.precision)
-    schedule = warmup_cosine(optimizer, args.t_epochs * args.t_steps, args.warmup_steps)
+    clock = Clock(args.t_minutes) if args.t_minutes else None
+    n_steps = args.t_epochs * args.t_steps
+    schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
     system = TranscriptorSystem(
         TranscriptorTrainingWrapper(transcriptor),
         optimizer,
@@ -54,12 +75,14 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     best = fit(
         system,
         args.exp_dir,
-        args.t_epochs,
+        -1 if clock else args.t_epochs,
+        clock=clock,
+        callbacks=tracker_callbacks(args.logger, manifest, transcriptor=transcriptor),
         gradient_clip=args.gradient_clip,
         **settings.hardware(args),
     )
     save_model(transcriptor, model, training=best)
-    print(f"{kind.__name__}: validation loss {best['best_val_loss']:.3f}")
+    print(f"{type(transcriptor).__name__}: validation loss {best['best_val_loss']:.3f}")
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def warps(draw):
 
 @settings(deadline=None, max_examples=80)
 @given(content=scores(), warp=warps(), transposition=st.integers(-5, 5))
+@pytest.mark.slow
 def test_the_notes_of_the_file_are_those_of_the_warp(
     tmp_path_factory, content, warp, transposition
 ):

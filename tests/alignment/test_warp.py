@@ -49,6 +49,7 @@ times = st.lists(st.floats(0, 20), max_size=8)
 
 @settings(deadline=None, max_examples=150)
 @given(warps(), times)
+@pytest.mark.slow
 def test_notes_are_played_by_every_span_in_which_they_begin(warp, onsets):
     onset = np.array(onsets)
     notes = Notes(onset, onset + 1, onset * 0 + 60, onset * 0, onset * 0 + 80, onset + 1.5)
@@ -66,6 +67,7 @@ def test_notes_are_played_by_every_span_in_which_they_begin(warp, onsets):
 
 @settings(deadline=None, max_examples=150)
 @given(warps(), times)
+@pytest.mark.slow
 def test_times_go_to_the_recording_and_back(warp, seconds):
     for score, audio in zip(seconds, warp.to_audio(seconds)):
         holding = [s for s in warp.spans if s.score[0] <= score < s.score[-1]]

@@ -55,6 +55,7 @@ def test_wrong_octaves_are_found(transpose):
 
 
 @pytest.mark.parametrize("seed", [4, 5, 6])
+@pytest.mark.slow
 def test_one_wrong_octave_is_found_in_a_mixture(seed):
     notes, _, stems = make_song(seed, chords=(1, 1, 1))
     low = play(melody([seed, 0], SECONDS, LOWEST["bass"] + 12), SECONDS, transpose=-12)
@@ -67,6 +68,7 @@ def test_one_wrong_octave_is_found_in_a_mixture(seed):
 
 @pytest.mark.parametrize("shift", [-0.7, -0.2, -0.05, 0.05, 0.2, 0.7])
 @pytest.mark.parametrize("stems", [True, False])
+@pytest.mark.slow
 def test_offsets_are_found(shift, stems):
     notes, mixture, stems = make_song(3, shift=shift)
     found = check_song(notes, NAMES, RATE, mixture, stems if stems else None)
@@ -94,6 +96,7 @@ def test_a_drift_is_not_an_offset():
     ]
 
 
+@pytest.mark.slow
 def test_notes_of_another_song_are_noticed():
     _, mixture, stems = make_song(6)
     other, _, _ = make_song(7)

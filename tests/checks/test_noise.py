@@ -89,6 +89,7 @@ PROGRAMS = (0, 13, 17, 24, 29, 30, 31, 32, 36, 37, 47, 52, 55, 65, 75, 81)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.slow
 def test_no_instrument_is_mistaken_for_noise(program):
     chord = 3 if program % 2 else 1
     rows = melody(program, SECONDS, 28 if 32 <= program < 40 else 48, span=14, chord=chord)
@@ -141,6 +142,7 @@ def write_noisy_track(folder, defect, generated):
 @pytest.mark.parametrize("defect", [NOISE, SINGLE_TONE])
 @pytest.mark.parametrize("generated", [True, False])
 @pytest.mark.parametrize("mixture", ["submix", "song"])
+@pytest.mark.slow
 def test_a_stem_that_is_noise_is_treated_as_a_known_problem(tmp_path, defect, generated, mixture):
     write_noisy_track(tmp_path / "in" / "Track00007", defect, generated)
     report = prepare(tmp_path / "in", tmp_path / "out", mixture=mixture, jobs=1, progress=False)

@@ -85,6 +85,7 @@ def test_no_interval_is_mistaken_for_another(rendered, kind, alone, intervals, l
 
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("semitones", [-24, -19, 19, 24])
+@pytest.mark.slow
 def test_wide_intervals_are_found_or_unclear(alone, semitones):
     notes, stems = make_song(3)
     notes = notes.replace(pitch=notes.pitch - semitones * (notes.class_index == 1))
@@ -102,6 +103,7 @@ def test_wide_intervals_are_found_or_unclear(alone, semitones):
         (np.arange(1, 3), lambda k: 0.3**k),  # flute
     ],
 )
+@pytest.mark.slow
 def test_other_timbres_are_as_labeled(harmonics, amplitude):
     rows = melody(4, SECONDS, 50)
     time = np.arange(round(SECONDS * RATE)) / RATE
@@ -124,6 +126,7 @@ def test_other_timbres_are_as_labeled(harmonics, amplitude):
 
 @pytest.mark.parametrize("cents", [-50, -30, 0, 5, 25, 50, 58])
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.slow
 def test_the_tuning_is_reported(cents, alone):
     notes, stems = make_song(5, transpose=[cents / 100] * 3)
     found, findings = answers(notes, stems, alone)
@@ -151,6 +154,7 @@ def test_one_width_of_the_masks_is_advised_for_all_tracks():
 
 
 @pytest.mark.parametrize("a4", [415.0, 430.0, 432.0, 443.0, 466.0])
+@pytest.mark.slow
 def test_historical_tunings(a4):
     total = 1200 * np.log2(a4 / 440)
     notes, stems = make_song(6, transpose=[total / 100] * 3)
@@ -170,6 +174,7 @@ def test_a_part_that_is_out_of_tune_is_named():
 
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize(("semitones", "seconds"), [(-3, 0.25), (4, -0.4), (-12, 0.6), (1, 0.1)])
+@pytest.mark.slow
 def test_offset_and_interval_are_found_together(alone, semitones, seconds):
     notes, stems = make_song(8, transpose=[semitones] * 3, shift=seconds)
     found, findings = answers(notes, stems, alone)
@@ -178,6 +183,7 @@ def test_offset_and_interval_are_found_together(alone, semitones, seconds):
     assert all(findings[name]["silent_notes"] == 0 for name in NAMES if semitones in found)
 
 
+@pytest.mark.slow
 def test_a_song_in_another_key_is_corrected_as_a_whole():
     """One song of three: it is the consensus of its classes, not of the data set."""
     off, stems = make_song(9, transpose=[-3] * 3)

@@ -237,6 +237,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.slow
 def test_a_damaged_track_is_prepared_again(finished, tmp_path, damage):
     shutil.copytree(finished / "out", tmp_path / "out")
     folder = tmp_path / "out" / "train" / "Track00001"
@@ -278,6 +279,7 @@ SMALL = {**SMALL, "jobs": 1, "quiet": True, "synthetic": 0.0, "varispeed": 0.0}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"settings": 3}'])
+@pytest.mark.slow
 def test_a_damaged_record_asks_for_overwrite(dataset, tmp_path, text):
     copy = shutil.copytree(dataset, tmp_path / "d")
     (copy / "synthesis.json").write_text(text)
@@ -371,6 +373,7 @@ def test_a_song_that_was_not_written_whole_gets_no_name(tmp_path, monkeypatch, h
 
 
 @pytest.mark.parametrize("limit", [0, 3_000, 30_000])
+@pytest.mark.slow
 def test_a_limit_on_file_sizes_leaves_nothing_half_written(finished, tmp_path, limit):
     """The kernel refuses to write on, as a full disk does."""
     resource = pytest.importorskip("resource")
@@ -532,6 +535,7 @@ def test_counts_and_rates_are_held_against_bounds_before_anything(tmp_path, opti
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_odd_rates_need_no_gigabytes(soundfont):
     """torchaudio's filter would take 8 GB from 44,100 to 44,101 Hz."""
     note = [pretty_midi.Note(100, 60, 0.0, 0.4)]

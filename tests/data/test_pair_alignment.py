@@ -15,7 +15,9 @@ from asteroid_scoresup.data.pair_alignment import (
     uncertain_stretches,
 )
 from asteroid_scoresup.data.prepare import prepare, summary
+from asteroid_scoresup.data.splits import draw_order
 from asteroid_scoresup.score import Notes
+from asteroid_scoresup.utils.files import read_json
 
 CLASSES = "bass=32-39;piano=0-7"
 SPEED, DELAY = 1.15, 0.8
@@ -85,7 +87,7 @@ def test_a_wrong_score_drops_the_song_with_its_reason(prepared):
     assert [track.id for track in Manifest.load(root / "out").tracks] == ["right", "warped"]
     (drop,) = report["dropped"]
     assert drop["reason"] == "the score does not belong to the recording" and drop["count"] == 1
-    assert "wrong (confidence" in drop["where"][0]
+    assert "wrong (wrong.mid does not seem to belong to" in drop["where"][0]
     assert "1 song was aligned with its recording" in summary(report)
 
 
@@ -118,6 +120,74 @@ def test_always_aligns_right_scores_too(tmp_path):
     out = tmp_path.parent / f"{tmp_path.name}_always"
     prepare(tmp_path, out, CLASSES, align="always", check=False, **OPTIONS)
     assert track_of(out.parent, "right", out.name)[1].facts["alignment"]["sections"] == 1
+
+
+def write_few(folder, name):
+    rows = melody(7, 3.0, 60)[:4]
+    sf.write(folder / f"{name}.wav", play(rows, 4.0), RATE)
+    write_midi(folder / f"{name}.mid", (0, rows))
+
+
+def test_scores_that_cannot_be_aligned_say_why(tmp_path):
+    write_few(tmp_path, "few")
+    (tmp_path / "short").mkdir()
+    write_song(tmp_path / "short", "short", 1)
+    sf.write(tmp_path / "short" / "short.wav", play(melody(9, 3.0, 40), 3.0), RATE)
+    out = tmp_path.parent / f"{tmp_path.name}_out"
+    with pytest.raises(ValueError, match="None of the songs"):
+        prepare(tmp_path, out, CLASSES, align="always", **OPTIONS)
+    dropped = {d["reason"]: d["where"][0] for d in read_json(out / "report.json")["dropped"]}
+    assert (
+        "few.mid has 4 pitched notes, expected at least 8" in dropped["the score cannot be aligned"]
+    )
+    assert (
+        "lasts 3.0 s, too short to tell whether short.mid is its score"
+        in dropped["the recording is too short to be aligned"]
+    )
+
+
+def write_short(folder, name, is_good=True):
+    """A song of a second, or one whose score has no notes of the classes."""
+    rows = melody(1, 1.0, 60)
+    sf.write(folder / f"{name}.wav", play(rows, 1.0), RATE)
+    write_midi(folder / f"{name}.mid", (0 if is_good else 80, rows))
+
+
+def test_a_split_without_usable_songs_is_filled_again(tmp_path):
+    """Of four songs the one that is drawn for validation is dropped."""
+    names = draw_order(["a", "b", "c", "d"], 0)
+    for name in names:
+        write_short(tmp_path, name, is_good=name != names[0])
+    out = tmp_path.parent / f"{tmp_path.name}_out"
+    options = {**OPTIONS, "check": False, "validation_fraction": 0.25}
+    report = prepare(tmp_path, out, CLASSES, **options)
+    splits = {track.id: track.split for track in Manifest.load(out).tracks}
+    assert splits == {names[1]: "validation", names[2]: "train", names[3]: "train"}
+    assert report["warnings"] == [
+        "validation has no songs, since its only song was dropped: 1 of train replaced them "
+        f"({names[1]})."
+    ]
+    assert (out / "validation" / names[1] / "mixture.wav").is_file()
+    assert not (out / "train" / names[1]).exists()
+    manifest = (out / "manifest.json").read_bytes()
+    again = prepare(tmp_path, out, CLASSES, **options)
+    assert again["kept_from_earlier_run"] == 3 and not again["warnings"]
+    assert (out / "manifest.json").read_bytes() == manifest
+    # Another draw takes no notice of the replacement.
+    other = prepare(tmp_path, out, CLASSES, **{**options, "validation_fraction": 0.0})
+    assert other["splits"].keys() == {"train"} and other["kept_from_earlier_run"] == 2
+
+
+def test_a_split_that_nothing_can_fill_is_said(tmp_path):
+    write_short(tmp_path, "good")
+    (tmp_path / "validation").mkdir()
+    write_short(tmp_path / "validation", "bad", is_good=False)
+    out = tmp_path.parent / f"{tmp_path.name}_out"
+    report = prepare(tmp_path, out, CLASSES, check=False, **OPTIONS)
+    assert report["warnings"] == [
+        "validation has no songs, since its only song was dropped: add songs, or repair those that "
+        "were dropped."
+    ]
 
 
 def test_unknown_modes_and_slakh_layouts_are_refused(tmp_path):

@@ -10,8 +10,9 @@ from slakh_folder import RATE, melody, play, write_midi
 from asteroid_scoresup.data import pairs as pairs_module
 from asteroid_scoresup.data.classes import ClassMap
 from asteroid_scoresup.data.discovery import find_songs
-from asteroid_scoresup.data.drops import UnusableSongError
+from asteroid_scoresup.data.drops import UnusableSongError, drop_record, group_drops, group_remarks
 from asteroid_scoresup.data.pairs import find_pairs
+from asteroid_scoresup.data.prepare import prepare, summary
 from asteroid_scoresup.data.reader import read_song
 from asteroid_scoresup.data.settings import Settings
 from asteroid_scoresup.utils.audio import AUDIO_SUFFIXES, FFMPEG_SUFFIXES
@@ -211,6 +212,24 @@ def test_classes_come_from_track_names(tmp_path):
     song = read_song(find_songs(tmp_path)[1][0], Settings(classes, mixture="song"))
     assert song.notes.pitch[np.argsort(song.notes.class_index)].tolist() == [40, 64, 36]
     assert song.facts["programs"] == {"bass": [0], "piano": [0], "drums": [0]}
+
+
+def test_remarks_are_not_listed_as_dropped(tmp_path):
+    """A MIDI file with fewer tracks than its header says has all of its notes."""
+    (tmp_path / "in").mkdir()
+    rows = [(0.5 * k, 0.5 * k + 0.45, 60 + k, 90) for k in range(4)]
+    sf.write(tmp_path / "in" / "a.wav", play(rows, 3.0), RATE)
+    write_midi(tmp_path / "in" / "a.mid", (0, rows))
+    content = (tmp_path / "in" / "a.mid").read_bytes()
+    (tmp_path / "in" / "a.mid").write_bytes(content[:11] + b"\x09" + content[12:])
+    report = prepare(tmp_path / "in", tmp_path / "out", CLASSES, jobs=1, progress=False)
+    [remark] = report["remarks"]
+    assert not report["dropped"] and remark["what"] == "score" and remark["where"] == ["a"]
+    text = summary(report)
+    assert f"Nothing was dropped.\nRemarks:\n  1 score: {remark['reason']} [a]" in text
+    earlier = [{**drop_record("MIDI file", "odd", "b")}, drop_record("notes", "lost", "b", 2)]
+    assert group_remarks(earlier)[0]["what"] == "score"
+    assert [group["what"] for group in group_drops(earlier)] == ["notes"]
 
 
 def test_labels_are_shifted_only_when_asked(tmp_path):

@@ -442,6 +442,7 @@ def test_folders_of_other_runs_are_warned_of(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_processes_do_the_same(tmp_path):
     for number in range(1, 5):
         write_song(tmp_path / "in" / f"Track{number:05d}", seed=number, seconds=2.0)

@@ -27,6 +27,7 @@ def test_without_silence_the_level_is_the_rms():
 
 @pytest.mark.parametrize("floor", [0, 1e-6, 1e-4])
 @pytest.mark.parametrize("seconds", [0.3, 7.77, 120, 600])
+@pytest.mark.slow
 def test_silence_changes_nothing(seconds, floor):
     silence = floor * np.random.default_rng(1).standard_normal(int(seconds * RATE))
     alone = gated_rms(music(), RATE)

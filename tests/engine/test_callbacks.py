@@ -126,6 +126,7 @@ def test_terms_are_logged_by_name(tmp_path):
     assert values["train_transcription"] != values["val_transcription"]
 
 
+@pytest.mark.slow
 def test_validation_terms_of_step_three_are_those_of_the_validation_critic(tmp_path):
     manifest = write_folder(tmp_path / "data")
     system = step_three(manifest)

@@ -66,6 +66,7 @@ def test_a_moved_folder_keeps_its_best_checkpoint(manifest, tmp_path, how, light
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_missing_checkpoints_are_not_among_the_best(manifest, tmp_path):
     best = fit(scripted(manifest), tmp_path, 3, quiet=True)
     (tmp_path / "checkpoints" / best["best_model_path"].rsplit("/")[-1]).unlink()
@@ -95,6 +96,7 @@ def test_the_newest_checkpoint_is_known_by_its_content(manifest, tmp_path):
     assert resume_point(folder).name.startswith("epoch=002")
 
 
+@pytest.mark.slow
 def test_checkpoints_that_a_killed_run_could_not_delete_are_deleted(manifest, tmp_path):
     fit(scripted(manifest), tmp_path, 3, quiet=True)
     left = tmp_path / "checkpoints" / "epoch=000-val_loss=9.0000.ckpt"
@@ -152,6 +154,7 @@ def test_checkpoints_have_no_frozen_critic(manifest, tmp_path, build, left_out):
         assert names_in(path) == expected
 
 
+@pytest.mark.slow
 def test_another_critic_is_not_taken_for_the_one_of_the_start(manifest, tmp_path):
     fit(step_two(manifest, critic=transcriptor(seed=3)), tmp_path, 1, quiet=True)
     with pytest.raises(ValueError, match="ckpt was trained with another critic"):

@@ -40,6 +40,7 @@ def states(system):
 
 
 @pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.slow
 def test_a_turn_moves_one_network_and_nothing_of_the_other(manifest, tmp_path, turn):
     system = build(manifest, turn, steps=2)
     moments = []
@@ -129,6 +130,7 @@ def test_the_separator_learns_the_loss_of_step_two(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("clip", [1e-3, 0.1])
+@pytest.mark.slow
 def test_each_network_is_clipped_by_its_own_norm(manifest, tmp_path, clip):
     system = build(manifest, "aml", steps=2, gradient_clip=clip)
     norms = []

@@ -44,6 +44,7 @@ def broken(function, value, at):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.slow
 def test_a_bad_training_loss_ends_the_training(manifest, tmp_path, step, value, monkeypatch):
     system = STEPS[step](manifest)
     # Three steps and as many batches of validation in an epoch: a step of the second epoch.
@@ -88,6 +89,7 @@ def test_the_term_of_the_loss_is_named(manifest, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.slow
 def test_a_bad_validation_loss_ends_the_training(manifest, tmp_path, step):
     system = STEPS[step](manifest)
     loss = system.validation_critic if step == "3" else system.loss_func

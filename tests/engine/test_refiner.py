@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny import HOP, N_FFT, write_folder
 
+from asteroid_scoresup.data.classes import ClassMap
 from asteroid_scoresup.engine import fit
 from asteroid_scoresup.engine.ensembles import RefinementDataset, damage, ensemble_loader
 from asteroid_scoresup.engine.refiner_system import RefinerSystem
@@ -93,6 +94,40 @@ def test_songs_with_other_sounds_are_no_mixtures_to_learn_from(manifest):
         RefinementDataset(manifest, "train", "mixtures", **SIZE)
 
 
+@pytest.mark.parametrize("supervision", ["stems", "mixtures"])
+def test_drums_have_components_without_partials(manifest, supervision):
+    """As in the masks of a separation: one component per key, which may have any spectrum."""
+    manifest.classes = ClassMap.parse("bass=32-39;guitar=drums;piano=0-7")
+    dataset = RefinementDataset(manifest, "train", supervision, n_segments=1, **SIZE)
+    for number in range(len(dataset.tracks)):
+        made, factors = dataset.variant(number, 0)
+        struck = made.notes.select(np.isin(made.notes.class_index, made.unpitched))
+        if len(struck):
+            break
+    assert len(struck)
+    classes = factors.class_index.tolist()
+    for index in made.unpitched:
+        keys = set(struck.pitch[struck.class_index == index])
+        own = factors.templates[factors.class_index == index]
+        # One for each key, and one for the noise of attacks, of which a drum has none.
+        assert classes.count(index) == len(keys) + 1
+        assert (own[-len(keys) :] > 0).float().mean() > 0.9
+
+
+def test_keys_of_drums_are_not_damaged():
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.uniform(0, 100, 400))
+    notes = Notes(times, times + 0.1, rng.integers(35, 60, 400), np.arange(400) % 2, [90] * 400)
+    moved = 0
+    for seed in range(30):
+        found = damage(notes, np.random.default_rng(seed), unpitched=(1,))
+        keys, pitches = [notes.pitch[notes.class_index == i].tolist() for i in (1, 0)]
+        if len(found) == len(notes):
+            assert found.pitch[found.class_index == 1].tolist() == keys
+            moved += found.pitch[found.class_index == 0].tolist() != pitches
+    assert moved
+
+
 def test_unknown_supervision_is_refused(manifest):
     with pytest.raises(ValueError, match="supervision is one of stems, mixtures, found 'score'"):
         RefinementDataset(manifest, "train", "score", **SIZE)
@@ -138,6 +173,7 @@ def test_damage_is_small_and_keeps_the_order_of_times():
 
 
 @pytest.mark.parametrize("supervision", ["stems", "mixtures"])
+@pytest.mark.slow
 def test_one_batch_is_overfitted(manifest, supervision):
     dataset = RefinementDataset(manifest, "train", supervision, n_segments=2, **SIZE)
     item, model = dataset[0], network()
@@ -154,6 +190,7 @@ def test_one_batch_is_overfitted(manifest, supervision):
     assert losses[-1] < losses[0] - 0.5  # dB
 
 
+@pytest.mark.slow
 def test_training_resumes_and_reports_what_it_gains(manifest, tmp_path):
     train = RefinementDataset(manifest, "train", n_segments=4, n_variants=1, **SIZE)
     dev = RefinementDataset(manifest, "validation", **SIZE)

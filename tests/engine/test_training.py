@@ -383,6 +383,7 @@ def test_any_model_of_asteroid_trains_with_the_loss_on_the_stock_system(manifest
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.slow
 def test_fused_optimizers_are_clipped_too(manifest, tmp_path, precision):
     moved = []
     for clip in (None, 1e-3):

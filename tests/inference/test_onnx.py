@@ -63,6 +63,7 @@ def test_stems_are_those_of_the_torch_path(exported, seconds, rate, n_channels):
 @pytest.mark.parametrize(
     "options", [{"hop_length": 100}, {"norm_type": "gLN"}, {"norm_type": "bN", "n_fft": 250}]
 )
+@pytest.mark.slow
 def test_other_networks_are_exported_too(options, tmp_path):
     model = separator(**options).eval()
     export_onnx(model, tmp_path / "m.onnx")
@@ -78,6 +79,7 @@ def test_long_songs_are_separated_in_chunks_unless_the_network_needs_all(exporte
     assert OnnxSeparator(tmp_path / "gln.onnx")._core > 3600 * RATE
 
 
+@pytest.mark.slow
 def test_the_bundled_model_gives_the_same_stems(tmp_path):
     assert main(["export", "band", str(tmp_path / "band.onnx")]) == 0
     audio = song(2, 44100)
@@ -143,6 +145,16 @@ def test_the_chunks_are_those_of_the_package(n_samples, block):
     for (samples, *facts), chunk in zip(ours, theirs):
         assert facts == list(chunk[1:])
         np.testing.assert_array_equal(samples.T, chunk.samples)
+
+
+def test_a_single_chunk_is_joined_once(monkeypatch):
+    """A network that needs the whole recording gets one chunk, of any number of blocks."""
+    blocks, joined = [np.ones((10, 1))] * 50, []
+    join = np.concatenate
+    monkeypatch.setattr(np, "concatenate", lambda parts: joined.append(len(parts)) or join(parts))
+    [(samples, *facts)] = asteroid_scoresup_onnx._chunks(iter(blocks), 10**6, 0)
+    assert len(samples) == 500 and facts == [0, 500, True]
+    assert joined == [50]
 
 
 def test_bad_audio_is_named(exported, tmp_path):

@@ -19,9 +19,9 @@ from asteroid_scoresup.evaluation import Decoding
 from asteroid_scoresup.inference import (
     OutputOptions,
     Separator,
+    encoding,
     process_song,
     processing,
-    stem_writer,
 )
 from asteroid_scoresup.inference.inputs import find_audio_files
 from asteroid_scoresup.inference.processing import process_songs
@@ -238,7 +238,7 @@ def test_a_residual_fits_the_existing_stems(separator, song, tmp_path):
 
 
 def test_large_files_have_64_bit_sizes(separator, song, tmp_path, monkeypatch):
-    monkeypatch.setattr(stem_writer, "_LARGEST_WAV", 100_000)
+    monkeypatch.setattr(encoding, "_LARGEST_WAV", 100_000)
     result = process_song(separator, song, tmp_path / "out", OutputOptions())
     assert {sf.info(path).format for path in result.written} == {"RF64"}
     assert sf.read(result.written[0])[0].shape == (30000, 2)
@@ -449,6 +449,7 @@ def test_unexpected_errors_do_not_stop_the_other_songs(separator, song, tmp_path
 
 
 @pytest.mark.parametrize("rate", [4000, 44101, 192001])
+@pytest.mark.slow
 def test_odd_rates_are_separated_and_shown(separator, tmp_path, rate):
     wave = 0.1 * np.random.default_rng(0).standard_normal((rate, 2))
     sf.write(tmp_path / "song.wav", wave, rate)

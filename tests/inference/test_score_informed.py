@@ -9,12 +9,13 @@ import soundfile as sf
 import torch
 from tiny import CLASSES, NAMES, NET, random_notes, render, tone
 
-from asteroid_scoresup.alignment import Alignment, Warp
+from asteroid_scoresup.alignment import Alignment, Span, Warp
 from asteroid_scoresup.inference import (
     OutputOptions,
     ScoreInformedSeparator,
     Separator,
     process_song,
+    score_alignment,
 )
 from asteroid_scoresup.inference import score_informed as module
 from asteroid_scoresup.inference.inputs import SongScores
@@ -100,6 +101,7 @@ def test_windows_join_without_seams(monkeypatch):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.slow
 def test_a_refiner_corrects_the_masks(channels):
     notes, sources = song(6.0)
     wav = np.stack([sources.sum(0), sources[0] + 0.5 * sources[1]])[:channels]
@@ -302,6 +304,7 @@ def long_song():
     return notes, sources
 
 
+@pytest.mark.slow
 def test_a_score_of_another_tempo_and_key_is_aligned(long_song, tmp_path):
     notes, sources = long_song
     mixture = sources.sum(0)
@@ -311,7 +314,7 @@ def test_a_score_of_another_tempo_and_key_is_aligned(long_song, tmp_path):
     separator = ScoreInformedSeparator(score, CLASSES)
     options = OutputOptions(midi=True)
     result = process_song(separator, audio, tmp_path / "out", options)
-    assert not [warning for warning in result.warnings if "another song" in warning]
+    assert not [warning for warning in result.warnings if "belong" in warning]
     used = separator.use(Recording(audio))
     assert used.alignment.transposition == 2
     assert "transposed by +2 semitones" in used.describe("slow.mid")
@@ -338,11 +341,12 @@ def test_the_score_of_another_song_is_refused_unless_told_otherwise(long_song):
     other = random_notes(np.random.default_rng(99), 20.0)
     other = other.replace(pitch=other.pitch + np.resize([0, 1, 5, -4, 2], len(other)))
     recording = Recording(sources.sum(0), RATE)
-    with pytest.raises(ValueError, match="seems to be the score of another song than The rec.*"):
+    with pytest.raises(ValueError, match="not seem to belong to The recording.*--align never"):
         ScoreInformedSeparator(other, CLASSES).use(recording)
     used = ScoreInformedSeparator(other, CLASSES, "always").use(recording)
     assert used.alignment is not None
-    assert used.warnings == ("The score seems to be the score of another song",)
+    [warning] = used.warnings
+    assert "The score does not seem to belong to The recording" in warning
     with pytest.raises(ValueError, match="align is 'maybe', expected auto, always, never"):
         ScoreInformedSeparator(other, CLASSES, "maybe")
 
@@ -357,10 +361,63 @@ def test_few_notes_cannot_be_aligned():
     notes = Notes([0.5], [1.0], [40], [0], [90])
     recording = Recording(render(notes, 4.0).sum(0), RATE)
     assert ScoreInformedSeparator(notes, CLASSES).use(recording).warnings == (
-        "The score has too few pitched notes to be aligned",
+        "The score has 1 pitched note, expected at least 8: too few to align it; it is used as it "
+        "is",
     )
-    with pytest.raises(ValueError, match="1 pitched notes, expected at least"):
+    late = song()[0]
+    late = late.replace(onset=late.onset * 2e4, offset=late.offset * 2e4)
+    [warning] = ScoreInformedSeparator(late, CLASSES).use(recording).warnings
+    assert "The score lasts" in warning and "hours, expected at most 12" in warning
+    with pytest.raises(ValueError, match="1 pitched note, expected at least"):
         ScoreInformedSeparator(notes, CLASSES, "always").use(recording)
+
+
+def test_what_sounds_without_a_score_is_said(long_song, tmp_path):
+    notes, sources = long_song
+    mixture = sources.sum(0)
+    part = notes.select((notes.onset > 7) & (notes.offset < 13))
+    used = informed(part).use(Recording(mixture, RATE))
+    edges = [0.0, part.onset.min(), part.release.max(), 20.0]
+    np.testing.assert_allclose(np.ravel(used.missing), edges, atol=0.8)
+    [warning] = used.warnings
+    assert "The score has no notes at 0:00–0:07, 0:12–0:20, where the stems are" in warning
+    assert "used as it is. Without a score: 0:00–0:07, 0:12–0:20." in used.describe("x.mid")
+    # Silence needs no score, nor do rests within it and short stretches.
+    quiet = mixture.copy()
+    quiet[13 * RATE :] = 0
+    rests = notes.select((notes.onset < 2) | (notes.onset > 16))
+    assert [stop for _, stop in informed(part).use(Recording(quiet, RATE)).missing] < [8.0]
+    assert not informed(rests).use(Recording(mixture, RATE)).missing
+    # On the command line, and on the page.
+    sf.write(tmp_path / "song.wav", mixture, RATE)
+    score = write_score(tmp_path / "part.mid", part)
+    result = process_song(
+        informed(score), tmp_path / "song.wav", tmp_path / "out", OutputOptions(page=True)
+    )
+    assert ["part.mid has no notes at" in warning for warning in result.warnings] == [True]
+    page = (tmp_path / "out" / "page" / "index.html").read_text()
+    assert "Without a score: 0:00–0:07" in page
+    assert "</span> Score</label>" in page and "True score" not in page
+
+
+def test_what_an_aligned_score_skips_is_said(long_song, monkeypatch):
+    """The recording has twelve seconds that the score has not, between two sections of it."""
+    notes, sources = long_song
+    spans = (Span([0, 4], [0, 4]), Span([4, 8], [16, 20]))
+    found = Alignment(Warp(spans), 0, 0.0, np.ones(4), 0.9, (), True)
+    monkeypatch.setattr(score_alignment, "align", lambda *_: found)
+    used = ScoreInformedSeparator(notes, CLASSES).use(Recording(sources.sum(0), RATE))
+    np.testing.assert_allclose(used.missing, [(4, 16)], atol=0.8)
+    assert used.alignment is found and "no notes at 0:04–0:16" in used.warnings[0]
+
+
+def test_progress_is_reported_within_a_window():
+    notes, sources = song()
+    reported = []
+    informed(notes).separate(sources.sum(0), RATE, lambda *seconds: reported.append(seconds))
+    done = [seconds for seconds, _ in reported]
+    assert done[0] == 0 and done[-1] == 4.0 and {total for _, total in reported} == {4.0}
+    assert len(done) > 5 and np.all(np.diff(done) > 0) and np.diff(done).max() < 2
 
 
 def test_the_tuning_of_the_recording_is_that_of_the_templates(monkeypatch):

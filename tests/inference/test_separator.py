@@ -10,7 +10,7 @@ from tiny import NAMES, NET, RATE, transcriptor
 from asteroid_scoresup.dsp import NOMINAL_RMS
 from asteroid_scoresup.evaluation import Decoding
 from asteroid_scoresup.inference import Separator
-from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator, pack
+from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator, pack
 from asteroid_scoresup.utils.stream import Recording
 
 
@@ -186,11 +186,12 @@ def test_a_network_with_a_global_norm_receives_the_recording_in_one_chunk():
     assert len(chunk.stems) == 3 * RATE
 
 
-def test_notes_of_chunks_are_those_of_the_whole_recording():
+@pytest.mark.parametrize("kind", [ScoreTranscriptor, PitchTranscriptor])
+def test_notes_of_chunks_are_those_of_the_whole_recording(kind):
     song = noise(12 * RATE)
     net = {**NET, "n_blocks": 4}
     torch.manual_seed(0)
-    model, critic = TCNSeparator(NAMES, **net), ScoreTranscriptor(NAMES, **net)
+    model, critic = TCNSeparator(NAMES, **net), kind(NAMES, **net)
     rolls = []
     for core in (1000, 0.9):
         separator = Separator(model, critic, core_seconds=core)
@@ -201,7 +202,7 @@ def test_notes_of_chunks_are_those_of_the_whole_recording():
         np.testing.assert_allclose(one.astype(float), other.astype(float), atol=1 / 255)
         assert np.abs(one.astype(float) - other.astype(float)).mean() < 1e-5
     n_frames = len(song) // NET["hop_length"] + 1
-    assert rolls[0][0].shape == (3, 88, n_frames)
+    assert rolls[0][0].shape == (critic.n_heads, 3, 88, n_frames)
 
 
 def test_the_transcription_has_one_midi_track_per_class():

@@ -8,6 +8,7 @@ from tiny import HOP, N_FFT, NAMES, RATE, transcriptor
 
 from asteroid_scoresup.engine import save_model
 from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.inference.resampler import ModelInput
 from asteroid_scoresup.models import WaveformSeparator, unpack
 from asteroid_scoresup.scripts.cli import main
 from asteroid_scoresup.utils.stream import Recording
@@ -33,7 +34,7 @@ def test_one_chunk_is_the_output_of_the_model(name):
     model, song = model_of(name), noise(3, channels=2)
     separator = Separator(model)
     stems = separator.separate(song, RATE)
-    level = separator._level(Recording(song, RATE))
+    level = ModelInput(Recording(song, RATE), RATE).level()
     with torch.no_grad():
         expected = model(torch.from_numpy(song), level).numpy()
     for i, source in enumerate(NAMES):
@@ -52,6 +53,7 @@ def test_chunks_have_the_length_and_nearly_the_samples_of_the_whole(name):
 
 
 @pytest.mark.parametrize("name", SIZES)
+@pytest.mark.slow
 def test_the_command_separates_and_transcribes(name, tmp_path):
     save_model(model_of(name), tmp_path / "model.pth")
     save_model(transcriptor(), tmp_path / "critic.pth")

@@ -167,6 +167,7 @@ def test_gradient_raises_active_classes_and_lowers_silent_ones(loss):
                 assert estimates.grad[b, i].min() > 0
 
 
+@pytest.mark.slow
 def test_gradient_passes_gradcheck(loss):
     estimates, mixture, roll = scene()
     estimates, mixture, roll = estimates[:1, :, ::16], mixture[:1, ::16], roll[:1]

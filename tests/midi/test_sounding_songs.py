@@ -135,6 +135,7 @@ def test_masks_follow_bends(tmp_path, rows, semitones):
 @pytest.mark.parametrize(
     "audio, verdict", [("bent", FOLLOWED), ("straight", IGNORED), ("neither", UNCLEAR)]
 )
+@pytest.mark.slow
 def test_the_audio_decides_whether_bends_count(tmp_path, rows, audio, verdict):
     songs = tmp_path / "songs"
     songs.mkdir()
@@ -168,6 +169,7 @@ def test_the_audio_decides_whether_bends_count(tmp_path, rows, audio, verdict):
 
 
 @pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.slow
 def test_stems_decide_each_for_themselves(tmp_path, rows, follows):
     """As in Slakh2100, where one sampler plays the wheel and another does not."""
     folder = tmp_path / "in" / "train" / "Track00001"

@@ -152,6 +152,19 @@ def test_a_damaged_card_has_no_metadata(text, tmp_path):
     assert read_card(tmp_path)[0] == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("---\n" + "a: [b, c]\n" * 10000 + "---\nx", "has 99999 characters of metadata .* 32768"),
+        ("x" * (1 << 21), "has 2097152 bytes, expected at most 1048576: shorten it."),
+    ],
+)
+def test_a_card_that_takes_seconds_to_read_is_refused(text, message, tmp_path):
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(ValueError, match=rf"README.md {message}"):
+        read_card(tmp_path)
+
+
 def test_weights_that_are_not_finite_are_not_written(tmp_path):
     model = separator()
     next(model.parameters()).data[0] = float("nan")

@@ -288,6 +288,7 @@ def test_bad_files_get_one_sentence(tmp_path, text, message):
     assert "song.musicxml" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_skipped_measures_count_as_steps(tmp_path):
     """Endings that are never played must not be passed over without end."""
     measures = [note("C4")] + [barline(ending="start", number=60) + note("C4")] * 5000

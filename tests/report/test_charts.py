@@ -68,6 +68,7 @@ def log():
     return pd.DataFrame(lines)
 
 
+@pytest.mark.slow
 def test_curves_hold_the_logged_values(log, tmp_path):
     path = tmp_path / "metrics.csv"
     log.to_csv(path, index=False)

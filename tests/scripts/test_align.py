@@ -68,6 +68,7 @@ def test_a_score_is_aligned_and_described(folder, tmp_path, capsys):
     assert plot.read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_another_song_is_refused_in_one_sentence_and_nothing_is_written(folder, tmp_path, capsys):
     out = tmp_path / "out.mid"
     command = ["align", str(folder / "song.wav"), str(folder / "other.mid"), "-o", str(out)]
@@ -141,8 +142,41 @@ def test_the_description_says_what_was_found():
     assert "Uncertain: 0:05 to 0:10." in text
     many = hand_made(uncertain=tuple((10.0 * k, 10.0 * k + 5) for k in range(12)), is_match=False)
     text = describe(many, 120.0)
-    assert "and 4 more" in text and "another song?" in text
-    assert "No stretch is uncertain" in describe(hand_made(uncertain=()), 23.0)
+    assert "and 4 more" in text and "the score may not belong to the recording" in text
+
+
+def test_what_has_no_score_is_described_as_such():
+    """Spans of the recording are 2 to 12 s and 12 to 23 s."""
+    text = describe(hand_made(uncertain=()), 40.0)
+    assert "Without a score: 0:00 to 0:02, 0:23 to 0:40.\nNo other stretch is uncertain." in text
+    warp = Warp((Span([0, 20], [0.5, 22.5]),))
+    text = describe(hand_made(uncertain=(), warp=warp), 23.0)
+    assert "Without a score" not in text and "No stretch is uncertain." in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "gain", "message"),
+    [
+        (3.0, 1.0, "lasts 3.0 s, too short to tell whether {score} is its score (confidence 0."),
+        (21.0, 0.0, "is silent, so {score} cannot be aligned with it: check the file."),
+    ],
+)
+def test_excerpts_and_silence_are_not_called_another_song(
+    folder, tmp_path, capsys, seconds, gain, message
+):
+    audio = sf.read(folder / "song.wav")[0][4 * RATE :][: round(seconds * RATE)]
+    path, score = tmp_path / "part.wav", folder / "song.mid"
+    sf.write(path, gain * audio, RATE)
+    assert main(["align", str(path), str(score)]) == 1
+    error = capsys.readouterr().err
+    assert f"{path} {message.format(score=score)}" in error and error.count("\n") == 1
+    if gain:
+        assert main(["align", str(path), str(score), "--force", "--quiet"]) == 0
+        assert f"Warning: {path} lasts 3.0 s" in capsys.readouterr().err
+    options = ["--score", str(score), "--out_dir", str(tmp_path / "out"), "--quiet"]
+    assert main(["separate", str(path), *options]) == 1
+    error = capsys.readouterr().err
+    assert message.format(score=score).rstrip(".") in error and "--align never." in error
 
 
 def test_the_plot_has_spans_jumps_certainty_and_shading():

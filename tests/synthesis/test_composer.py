@@ -92,6 +92,7 @@ def test_every_song_is_playable(seed, seconds, drums, others):
             ends[note.pitch] = note.end
 
 
+@pytest.mark.slow
 def test_the_band_plays_together(songs):
     """All three classes play at least 60 % of the time, on average and in most songs. The strict
     figure counts sounding notes only, the loose one also rests of up to a quarter of a second."""
@@ -163,6 +164,7 @@ def test_the_palettes_are_disjoint_and_valid():
             Palette((0,), (25,), (33,), kits)
 
 
+@pytest.mark.slow
 def test_drums_have_several_kits_and_keys():
     kits, keys = set(), set()
     for seed in range(24):

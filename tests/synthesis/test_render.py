@@ -45,6 +45,7 @@ def energy_at_odd_partials(audio, rate, f0):
 
 @pytest.mark.parametrize("renderer", RENDERERS[1:])
 @pytest.mark.parametrize("kind", ["piano", "guitar", "bass"])
+@pytest.mark.slow
 def test_every_program_sounds_at_its_written_pitch(kind, renderer):
     for program in (*getattr(TRAIN_PALETTE, kind), *getattr(UNSEEN_PALETTE, kind)):
         pitches = (33, 45) if kind == "bass" else (55, 67)
@@ -57,6 +58,7 @@ def test_every_program_sounds_at_its_written_pitch(kind, renderer):
 
 
 @pytest.mark.skipif(not HAS["tinysoundfont"], reason="tinysoundfont is not installed")
+@pytest.mark.slow
 def test_unseen_programs_use_no_sample_of_a_training_program():
     """Two programs with the same recording have the same waveform, up to a gain."""
 

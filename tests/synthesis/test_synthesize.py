@@ -124,6 +124,7 @@ def test_the_mixture_is_the_sum_of_the_stems_and_peaks_at_minus_one(tracks):
         assert 20 * np.log10(peak) == pytest.approx(-1.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_loudness_of_the_stems_is_minus_13_before_the_gains(tmp_path):
     synthesize(tmp_path / "d", **{**SMALL, "n_train": 1, "n_validation": 0}, level_spread=0.0)
     for folder in find_slakh_tracks(tmp_path / "d"):
@@ -204,6 +205,7 @@ def test_bass_labels_are_at_the_sounding_octave(tracks):
         assert odd > 0.3 * even, track
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(dataset, tmp_path):
     synthesize(tmp_path / "parallel", jobs=2, **SMALL)
     assert contents(tmp_path / "parallel") == contents(dataset)

@@ -233,6 +233,7 @@ def test_other_files_are_refused_by_name(tmp_path):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", ["m4a", "mp4", "aac", "wma", "webm", "mka"])
+@pytest.mark.slow
 def test_ffmpeg_reads_other_formats(tmp_path, suffix, monkeypatch):
     path = tmp_path / f"-i concat:{suffix}.{suffix}"  # a name that could mean more than a file
     sf.write(tmp_path / "song.wav", np.stack([song(2, 48000), -song(2, 48000)], 1), 48000)
@@ -256,6 +257,7 @@ def test_ffmpeg_reads_other_formats(tmp_path, suffix, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["flac", "mp3", "joined flac", "ogg", "wav"])
+@pytest.mark.slow
 def test_a_file_is_decoded_by_several_readers_at_a_time(tmp_path, kind):
     """Separation reads a song for its stems and, interleaved, for its residual."""
     wave = song(40.0)

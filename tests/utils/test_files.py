@@ -159,6 +159,7 @@ def test_an_instrument_in_opposite_phase_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("n_samples", [1, 100, 5000, (1 << 20) + 5000])
+@pytest.mark.slow
 def test_a_song_with_one_channel_inverted_is_its_other_channel(n_samples):
     noise = np.random.default_rng(0).standard_normal(n_samples).astype(np.float32)
     mono, opposed = downmix(np.stack([noise, -noise], 1))

@@ -53,6 +53,7 @@ def test_no_items():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+@pytest.mark.slow
 def test_a_killed_process_is_reported():
     with pytest.raises(
         OSError, match="killed, probably because memory ran out. Finished tracks are"
@@ -60,6 +61,7 @@ def test_a_killed_process_is_reported():
         list(run_parallel(eval, [DIE, DIE], jobs=2))
 
 
+@pytest.mark.slow
 def test_exceptions_of_the_function_are_raised():
     with pytest.raises(ValueError, match="invalid literal"):
         list(run_parallel(int, ["1", "x"], jobs=2))

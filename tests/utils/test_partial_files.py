@@ -43,6 +43,7 @@ def make_old(path):
 
 
 @posix
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process_even_if_killed(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
     try:
@@ -201,6 +202,7 @@ def wait_for(condition, seconds):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.slow
 def test_workers_end_with_the_command(tmp_path, number):
     for k in range(25):
         write_song(tmp_path / "in" / f"Track{k:05d}", seconds=1.0, kinds=("bass",))

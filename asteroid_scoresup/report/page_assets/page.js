@@ -240,7 +240,7 @@ for (const track of tracks) {
     const seconds = Math.min(song.seconds - start, song.tileSeconds);
     const percent = (length) => `${(100 * length) / song.seconds}%`;
     const place = `style="left: ${percent(start)}; width: ${percent(seconds)}"`;
-    // The mixture shows the notes of all stems; the true score outlines the notes that match it.
+    // The mixture shows the notes of all stems; the score outlines the notes that match it.
     const shown = track === mixture ? stems : [track];
     const transcription = shown.map((stem) => notePath(stem, "transcription", 0.15, start));
     const score = shown.map((stem) => notePath(stem, "score", 0.7, start));

@@ -188,8 +188,9 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if values["n_fft"] % 2:
         raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
-    if values["s_minutes"] and values["devices"] * values["num_nodes"] > 1:
-        raise BadOption("--s_minutes needs a single device: every process has a clock of its own.")
+    for key in ("t_minutes", "s_minutes"):
+        if values[key] and values["devices"] * values["num_nodes"] > 1:
+            raise BadOption(f"--{key} needs a single device: every process has a clock of its own.")
 
 
 def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn") -> None:

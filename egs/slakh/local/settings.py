@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from asteroid.utils import parse_args_as_dict
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from asteroid_scoresup.checks.label_check import unpitched_indices
@@ -30,8 +33,9 @@ from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.losses import terms_that_read
-from asteroid_scoresup.models import SourceModel
+from asteroid_scoresup.models import PitchTranscriptor, SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
+from asteroid_scoresup.utils.locks import folder_lock
 
 from . import options
 from .options import flat, read_conf
@@ -40,7 +44,12 @@ __all__ = ["flat", "read_conf"]
 
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, but not the result.
-FREE = ("num_workers", "precision", "strategy", "compile")
+FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile")
+#: In which a training may be longer than before.
+UNITS = ("epochs", "minutes")
+
+#: The lock of the experiment folder, from :func:`lock` to the end of the script.
+_held = ExitStack()
 
 
 def parse(parser: ArgumentParser) -> tuple[Conf, Namespace]:
@@ -109,7 +118,7 @@ def run(main: Callable[[Conf, Namespace], None], parser: ArgumentParser) -> None
         place = f"resumes from epoch {epoch}" if epoch else "starts this stage again"
         return f"interrupted; the same command {place}."
 
-    with exit_with_message(Path(sys.argv[0]).name, interrupted):
+    with exit_with_message(Path(sys.argv[0]).name, interrupted), _held:
         conf, args = parse(parser)
         folder.append(Path(args.exp_dir))
         main(conf, args)
@@ -122,7 +131,10 @@ def lock(
     *sections: str,
     inputs: Iterable[str | Path] = (),
 ) -> None:
-    """Locks the experiment folder to these settings, data and input models.
+    """Locks the experiment folder: to this process, and to these settings, data and input models.
+
+    Two trainings in one folder would overwrite each other's checkpoints. The lock is held until
+    :func:`run` ends, or the process does.
 
     Args:
         conf (dict): All settings.
@@ -132,8 +144,11 @@ def lock(
         inputs (iterable of str or Path): Model files that it starts from.
 
     Raises:
+        InUseError: if another process trains in the folder.
         ValueError: if the folder contains a run with another configuration.
     """
+    if _writes_folder():
+        _held.enter_context(folder_lock(args.exp_dir, Path(sys.argv[0]).stem, keep=False))
     used = ["data", "stft", "network", "score", "optim", *sections]
     chosen = {name: conf[name] for name in used}
     chosen["main_args"] = {
@@ -143,8 +158,14 @@ def lock(
     }
     # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
-    ignored |= {"transcriptor", "t_epochs", "s_epochs", "f_epochs", "s_minutes"}
+    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
+
+
+def _writes_folder() -> bool:
+    """Whether this process writes the folder: of those that train together, only the first."""
+    node = os.environ.get("NODE_RANK") or os.environ.get("GROUP_RANK") or "0"
+    return getattr(rank_zero_only, "rank", 0) == 0 and int(node) == 0
 
 
 def is_done(models: list[Path], epochs: int, minutes: float = 0.0) -> bool:
@@ -165,7 +186,8 @@ def separator(
 ) -> SourceModel:
     """The separator that ``--model`` names; ours starts from the trunk of the critic."""
     if args.model == "tcn":
-        trunk = critic if args.start_from_transcriptor else None
+        shares = args.start_from_transcriptor and not isinstance(critic, PitchTranscriptor)
+        trunk = critic if shares else None
         return build_separator("tcn", network(args, manifest), args.mask_act, trunk)
     sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
     shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
@@ -191,8 +213,8 @@ def compiled(args: Namespace, *models: SourceModel) -> None:
 
 
 def hardware(args: Namespace) -> dict[str, Any]:
-    """What a training runs on, for :func:`~asteroid_scoresup.engine.fit`."""
-    keys = ("precision", "quiet", "devices", "num_nodes", "strategy")
+    """What a training runs on and where it logs, for :func:`~asteroid_scoresup.engine.fit`."""
+    keys = ("precision", "quiet", "devices", "num_nodes", "strategy", "logger", "profile")
     return {key: getattr(args, key) for key in keys}
 
 
@@ -249,7 +271,8 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
         return None
     masks = score_informed_masks(args, manifest)
     tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
-    masks.fit_all(tracks, jobs=torch.get_num_threads(), progress=not args.quiet)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
 
 
