@@ -22,6 +22,8 @@ WANDB = ["wandb>=0.16"]
 NOTEBOOKS = ["nbclient>=0.8", "ipykernel>=6"]
 # Data sets by name; it brings clients of cloud storage, so the tests run without it too.
 MIRDATA = ["mirdata>=0.3.8"]
+# Peers in benchmarks: alignment by MrMsDTW.
+BENCH = ["synctoolbox>=1.4"]
 TESTS = [
     *RECIPE,
     *NOTEBOOKS,
@@ -91,6 +93,7 @@ setup(
         "tensorboard": TENSORBOARD,
         "wandb": WANDB,
         "mirdata": MIRDATA,
+        "bench": BENCH,
         "notebooks": NOTEBOOKS,
         "tests": TESTS,
         "docs": DOCS,

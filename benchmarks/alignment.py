@@ -1,11 +1,12 @@
 """Accuracy and certainty of alignment, on songs with known truth and a grid of damages.
 
     python benchmarks/alignment.py /tmp/songs --set test --songs 6
-    python benchmarks/alignment.py /tmp/songs --cases "warped|skip" --peer     synctoolbox beside it
+    pip install -e '.[bench]'                                                  synctoolbox
+    python benchmarks/alignment.py /tmp/songs --cases "warped|skip" --peer     beside it
 
 Songs are composed, made by MMA (Debian: mma), and taken from Freedoom (Debian: freedoom), rendered
 with SoundFonts (Debian: timgm6mb-soundfont, fluid-soundfont-gm, musescore-general-soundfont-small).
-The sets ``dev``, on which thresholds were chosen, and ``test`` differ in songs and SoundFonts.
+The sets ``dev``, on which constants were chosen, and ``test`` differ in songs and SoundFonts.
 
 Errors are those of the onsets that the recording plays, in ms; an onset that no span covers counts
 as an infinite error. `jumps` is the fraction of skips and repeats whose place was found within
@@ -35,6 +36,7 @@ parser.add_argument("--songs", type=int, default=6, help="songs of each of the t
 parser.add_argument("--seconds", type=float, default=75.0, help="largest length of a song")
 parser.add_argument("--cases", default="", help="regular expression of the cases to run")
 parser.add_argument("--every", type=int, default=1, help="use only every n-th song")
+parser.add_argument("--only", default="", help="regular expression of the songs to use")
 parser.add_argument("--peer", action="store_true", help="also align with synctoolbox's MrMsDTW")
 parser.add_argument("--out", default="", help="file for all results, as JSON")
 
@@ -128,7 +130,7 @@ def row(errors: list[np.ndarray]) -> list[str]:
 def main(args: argparse.Namespace) -> None:
     """Runs the cases and prints the table."""
     chosen = [case for case in CASES if re.search(args.cases, case)]
-    available = list(songs(args.folder, args.set, args.songs, args.seconds, args.every))
+    available = list(songs(args.folder, args.set, args.songs, args.seconds, args.every, args.only))
     records, table = [], []
     confidence: dict[bool, list[float]] = {True: [], False: []}
     for case in chosen:

@@ -6,6 +6,7 @@ drums. The cases of the benchmark damage the score or cut the audio, so that the
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def midi_files(folder: Path, part: str, count: int, seconds: float) -> list[Path
 
 
 def songs(
-    folder: str | Path, part: str, count: int, seconds: float, every: int = 1
+    folder: str | Path, part: str, count: int, seconds: float, every: int = 1, only: str = ""
 ) -> Iterator[Song]:
     """Yields the songs of a set, rendered where the folder does not have them yet.
 
@@ -92,10 +93,11 @@ def songs(
         count (int): Number of songs of each source.
         seconds (float): Largest length.
         every (int): Only every n-th song is rendered and used.
+        only (str): Regular expression of the names of the songs to use.
     """
     folder = Path(folder) / f"{part}_{seconds:g}"
     for number, path in enumerate(midi_files(folder, part, count, seconds)):
-        if number % every:
+        if number % every or not re.search(only, path.stem):
             continue
         stored = folder / f"{path.stem}.npz"
         if not stored.exists():

@@ -58,17 +58,22 @@ class Bench:
         return self._peak
 
     def seconds(self, work: Callable[[], object], until: float, least: float = 2.0) -> float:
-        """Median time of a call, in s, after three calls for warm-up; measured for `least` s."""
+        """Time of a call, in s, after three calls for warm-up, measured for `least` s.
+
+        The median over groups of calls, of which only the last is waited for, as in a training.
+        """
         for _ in range(1 if self.tiny else 3):
             work()
         wait_for(self.device)
         taken: list[float] = []
+        size = 1 if self.tiny else 5
         stop = min(time.time() + (0 if self.tiny else least), until)
         while not taken or time.time() < stop:
             start = time.perf_counter()
-            work()
+            for _ in range(size):
+                work()
             wait_for(self.device)
-            taken.append(time.perf_counter() - start)
+            taken.append((time.perf_counter() - start) / size)
         return statistics.median(taken)
 
     def network(self) -> dict[str, Any]:

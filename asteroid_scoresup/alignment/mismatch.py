@@ -60,7 +60,7 @@ def explain_mismatch(recording: Recording, name: str, confidence: float) -> Mism
         >>> found = explain_mismatch(Recording(np.ones(8000), 8000), "song.mid", 0.04)
         >>> found.what
         'The recording lasts 1.0 s, too short to tell whether song.mid is its score (confidence
-        0.04, expected at least 0.75)'
+        0.04, expected at least 0.5)'
     """
     if all(np.abs(block).max(initial=0) <= SILENCE for block in recording.blocks()):
         what = f"{recording.name} is silent, so {name} cannot be aligned with it"

@@ -2,8 +2,8 @@ r"""The most likely path of a recording through a score, with jumps and interrup
 
 A hidden Markov model whose clock is the recording (all choices ours). Its states are the frames of
 the score and one more for music, silence or applause that the score does not have. From one frame
-of the recording to the next, the score advances by 0 to :data:`MOST_ADVANCE` frames, so that any
-tempo up to that many times the score's can be followed; a jump to any frame of the score costs a
+of the recording to the next, the score advances by 0 to :data:`MOST_ADVANCE` frames, at a cost that
+grows with the distance from 1; a jump to any frame of the score costs a
 penalty, and so does an interruption. The Viterbi algorithm keeps the scores of every n-th frame
 only and computes the back pointers again from there, so that its memory grows with the length
 times its square root, not with the square of the length.

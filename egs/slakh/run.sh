@@ -130,7 +130,7 @@ common=(--preset "$preset" --data_dir "$prepared" --seed "$seed")
 
 began=$(date +%s)
 # Seconds that are left of --minutes, less those given.
-left() { awk -v m="$minutes" -v t=$(($(date +%s) - began)) -v r="${1:-0}" 'BEGIN { print 60 * m - t - r }'; }
+left() { LC_ALL=C awk -v m="$minutes" -v t=$(($(date +%s) - began)) -v r="${1:-0}" 'BEGIN { print 60 * m - t - r }'; }
 
 need() { # file, stage that makes it
   [ -e "$1" ] && return 0
@@ -286,7 +286,7 @@ if runs 5; then
     models+=(--finetuned "$exp/finetune" --finetune_row "$name")
   fi
   if [ -n "$minutes" ]; then # with 10 s for what follows the scores, and not 0, which is no limit
-    train_options+=(--eval_minutes "$(left 10 | awk '{ print $1 > 6 ? $1 / 60 : 0.1 }')")
+    train_options+=(--eval_minutes "$(left 10 | LC_ALL=C awk '{ print ($1 > 6 ? $1 / 60 : 0.1) }')")
   fi
   run_python eval.py --exp_dir "$exp" "${models[@]}" "${common[@]}" ${train_options[@]+"${train_options[@]}"}
   end_stage

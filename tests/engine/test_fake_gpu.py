@@ -3,10 +3,15 @@
 Fake tensors of a GPU that does not exist, and tensors of torch's device ``meta``, have shapes,
 types and devices only. An operation on tensors of two devices fails, and so does whatever looks at
 a value (``item()``, ``bool()``, indices from a mask), for which a GPU would have to be waited for.
-Fake tensors of a GPU show the types of autocast, but have no gradients; those of ``meta`` have.
+Tensors of ``meta`` have gradients. Fake ones of a GPU do not, but show the types of autocast; they
+are tried in a process of their own, since what torch does to have them must not affect other tests.
 """
 
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,14 +26,16 @@ from asteroid_scoresup.models import ActivityClassifier, MaskRefiner
 from asteroid_scoresup.score import Factors, soft_masks, soft_masks_of_batch
 
 BATCH, SAMPLES = 4, 4000
+#: ``meta``, or ``cuda`` in the process of the last test.
+DEVICE = os.environ.get("SCORESUP_FAKE_DEVICE", "meta")
 
 
-@pytest.fixture(params=["cuda", "meta"])
-def gpu(request, monkeypatch):
+@pytest.fixture
+def gpu(monkeypatch):
     """A device whose tensors have no values; on a GPU with autocast to bfloat16."""
     _band_logs.cache_clear()
     with contextlib.ExitStack() as stack:
-        if request.param == "cuda":
+        if DEVICE == "cuda":
             torch._C._ensureCUDADeviceGuardSet()
             stack.enter_context(FakeTensorMode())
             # torch.autocast is disabled without a GPU.
@@ -37,7 +44,7 @@ def gpu(request, monkeypatch):
             torch.set_autocast_enabled("cuda", True)
         else:  # has no autocast
             monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-        yield torch.device(request.param)
+        yield torch.device(DEVICE)
     _band_logs.cache_clear()
 
 
@@ -172,3 +179,14 @@ def test_masks_of_a_batch_are_those_of_its_segments():
         n = (9, 6)[item]
         own = Factors(templates[item, :n], activations[item, :n], index[item, :n])
         torch.testing.assert_close(together[item], soft_masks(own, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DEVICE == "cuda", reason="is that process")
+def test_the_same_with_fake_tensors_of_a_gpu():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+        env={**os.environ, "SCORESUP_FAKE_DEVICE": "cuda"}, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
