@@ -137,11 +137,11 @@ class DeferredBatch:
 
     def pin_memory(self) -> DeferredBatch:
         """The batch in page-locked memory, from which copies to a GPU need not be waited for."""
-        parts = (
+        tensors, targets = (
             {name: tensor.pin_memory() for name, tensor in part.items()}
             for part in (self.tensors, self.targets)
         )
-        return DeferredBatch(*parts, self.shared)
+        return DeferredBatch(tensors, targets, self.shared)
 
     @torch.no_grad()
     def to(
@@ -221,5 +221,7 @@ def _stacked(item: DeferredItem) -> torch.Tensor:
 
 
 def _bands(item: DeferredItem) -> torch.Tensor:
-    bands = torch.from_numpy(np.stack([layer.bands_db for layer in item.layers])).float()
+    bands = torch.from_numpy(
+        np.stack([np.asarray(layer.bands_db) for layer in item.layers])
+    ).float()
     return pad(bands, (0, 0, 0, item.most - len(item.layers)))

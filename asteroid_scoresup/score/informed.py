@@ -56,7 +56,8 @@ class Factors(NamedTuple):
 
     def cpu(self) -> Factors:
         """The factors on the CPU."""
-        return Factors(*(None if tensor is None else tensor.cpu() for tensor in self))
+        gains = None if self.gains is None else self.gains.cpu()
+        return Factors(self.templates.cpu(), self.activations.cpu(), self.class_index.cpu(), gains)
 
 
 def onset_roll(
