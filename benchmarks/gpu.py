@@ -55,7 +55,7 @@ parser.add_argument("--parts", default="", help="only these parts, separated by 
 parser.add_argument("--tiny", default="false", choices=["true", "false"], help="tiny sizes")
 parser.add_argument("--child", default="", help=argparse.SUPPRESS)
 parser.add_argument("--songs", default="", help=argparse.SUPPRESS)
-parser.add_argument("--ends", default="", help=argparse.SUPPRESS)
+parser.add_argument("--last", default="", help=argparse.SUPPRESS)
 
 
 # ---------------------------------------------------------------- the processes that compute
@@ -73,14 +73,26 @@ def synthesize_songs(songs: Path, tiny: bool) -> None:
     prepare(songs / "slakh", songs / "prepared", check=False, jobs=jobs, progress=False)
 
 
+def ends_of(parts: Sequence[str], last: float) -> dict[str, float]:
+    """When each part has to be finished, of the time from now to `last`."""
+    at, ends = time.time(), {}
+    total, left = sum(SHARES[name] for name in parts), last - at
+    for name in parts:
+        at += SHARES[name] / total * left
+        ends[name] = at
+    return ends
+
+
 def measure(args: argparse.Namespace) -> None:
     """Runs parts one after the other; prints a line of JSON for every row."""
     from cases import machine
     from gpu_parts import PARTS, Bench
 
-    print(json.dumps({"machine": machine()}), flush=True)
+    # Shared after the imports, whose time nobody knows.
+    ends = ends_of(args.child.split(","), float(args.last))
+    print(json.dumps({"machine": machine(), "ends": ends}), flush=True)
     bench = Bench(args.device, args.preset, args.tiny == "true", Path(args.songs) / "prepared")
-    for name, end in zip(args.child.split(","), map(float, args.ends.split(","))):
+    for name, end in ends.items():
         print(json.dumps({"part": name}), flush=True)
         try:
             for row, numbers in PARTS[name](bench, end):
@@ -199,23 +211,18 @@ def run_parts(args: argparse.Namespace, results: Results, songs: str, last: floa
     """Measures the parts in one process; after one that ended it, a new process goes on."""
     waiting = [name for name in results.found["parts"] if name != "tests"]
     while waiting and time.time() < last - RESERVE:
-        total, at, ends = sum(SHARES[name] for name in waiting), time.time(), {}
-        left = last - RESERVE - at
-        for name in waiting:
-            at += SHARES[name] / total * left
-            ends[name] = at
-        waiting = run_some(args, results, songs, ends)
+        waiting = run_some(args, results, songs, waiting, last - RESERVE)
     for name in waiting:
         results.part(name)["status"] = "did not fit"
     results.write()
 
 
 def run_some(
-    args: argparse.Namespace, results: Results, songs: str, ends: dict[str, float]
+    args: argparse.Namespace, results: Results, songs: str, waiting: list[str], last: float
 ) -> list[str]:
     """Measures parts in one process until one fails to end; returns those that are left."""
-    waiting = list(ends)
-    words = f"--child={','.join(ends)}", f"--ends={','.join(map(str, ends.values()))}"
+    waiting, ends = list(waiting), dict.fromkeys(waiting, last)
+    words = f"--child={','.join(waiting)}", f"--last={last}"
     with open(results.out / "errors.log", "a", encoding="utf-8") as errors:
         process = subprocess.Popen(
             child(args, songs, *words), stdout=subprocess.PIPE, stderr=errors, text=True,
@@ -224,7 +231,7 @@ def run_some(
     try:
         lines = messages(process)
         while waiting:
-            limit = min(ends[waiting[0]] + GRACE, max(ends.values()) + RESERVE - 1)
+            limit = min(ends[waiting[0]] + GRACE, last + RESERVE - 1)
             try:
                 message = lines.get(timeout=max(limit - time.time(), 0.01))
             except queue.Empty:
@@ -234,7 +241,7 @@ def run_some(
                 results.part(waiting.pop(0))["status"] = "ended its process: see errors.log"
                 return waiting
             if "machine" in message:
-                results.found["machine"] = message["machine"]
+                results.found["machine"], ends = message["machine"], message["ends"]
                 continue
             part = results.part(message["part"])
             part["status"] = message.get("status", "running")

@@ -93,7 +93,7 @@ def test_a_part_that_fails_does_not_end_the_others(modules, tmp_path, monkeypatc
 
     monkeypatch.setitem(parts.PARTS, "peak", broken)
     words = ["--out", str(tmp_path), "--device", "cpu", "--tiny", "true", "--songs", str(tmp_path)]
-    args = gpu.parser.parse_args([*words, "--child", "peak,kernels", "--ends", "9e9,9e9"])
+    args = gpu.parser.parse_args([*words, "--child", "peak,kernels", "--last", "9e9"])
     gpu.measure(args)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     states = [line["status"] for line in lines if "status" in line]
