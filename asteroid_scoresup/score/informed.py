@@ -239,14 +239,14 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
 
 
 def soft_masks_of_batch(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor:
-    r""":func:`soft_masks` of several segments in a few operations, for a GPU.
+    r""":func:`~asteroid_scoresup.score.informed.soft_masks` of several segments in a few operations, for a GPU.
 
     Args:
         factors (Factors): Of one channel, with a batch dimension: templates
             :math:`(batch, n, freq)`, activations :math:`(batch, n, frames)`, and class_index
             :math:`(batch, n)`. Segments with fewer components than others are padded with
             activations of 0.
-        n_src, power: See :func:`soft_masks`.
+        n_src, power: See :func:`~asteroid_scoresup.score.informed.soft_masks`.
 
     Returns:
         :class:`torch.Tensor`: Masks, shape :math:`(batch, n\_src, freq, frames)`.
