@@ -239,7 +239,7 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
 
 
 def soft_masks_of_batch(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor:
-    r""":func:`~asteroid_scoresup.score.informed.soft_masks` of several segments in a few operations, for a GPU.
+    r"""The soft masks of several segments in a few operations, for a GPU.
 
     Args:
         factors (Factors): Of one channel, with a batch dimension: templates
