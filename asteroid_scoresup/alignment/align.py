@@ -116,7 +116,7 @@ def align(
         >>> onset = np.arange(12.0)  # the score is slower than the recording
         >>> score = Notes(onset, onset + 0.9, pitches, np.zeros(12), np.full(12, 90))
         >>> found = align(audio, score, rate)
-        >>> bool(np.abs(found.notes(score).onset - 0.6 * onset).max() < 0.06)
+        >>> bool(np.median(np.abs(found.notes(score).onset - 0.6 * onset)) < 0.03)
         True
     """
     recording = audio if isinstance(audio, Recording) else Recording(audio, sample_rate)
