@@ -1,7 +1,7 @@
 r"""Clocks: the tempo of a score relative to its recording, as a smooth function of score time.
 
 The path from recording to score is searched with a penalty for every deviation from even tempo.
-On the clock of :class:`Clock`, the score runs about as fast as the recording everywhere, so that
+On the clock of :class:`ScoreClock`, the score runs about as fast as the recording everywhere, so that
 the penalty can be strict without forbidding that the tempo changes in the course of a piece. All
 choices are ours.
 """
@@ -20,7 +20,7 @@ _MOST = 1.8  # largest factor by which the tempo is corrected at once
 
 
 @dataclass(frozen=True)
-class Clock:
+class ScoreClock:
     r"""A piecewise linear map from score time to a clock at the speed of the recording.
 
     Args:
@@ -28,7 +28,7 @@ class Clock:
         clock (array): The same times on the clock, likewise.
 
     Examples
-        >>> clock = Clock.even(1.5, 10.0)
+        >>> clock = ScoreClock.even(1.5, 10.0)
         >>> clock.of(np.array([0.0, 4.0])), clock.score_at(np.array([6.0, 18.0]))
         (array([0., 6.]), array([ 4., 12.]))
     """
@@ -37,7 +37,7 @@ class Clock:
     clock: np.ndarray
 
     @classmethod
-    def even(cls, stretch: float, seconds: float) -> Clock:
+    def even(cls, stretch: float, seconds: float) -> ScoreClock:
         """The clock on which each second of a score of a certain length lasts `stretch` seconds."""
         seconds = max(seconds, 1e-3)
         return cls(np.array([0.0, seconds]), np.array([0.0, stretch * seconds]))
@@ -50,7 +50,7 @@ class Clock:
         """Times in the score, extrapolated likewise."""
         return _linear(clock_seconds, self.clock, self.score)
 
-    def bent(self, path: np.ndarray, hop: float, smoothing: float) -> Clock:
+    def bent(self, path: np.ndarray, hop: float, smoothing: float) -> ScoreClock:
         """The clock corrected by the local tempo of a path.
 
         Args:
@@ -61,7 +61,7 @@ class Clock:
                 averaged, in seconds.
 
         Returns:
-            Clock: The corrected clock; the same one if the path is nowhere in the score.
+            ScoreClock: The corrected clock; the same one if the path is nowhere in the score.
         """
         edges = np.arange(0.0, self.clock[-1] + _GRID, _GRID)
         total, weight = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
@@ -77,7 +77,7 @@ class Clock:
         speed = np.interp(np.arange(len(total)), known, total[known] / weight[known])
         speed = gaussian_filter1d(speed, 0.5 * smoothing / _GRID, mode="nearest")
         lengths = _GRID / np.clip(speed, 1 / _MOST, _MOST)
-        return Clock(self.score_at(edges), np.concatenate([[0.0], np.cumsum(lengths)]))
+        return ScoreClock(self.score_at(edges), np.concatenate([[0.0], np.cumsum(lengths)]))
 
 
 def _linear(wanted: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..score import Notes
-from .clock import Clock
+from .clock import ScoreClock
 from .features import HOP, audio_vectors, score_vectors, shifted
 from .path import FREE_TEMPO, Evidence, Penalties, find_margins, find_path
 
@@ -52,7 +52,7 @@ class CoarsePath:
     r"""A path of a recording through a score.
 
     Args:
-        clock (Clock): The clock of the score.
+        clock (ScoreClock): The clock of the score.
         notes (Notes): The score on that clock, transposed.
         frames (array): Frames of that clock for each frame of the recording, -1 outside.
         hop (float): Seconds per frame.
@@ -60,7 +60,7 @@ class CoarsePath:
         fit (Evidence): The evidence on that clock.
     """
 
-    clock: Clock
+    clock: ScoreClock
     notes: Notes
     frames: np.ndarray
     hop: float
@@ -119,7 +119,7 @@ class Search:
         notes = self._transposed(shift)
         totals = np.empty(len(_STRETCHES))
         for number, stretch in enumerate(_STRETCHES):
-            clock = Clock.even(stretch, self.end)
+            clock = ScoreClock.even(stretch, self.end)
             score = _vectors(_on_clock(notes, clock), hop, self.end * stretch)
             fit = Evidence(audio, score, rest=_REST)
             _, totals[number] = find_path(fit.rows, len(audio), len(score), _TEMPO_PENALTIES)
@@ -137,7 +137,9 @@ class Search:
         every = _EVERY if max(seconds, self.end * stretches[0]) <= LONG else 2 * _EVERY
         audio = audio_vectors(self.levels, self.loud, every)
         notes = self._transposed(shift)
-        found = [_follow(audio, every * HOP, notes, Clock.even(s, self.end)) for s in stretches]
+        found = [
+            _follow(audio, every * HOP, notes, ScoreClock.even(s, self.end)) for s in stretches
+        ]
         return max(found, key=lambda one: one.gain)
 
     def _transposed(self, shift: int) -> Notes:
@@ -150,7 +152,7 @@ class Search:
         return audio[first : first + count]
 
 
-def _follow(audio: np.ndarray, hop: float, score: Notes, clock: Clock) -> CoarsePath:
+def _follow(audio: np.ndarray, hop: float, score: Notes, clock: ScoreClock) -> CoarsePath:
     """The path that is found from a mean tempo."""
     frames, total = np.zeros(0, dtype=np.int64), 0.0
     for penalties, smoothing in _ROUNDS:
@@ -163,7 +165,7 @@ def _follow(audio: np.ndarray, hop: float, score: Notes, clock: Clock) -> Coarse
     return CoarsePath(clock, notes, frames, hop, total / len(audio), fit)
 
 
-def _on_clock(notes: Notes, clock: Clock) -> Notes:
+def _on_clock(notes: Notes, clock: ScoreClock) -> Notes:
     times = {name: clock.of(getattr(notes, name)) for name in ("onset", "offset", "release")}
     return notes.replace(**times)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asteroid_scoresup.alignment.clock import Clock
+from asteroid_scoresup.alignment.clock import ScoreClock
 from asteroid_scoresup.alignment.features import band_levels, loudness
 from asteroid_scoresup.alignment.search import Search
 from asteroid_scoresup.score import Notes
@@ -47,7 +47,7 @@ def search_of(levels, loud, score):
 
 
 def test_a_clock_and_its_inverse():
-    clock = Clock(np.array([0.0, 2.0, 6.0]), np.array([0.0, 4.0, 6.0]))
+    clock = ScoreClock(np.array([0.0, 2.0, 6.0]), np.array([0.0, 4.0, 6.0]))
     times = np.array([-1.0, 0.5, 4.0, 8.0])
     assert clock.of(times) == pytest.approx([-2, 1, 5, 7])
     assert clock.score_at(clock.of(times)) == pytest.approx(times)
@@ -56,10 +56,10 @@ def test_a_clock_and_its_inverse():
 def test_a_clock_follows_the_tempo_of_a_path():
     # 60 s of the score at 1.25 times its tempo, then 60 s at 0.8 times.
     place = np.concatenate([np.arange(480) * 1.25, 600 + np.arange(750) * 0.8])
-    clock = Clock.even(1.0, 120.0).bent(np.floor(place).astype(int), 0.1, 3.0)
+    clock = ScoreClock.even(1.0, 120.0).bent(np.floor(place).astype(int), 0.1, 3.0)
     lengths = np.diff(clock.of(np.array([10.0, 40.0, 70.0, 110.0])))
     assert lengths[[0, 2]] == pytest.approx([24, 50], rel=0.02)
-    outside = Clock.even(1.5, 10.0)
+    outside = ScoreClock.even(1.5, 10.0)
     assert outside.bent(np.full(100, -1), 0.1, 3.0) is outside
 
 
