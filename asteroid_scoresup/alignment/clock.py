@@ -1,7 +1,7 @@
 r"""Clocks: the tempo of a score relative to its recording, as a smooth function of score time.
 
-The path from recording to score is searched with a penalty for every deviation from even tempo.
-On the clock of :class:`ScoreClock`, the score runs about as fast as the recording everywhere, so that
+The path from recording to score is searched with a penalty for every deviation from even tempo. On
+the clock of :class:`ScoreClock`, the score runs about as fast as the recording everywhere, so that
 the penalty can be strict without forbidding that the tempo changes in the course of a piece. All
 choices are ours.
 """
