@@ -158,7 +158,7 @@ def score(
 
     @torch.no_grad()
     def notes_of(song: TestTrack) -> Notes:
-        probs = transcriptors[best](song.mixture.to(device)).sigmoid().cpu()
+        probs = transcriptors[best].note_probs(song.mixture.to(device)).cpu().numpy()
         return decodings[best].notes(probs, stft.hop_length, stft.sample_rate)
 
     records: list[dict[str, Any]] = []

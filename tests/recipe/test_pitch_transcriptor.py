@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import write_folder
 
-from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator
+from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator, unpack
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (
@@ -24,8 +24,8 @@ def run(fast_python, tmp_path):
     write_folder(tmp_path / "songs", stems=False)
     write_folder(tmp_path / "others", seed=3)
 
-    def run(script, folder, *options, code=0):
-        given = ["--exp_dir", tmp_path / folder, "--data_dir", tmp_path / "songs", *TINY.split()]
+    def run(script, folder, *options, code=0, data="songs"):
+        given = ["--exp_dir", tmp_path / folder, "--data_dir", tmp_path / data, *TINY.split()]
         command = [fast_python, RECIPE / script, *given, *map(str, options)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=RECIPE, timeout=300)
         assert done.returncode == code, done.stderr
@@ -51,6 +51,9 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     assert torch.all(moved > 0)
     tests = f"test={tmp_path / 'others'}:test"
     run("score.py", "scores", "--row", "tuned", "--transcriptor", critic, "--tests", tests)
+    rows = ("--separator", separator, "--transcriptor", critic, "--row", "isolated")
+    run("eval.py", "step2", *rows, data="others")
+    assert unpack(tmp_path / "step2" / "publish_dir" / "model.pth")[1].n_heads == 2
     table = pd.read_csv(tmp_path / "scores" / "scores.csv")
     assert table.value.notna().any() and set(table.row) == {"tuned"}
 
