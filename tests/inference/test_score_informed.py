@@ -345,8 +345,7 @@ def test_the_score_of_another_song_is_refused_unless_told_otherwise(long_song):
         ScoreInformedSeparator(other, CLASSES).use(recording)
     used = ScoreInformedSeparator(other, CLASSES, "always").use(recording)
     assert used.alignment is not None
-    [warning] = used.warnings
-    assert "The score does not seem to belong to The recording" in warning
+    assert "The score does not seem to belong to The recording" in used.warnings[0]
     with pytest.raises(ValueError, match="align is 'maybe', expected auto, always, never"):
         ScoreInformedSeparator(other, CLASSES, "maybe")
 

@@ -49,7 +49,7 @@ def test_list_shows_the_facts_of_files_and_folders(model, tmp_path, capsys):
 def test_card_shows_the_card_of_a_model(model, tmp_path, capsys):
     text = printed(capsys, "models", "card")
     assert text.startswith("band: TCNSeparator of bass, guitar, piano; 16000 Hz")
-    assert "**No stem was used in training**" in text and "## Limits" in text
+    assert "**No stem was used to train the separator**" in text and "## Limits" in text
     text = printed(capsys, "models", "card", model)
     assert "license: cc-by-4.0" in text and "| si_sdr_imp | 6.54 |" in text
     assert "Data: slakh-score." in text
