@@ -12,7 +12,8 @@ Conventions, and what they do to the numbers:
 - **A class without reference notes has no score** (mir_eval returns 0.0, which would penalize a
   correct empty transcription): it is NaN, left out of means and counted. False notes in such a
   class lower no score; the leakage of silent classes reveals them.
-- **Probabilities become notes** by one threshold. At frames of 32 ms, two notes of one pitch
+- **Probabilities of frames become notes** by one threshold (if onsets are predicted, see
+  :mod:`~asteroid_scoresup.evaluation.onset_decoding`). At frames of 32 ms, two notes of one pitch
   with no frame between them merge, as in the roll itself: the F1 of the true roll against its
   own score is below 1 in music with repeated notes.
 
