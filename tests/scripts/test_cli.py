@@ -95,6 +95,8 @@ def test_infer_runs_asteroids_command_with_our_models(tmp_path, capsys):
 @pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, status):
     number = getattr(signal, number)
+    # A shell starts background commands with Ctrl-C ignored, which Python then leaves as it is.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
         synthesize, "run", lambda args: (os.kill(os.getpid(), number), time.sleep(5))
@@ -102,6 +104,7 @@ def test_a_signal_ends_a_command_with_a_sentence(monkeypatch, capsys, number, st
     assert main(["synthesize", "out"]) == status
     assert capsys.readouterr().err == "asteroid-scoresup: interrupted; run it again to resume.\n"
     assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGINT, ctrl_c)
 
 
 def test_infer_accepts_options_in_any_order(tmp_path):
