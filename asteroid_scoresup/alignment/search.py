@@ -12,7 +12,7 @@ All choices are ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,7 @@ _ROUNDS = (
     (Penalties(120.0, 45.0, outside=0.3, advance=(1.5, 0.0, 1.5, 4.5, 7.5)), 12.0),
     (Penalties(120.0, 45.0, outside=0.3, advance=(2.0, 0.0, 2.0, 6.0, 10.0)), 8.0),
 )
+_SHORT = 30.0  # seconds; in shorter recordings, jumps and edges cost less in proportion
 _REST = 0.25  # evidence where the score has a rest
 _APART = 0.5  # seconds by which another place in the score differs
 
@@ -58,6 +59,7 @@ class CoarsePath:
         hop (float): Seconds per frame.
         gain (float): Evidence minus penalties, per frame of the recording.
         fit (Evidence): The evidence on that clock.
+        penalties (Penalties): What deviations cost.
     """
 
     clock: ScoreClock
@@ -66,17 +68,23 @@ class CoarsePath:
     hop: float
     gain: float
     fit: Evidence
+    penalties: Penalties
 
     def fitness(self) -> float:
-        """Evidence minus penalties per frame in the score, above a frame outside of it."""
+        """Evidence minus penalties per frame in the score, above a frame outside of it.
+
+        What short recordings are spared in penalties counts here: a few seconds prove little.
+        """
         inside = max(int(np.sum(self.frames >= 0)), 1)
-        return (self.gain - _ROUNDS[-1][0].outside) * len(self.frames) / inside
+        above = (self.gain - self.penalties.outside) * len(self.frames)
+        spared = _ROUNDS[-1][0].leave - self.penalties.leave
+        return (above - spared) / inside
 
     def margins(self) -> np.ndarray:
         """The margins of :func:`~asteroid_scoresup.alignment.path.find_margins`, per frame."""
         n_score = self.fit.score.shape[1]
         apart = round(_APART / self.hop)
-        return find_margins(self.fit.rows, self.frames, n_score, _ROUNDS[-1][0], apart)
+        return find_margins(self.fit.rows, self.frames, n_score, self.penalties, apart)
 
 
 class Search:
@@ -155,14 +163,17 @@ class Search:
 def _follow(audio: np.ndarray, hop: float, score: Notes, clock: ScoreClock) -> CoarsePath:
     """The path that is found from a mean tempo."""
     frames, total = np.zeros(0, dtype=np.int64), 0.0
+    scale = min(1.0, len(audio) * hop / _SHORT)
     for penalties, smoothing in _ROUNDS:
+        jump, leave = scale * penalties.jump, scale * penalties.leave
+        penalties = replace(penalties, jump=jump, leave=leave)
         if smoothing:
             clock = clock.bent(frames, hop, smoothing)
         notes = _on_clock(score, clock)
         vectors = _vectors(notes, hop, float(clock.clock[-1]))
         fit = Evidence(audio, vectors, rest=_REST)
         frames, total = find_path(fit.rows, len(audio), len(vectors), penalties)
-    return CoarsePath(clock, notes, frames, hop, total / len(audio), fit)
+    return CoarsePath(clock, notes, frames, hop, total / len(audio), fit, penalties)
 
 
 def _on_clock(notes: Notes, clock: ScoreClock) -> Notes:
