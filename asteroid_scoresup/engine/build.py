@@ -10,6 +10,7 @@ from torch import nn
 from ..data import Manifest
 from ..losses import ScoreSupervisedLoss, SemiSupervisedLoss, terms_that_read
 from ..models import (
+    PitchSeparator,
     ScoreTranscriptor,
     SourceModel,
     SpectrogramModel,
@@ -28,18 +29,20 @@ def build_separator(
     """Makes an untrained separator.
 
     Args:
-        kind (str): ``"tcn"``, or a model of
+        kind (str): ``"tcn"``, ``"pitch"``, or a model of
             :class:`~asteroid_scoresup.models.WaveformSeparator` in its published size.
-        network (dict): Arguments of :class:`~asteroid_scoresup.models.TCNSeparator`; of these
+        network (dict): Arguments of :class:`~asteroid_scoresup.models.TCNSeparator` or
+            :class:`~asteroid_scoresup.models.PitchSeparator`; of these
             ``sources``, ``sample_rate`` and, for ``"OpenUnmix"``, the STFT apply to all kinds.
-        mask_act (str): ``"sigmoid"`` or ``"softmax"`` masks of ``"tcn"``.
-        trunk (SpectrogramModel, optional): Whose trunk ``"tcn"`` starts from.
+        mask_act (str): ``"sigmoid"`` or ``"softmax"`` masks of ``"tcn"`` and ``"pitch"``.
+        trunk (SpectrogramModel, optional): Whose layers these start from.
 
     Returns:
         TCNSeparator or WaveformSeparator
     """
-    if kind == "tcn":
-        separator = TCNSeparator(mask_act=mask_act, **network)
+    if kind in ("tcn", "pitch"):
+        cls = TCNSeparator if kind == "tcn" else PitchSeparator
+        separator = cls(mask_act=mask_act, **network)
         if trunk is not None:
             separator.load_trunk(trunk)
         return separator

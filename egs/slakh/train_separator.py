@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asteroid.engine.system import System
 from local import settings
-from local.options import SUPERVISION
+from local.options import OURS, SUPERVISION
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -62,7 +62,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         mixtures = (wav for wav, _ in train)
         separator.net.fit_input(itertools.islice(mixtures, STATISTICS))
     system = System(
-        SeparatorTrainingWrapper(separator) if args.model == "tcn" else separator.net,
+        SeparatorTrainingWrapper(separator) if args.model in OURS else separator.net,
         optimizer,
         settings.loss(args, manifest, critic),
         train,

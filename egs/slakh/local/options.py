@@ -29,6 +29,8 @@ ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: weights in conf.yml, which are those of clip+informed.yml.
 DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "semi"}
 SUPERVISION = tuple(DEFAULT_LOSS)
+#: Settings of `model` that are models of this package: they predict masks.
+OURS = ("tcn", "pitch")
 
 
 class BadOption(ValueError):
@@ -225,7 +227,7 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
                 f"--supervision score: the term {term!r} needs stems; use --supervision stems or "
                 "semi."
             )
-        if model == "tcn" and term in with_waveforms:
+        if model in OURS and term in with_waveforms:
             raise BadOption(
                 f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
                 "magnitude_approximation or mask_approximation."
@@ -259,7 +261,7 @@ def check_stages(
         BadOption: if a stage cannot run with the settings.
     """
     model, fine_tunes = values["model"], 4 in stages and supervision == "score"
-    if model != "tcn" and (fine_tunes or 5 in stages):
+    if model not in OURS and (fine_tunes or 5 in stages):
         raise BadOption(
             f"--model {model} ends with step 2: use --stop_stage separator, and run_baselines.sh "
             "to evaluate it."
