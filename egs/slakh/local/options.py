@@ -214,9 +214,14 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
     chosen = [term for term, weight in weights.items() if weight]
     stems = [term for term in chosen if term in with_stems]
     scores = [term for term in chosen if term not in with_stems]
+    with_pitch |= terms_that_need("notes")
     if not chosen:
         raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
     for term in chosen:
+        if model != "pitch" and term in terms_that_need("notes"):
+            raise BadOption(
+                f"the loss term {term!r} needs a separator that predicts notes; use --model pitch."
+            )
         if supervision == "activity" and term in with_pitch | with_stems:
             raise BadOption(
                 f"--supervision activity: the term {term!r} needs more than who plays when; use "
@@ -229,7 +234,7 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
             )
         if model in OURS and term in with_waveforms:
             raise BadOption(
-                f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
+                f"the loss term {term!r} needs waveforms, and --model {model} returns masks; use "
                 "magnitude_approximation or mask_approximation."
             )
     if supervision in ("stems", "semi") and not stems:
