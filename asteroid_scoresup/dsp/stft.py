@@ -21,19 +21,30 @@ NOMINAL_RMS = 0.1
 
 
 class Spectrograms(NamedTuple):
-    r"""Output of a separator for a loss: magnitudes of the mixture and of the estimates, and notes.
+    r"""Output of a separator for a loss: magnitudes of the mixture and of the estimates.
 
     Args:
         mixture (:class:`torch.Tensor`): :math:`X`, shape :math:`(batch, freq, frames)`.
         sources (:class:`torch.Tensor`): :math:`\hat S_i`, shape
             :math:`(batch, n\_src, freq, frames)`.
-        notes (:class:`torch.Tensor`, optional): Logits of frames and onsets in the mixture, from
-            separators that predict them too, shape :math:`(batch, 2, n\_src, 88, frames)`.
     """
 
     mixture: torch.Tensor
     sources: torch.Tensor
-    notes: torch.Tensor | None = None
+
+
+class SpectrogramsAndNotes(NamedTuple):
+    r"""Output of a separator that predicts notes too.
+
+    Args:
+        mixture, sources (:class:`torch.Tensor`): See :class:`Spectrograms`.
+        notes (:class:`torch.Tensor`): Logits of frames and onsets in the mixture, shape
+            :math:`(batch, 2, n\_src, 88, frames)`.
+    """
+
+    mixture: torch.Tensor
+    sources: torch.Tensor
+    notes: torch.Tensor
 
 
 class STFT(nn.Module):

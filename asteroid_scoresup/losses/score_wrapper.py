@@ -34,7 +34,7 @@ class ScoreSupervisedLoss(nn.Module):
     .. math:: L = w_{tr} \sum_i H(Y^{(i)}, T(\hat S_i)) + \alpha L_{c\text{-}mix}
         + \beta L_{h\text{-}mix} + \dots
 
-    It accepts the output of our separator, :class:`~asteroid_scoresup.dsp.Spectrograms`, with no
+    It accepts the output of our separators, :class:`~asteroid_scoresup.dsp.Spectrograms`, with no
     further STFT, and waveforms :math:`(batch, n\_src, time)` of any Asteroid model. The critic does
     not learn from this loss and stays in evaluation mode, whatever ``train()`` says; gradients pass
     through it to the separator.
@@ -164,7 +164,7 @@ class ScoreSupervisedLoss(nn.Module):
     def spectrograms(self, est_targets: torch.Tensor | Spectrograms, targets: dict) -> Spectrograms:
         """Magnitudes of mixture and estimates, from spectrograms or waveforms."""
         if isinstance(est_targets, tuple):
-            return Spectrograms(*est_targets)
+            return Spectrograms(*est_targets[:2])
         mixture = self.stft.magnitude(self.stft(targets["mixture"]))
         return Spectrograms(mixture, self.magnitudes(est_targets))
 
@@ -187,7 +187,7 @@ class ScoreSupervisedLoss(nn.Module):
         """The unweighted terms, each a scalar."""
         batch = LossBatch(self, est_targets, targets)
         has_waveforms = isinstance(est_targets, torch.Tensor)
-        has_notes = not has_waveforms and Spectrograms(*est_targets).notes is not None
+        has_notes = not has_waveforms and len(est_targets) == 3
         self._require_targets(targets, has_waveforms, has_notes)
         require_shapes(est_targets)
         only_waveforms = set(self.weights) <= terms_that_need("waveforms")

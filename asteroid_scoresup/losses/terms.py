@@ -196,7 +196,7 @@ def _transcription(batch):
 
 @register_term("notes", reads=["roll", "onsets"], needs=["notes"])
 def _notes(batch):
-    return note_loss(batch.spectrograms.notes, batch.targets)
+    return note_loss(batch.est_targets[2], batch.targets)
 
 
 @register_term("clip", reads=["sounding"])

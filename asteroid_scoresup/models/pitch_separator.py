@@ -9,7 +9,7 @@ import torch
 from asteroid.masknn import activations
 from torch import nn
 
-from ..dsp.stft import Spectrograms, at_least_single
+from ..dsp.stft import Spectrograms, SpectrogramsAndNotes, at_least_single
 from ..score import LOWEST_PITCH, N_PITCHES
 from .pitch_model import (
     BINS_PER_SEMITONE,
@@ -27,16 +27,18 @@ from .tcn_separator import TCNSeparator
 PARTIALS = (-36, -34, -31, -28, -24, -19, -12, 12, 19, 24, 28, 31, 34, 36)
 #: Dilations of the blocks that pass on what plays the fundamental.
 PARTIAL_BLOCKS = (1, 2)
+#: Weights of the last layer of the TCN.
+OUTPUT_LAYER = ("trunk.mask_net.1.weight", "trunk.mask_net.1.bias")
 
 
 class PitchSeparator(PitchModel, TCNSeparator):
-    r"""Estimates masks on a logarithmic frequency axis with a :class:`PitchModel` (our choice).
+    r"""Estimates masks by a :class:`PitchModel` together with its TCN (our choice).
 
     For each semitone up to the Nyquist frequency the vectors of the :class:`PitchModel` are
-    exchanged with those at the intervals of partials; each predicts the masks of its
-    :data:`~asteroid_scoresup.models.pitch_model.BINS_PER_SEMITONE` bins. Interpolation gives the
-    masks of the bins of the STFT. It can start from all layers of a trained
-    :class:`~asteroid_scoresup.models.PitchTranscriptor`.
+    exchanged with those at the intervals of partials; each predicts logits of the masks of its
+    :data:`~asteroid_scoresup.models.pitch_model.BINS_PER_SEMITONE` bins, which are interpolated to
+    the bins of the STFT. The logits that the TCN predicts for these are added. It can start from
+    all layers of a trained :class:`~asteroid_scoresup.models.PitchTranscriptor`.
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -68,8 +70,9 @@ class PitchSeparator(PitchModel, TCNSeparator):
         predicts_notes: bool = False,
         **kwargs: Any,
     ):
-        # Not TCNSeparator.__init__: there the output of the TCN are the masks, here the context.
-        SpectrogramModel.__init__(self, sources, self.n_outputs, "linear", **kwargs)
+        # Not TCNSeparator.__init__: there the TCN gives masks, here logits, and the context.
+        n_freqs = kwargs.get("n_fft", 2048) // 2 + 1
+        SpectrogramModel.__init__(self, sources, self.n_outputs + n_freqs, "linear", **kwargs)
         self.mask_act = mask_act
         self.mask_pitches = self.trunk_channels() // BINS_PER_SEMITONE
         self._add_pitch_layers(max(self.mask_pitches, N_PITCHES), pitch_chan)
@@ -99,18 +102,21 @@ class PitchSeparator(PitchModel, TCNSeparator):
             - magnitude: :math:`(batch, freq, frames)`
             - output: :math:`(batch, n\_src, freq, frames)`, float32 at least
         """
-        return self._masks(self.pitch_features(self.log_spectrum(magnitude)))
+        return self._masks(*self._features(magnitude))
 
-    def spectrograms(self, wav: torch.Tensor) -> Spectrograms:
-        r"""Magnitudes of mixture and estimates, and the notes if they are predicted.
+    def spectrograms(self, wav: torch.Tensor) -> Spectrograms | SpectrogramsAndNotes:
+        r"""Magnitudes of mixture and estimates, and logits of the notes if they are predicted.
 
         Shape:
             - wav: :math:`(batch, time)`, at the nominal level
         """
         mixture = self.stft.magnitude(self.stft(wav))
-        x = self.pitch_features(self.log_spectrum(mixture))
-        notes = note_logits(self.head, x[:, :, :N_PITCHES]) if self.predicts_notes else None
-        return Spectrograms(mixture, self._masks(x) * mixture.unsqueeze(1), notes)
+        x, logits = self._features(mixture)
+        estimates = self._masks(x, logits) * mixture.unsqueeze(1)
+        if not self.predicts_notes:
+            return Spectrograms(mixture, estimates)
+        notes = note_logits(self.head, x[:, :, :N_PITCHES])
+        return SpectrogramsAndNotes(mixture, estimates, notes)
 
     def transcriptor(self) -> PitchTranscriptor:
         """The part that predicts notes, with weights of its own.
@@ -128,10 +134,22 @@ class PitchSeparator(PitchModel, TCNSeparator):
         mine = self.state_dict()
         weights = {key: mine[key] for key in model.state_dict()}
         weights["register"] = mine["register"][:N_PITCHES]
+        for key in OUTPUT_LAYER:
+            weights[key] = self._per_class(mine[key])[:, : self.n_outputs].flatten(0, 1)
         model.load_state_dict(weights)
         return model.to(mine["register"].device).train(self.training)
 
-    def _masks(self, x: torch.Tensor) -> torch.Tensor:
+    def _per_class(self, output_layer: torch.Tensor) -> torch.Tensor:
+        return output_layer.unflatten(0, (self.n_src, -1))
+
+    def _features(self, magnitude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The vectors of all pitches, and the logits of the TCN."""
+        spectrum = self.log_spectrum(magnitude)
+        sizes = [self.n_outputs, self.stft.n_freqs]
+        context, logits = self.trunk(spectrum).to(spectrum.dtype).split(sizes, 2)
+        return self.pitch_features(spectrum, context), logits
+
+    def _masks(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         for block in self.partial_blocks:
             x = block(x)
         bins = self.mask_head(x[:, :, : self.mask_pitches]).unflatten(
@@ -139,7 +157,8 @@ class PitchSeparator(PitchModel, TCNSeparator):
         )
         # (frames, batch, pitches, n_src, 3) -> (batch, n_src, bins, frames)
         bins = bins.permute(1, 3, 2, 4, 0).flatten(2, 3)
-        return self.output_act(at_least_single(self.bins_to_freqs.to(bins.dtype) @ bins))
+        logits = logits + self.bins_to_freqs.to(bins.dtype) @ bins
+        return self.output_act(at_least_single(logits))
 
     def load_trunk(self, other: SpectrogramModel) -> None:
         """Copies all layers that a trained :class:`PitchTranscriptor` has in common with this one.
@@ -154,6 +173,11 @@ class PitchSeparator(PitchModel, TCNSeparator):
             )
         mine = self.state_dict()
         shared = {k: v for k, v in other.state_dict().items() if k in mine}
+        if other.n_src == self.n_src:
+            for key in OUTPUT_LAYER:
+                layer = self._per_class(mine[key]).clone()
+                layer[:, : self.n_outputs] = self._per_class(shared[key])
+                shared[key] = layer.flatten(0, 1)
         different = [k for k, v in shared.items() if mine[k].shape[1:] != v.shape[1:]]
         if different:
             raise ValueError(

@@ -51,7 +51,9 @@ class PitchTranscriptor(PitchModel, ScoreTranscriptor):
             - magnitude: :math:`(batch, freq, frames)`
             - output: :math:`(batch, 2, n\_src, 88, frames)`, float32 at least
         """
-        return note_logits(self.head, self.pitch_features(self.log_spectrum(magnitude)))
+        spectrum = self.log_spectrum(magnitude)
+        context = self.trunk(spectrum).to(spectrum.dtype)
+        return note_logits(self.head, self.pitch_features(spectrum, context))
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
