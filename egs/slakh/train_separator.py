@@ -1,4 +1,7 @@
-"""Step 2: trains the separator against the frozen critic, or on stems for the upper bound."""
+"""Step 2: trains the separator against the frozen critic, or on stems for the upper bound.
+
+With the loss term `notes` it trains a transcriptor with it, in the same network.
+"""
 
 import argparse
 import itertools
@@ -60,7 +63,10 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     model = Path(args.exp_dir) / "best_model.pth"
     inputs = [] if critic is None else [args.critic]
     settings.lock(conf, args, manifest, "separator", "loss", inputs=inputs)
-    if settings.is_done([model], args.s_epochs, args.s_minutes):
+    made = [model]
+    if getattr(separator, "predicts_notes", False):
+        made.append(model.with_name("best_transcriptor.pth"))
+    if settings.is_done(made, args.s_epochs, args.s_minutes):
         return
     settings.compiled(args, *filter(None, [separator, critic]))
 
@@ -103,6 +109,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         **settings.hardware(args),
     )
     save_model(separator, model, training=best)
+    if len(made) > 1:
+        save_model(separator.transcriptor(), made[1], training=best)
     kind = type(separator).__name__
     print(f"{kind} ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
 

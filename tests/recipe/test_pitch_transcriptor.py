@@ -58,6 +58,9 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     run("train_separator.py", "joint", *joint)
     trained = TCNSeparator.from_pretrained(tmp_path / "joint" / "best_model.pth")
     assert trained.predicts_notes and trained.transcriptor().n_heads == 2
+    made = [tmp_path / "joint" / name for name in ("best_model.pth", "best_transcriptor.pth")]
+    again = ("--separator", made[0], "--transcriptor", made[1])
+    run("finetune.py", "joint3", *again, "--model", "pitch", "--loss", "informed+notes")
     both = ("--separator", separator, "--transcriptor", critic)
     run(
         "finetune.py",

@@ -301,6 +301,7 @@ def main() -> int:
     parser.add_argument("--given", default="", help="settings, quoted as in a shell")
     parser.add_argument("--loss", default="", help="as for the training scripts")
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
+    parser.add_argument("--transcriptor", default="", help="as for run.sh")
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
     for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
@@ -313,8 +314,15 @@ def main() -> int:
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         changed = {key: given[key] for key in given if key in weights}
+        chosen = {**weights, **changed}
+        if args.transcriptor == "none" and (not chosen["notes"] or chosen["transcription"]):
+            raise BadOption(
+                "--transcriptor none: separator and transcriptor are trained as one network, which "
+                "takes the loss term notes and not transcription: --loss informed+notes "
+                '--train_opts "--model pitch".'
+            )
         if args.loss or changed:  # the defaults suit every supervision and model
-            check_loss({**weights, **changed}, args.supervision, values["model"])
+            check_loss(chosen, args.supervision, values["model"])
         songs = [f"--{name} {value}" for name, value in song_counts(args.preset).items()]
         if args.synthesize_opts:
             source = (
