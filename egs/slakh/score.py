@@ -23,7 +23,8 @@ from asteroid_scoresup.evaluation.evaluate import (
     score_transcription,
     tracks_to_score,
 )
-from asteroid_scoresup.models import ScoreTranscriptor, SourceModel
+from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.utils.files import atomic_path
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -32,8 +33,31 @@ parser.add_argument("--separator", default="", help="its separator")
 parser.add_argument("--transcriptor", default="", help="its transcriptor")
 parser.add_argument("--oracles", action="store_true", help="also the mixture and the oracles")
 parser.add_argument(
+    "--factorize",
+    action="store_true",
+    help="also the separator with the factorization that starts from the transcription",
+)
+parser.add_argument(
     "--tests", required=True, help="comma-separated test sets, each NAME=PREPARED_FOLDER:SPLIT"
 )
+
+
+class Factorized(torch.nn.Module):
+    """A separator as `asteroid-scoresup separate --factorize` uses it."""
+
+    def __init__(self, model: TCNSeparator, transcriptor: ScoreTranscriptor, manifest: Manifest):
+        super().__init__()
+        self.model, self.names = model, manifest.names
+        programs = {c.name: c.default_program for c in manifest.classes.classes}
+        device = next(model.parameters()).device
+        self.separator = Separator(
+            model, transcriptor, programs=programs, device=device, factorize=True
+        )
+
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
+        rate = round(self.model.sample_rate)
+        stems = self.separator.separate(wav.cpu().numpy(), rate)
+        return torch.stack([torch.from_numpy(stems[name]) for name in self.names])
 
 
 def score(
@@ -41,7 +65,7 @@ def score(
     name: str,
     manifest: Manifest,
     split: str,
-    separators: dict[str, SourceModel],
+    separators: dict[str, torch.nn.Module],
     transcriptor: tuple[ScoreTranscriptor, Decoding] | None,
     until: float,
 ) -> list[dict[str, Any]]:
@@ -78,6 +102,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     if args.transcriptor:
         model = ScoreTranscriptor.from_pretrained(args.transcriptor).to(device)
         transcriptor = model, fit_decoding(Manifest.load(args.data_dir), model)
+    if args.factorize and (transcriptor is None or not separators):
+        settings.bad_option("--factorize needs --separator and --transcriptor.")
     records = []
     tests = args.tests.split(",")
     for place, test in enumerate(tests):
@@ -89,7 +115,11 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         manifest = Manifest.load(folder)
         for model in separators.values():
             settings.require_same(model, args, manifest)
-        records += score(args, name, manifest, split, separators, transcriptor, until)
+        rows: dict[str, torch.nn.Module] = dict(separators)
+        if args.factorize:
+            model = separators[args.row]
+            rows[f"{args.row}, factorized"] = Factorized(model, transcriptor[0], manifest)
+        records += score(args, name, manifest, split, rows, transcriptor, until)
     results = to_results(summarize(tidy(records)))
     with atomic_path(Path(args.exp_dir) / "scores.csv") as temporary:
         results.to_csv(temporary, index=False)

@@ -78,12 +78,13 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     moved = (tuned.head[2].weight - first.head[2].weight).abs().sum(1)
     assert torch.all(moved > 0)
     tests = f"test={tmp_path / 'others'}:test"
-    run("score.py", "scores", "--row", "tuned", "--transcriptor", critic, "--tests", tests)
+    row = ("--row", "tuned", "--separator", separator, "--transcriptor", critic)
+    run("score.py", "scores", *row, "--factorize", "--tests", tests)
     rows = ("--separator", separator, "--transcriptor", critic, "--row", "isolated")
     run("eval.py", "step2", *rows, "--model", "pitch", data="others")
     assert unpack(tmp_path / "step2" / "publish_dir" / "model.pth")[1].n_heads == 2
     table = pd.read_csv(tmp_path / "scores" / "scores.csv")
-    assert table.value.notna().any() and set(table.row) == {"tuned"}
+    assert table.value.notna().any() and set(table.row) == {"tuned", "tuned, factorized"}
 
 
 def test_what_needs_a_critic_or_notes_says_so(run):
