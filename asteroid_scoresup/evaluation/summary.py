@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
 COLUMNS = ("row", "seed", "test_set", "track", "instrument", "metric", "value")
 #: Separation scores, in dB.
 SEPARATION = ("si_sdr", "si_sdr_imp", "input_si_sdr", "leakage_db")
+#: Scores that need no stems, see :mod:`~asteroid_scoresup.evaluation.reference_free`.
+REFERENCE_FREE = ("note_f1", "note_precision", "note_recall", "note_leakage", "rest_db", "sum_db")
 #: Signals that the transcriptor receives.
 SIGNALS = ("mixture", "isolated", "separated")
 #: Transcription scores, and their titles in tables.
@@ -36,7 +38,11 @@ TRANSCRIPTION = {
     "note_f1_offset": "F1 of notes, onset and offset",
 }
 #: All scores of the tidy table.
-METRICS = SEPARATION + tuple(f"{score}_{signal}" for score in TRANSCRIPTION for signal in SIGNALS)
+METRICS = (
+    SEPARATION
+    + tuple(f"{score}_{signal}" for score in TRANSCRIPTION for signal in SIGNALS)
+    + REFERENCE_FREE
+)
 #: Name of the mean over instruments.
 MEAN = "mean"
 
