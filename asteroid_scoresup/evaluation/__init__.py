@@ -17,7 +17,14 @@ from .external import ExternalSeparator, parse_external
 from .reference_free import TranscriptorReader, reference_free_scores
 from .results import RESULT_COLUMNS, read_results, to_results
 from .separation import separation_scores, si_sdr
-from .summary import METRICS, all_metrics, flat_metrics, summarize, tidy
+from .summary import (
+    METRICS,
+    all_metrics,
+    flat_metrics,
+    summarize,
+    tidy,
+    without_partial_means,
+)
 from .table import Table, write_tables
 from .tables import (
     INPUT_MIXTURE,
@@ -79,5 +86,6 @@ __all__ = [
     "to_midi",
     "to_results",
     "transcription_table",
+    "without_partial_means",
     "write_tables",
 ]

@@ -162,6 +162,29 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([summary[columns], mean[columns]], ignore_index=True)
 
 
+def without_partial_means(summary: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Drops the means over instruments of rows that lack one: they are of other instruments.
+
+    Args:
+        summary (:class:`pandas.DataFrame`): Output of :func:`summarize`.
+        names (sequence of str): All instruments.
+
+    Returns:
+        :class:`pandas.DataFrame`: The other lines.
+
+    Examples
+        >>> records = [{"row": row, "test_set": "test", "track": 0, "instrument": name,
+        ...             "si_sdr": 1.0}
+        ...            for row, name in (("x", "bass"), ("x", "piano"), ("y", "bass"))]
+        >>> summary = without_partial_means(summarize(tidy(records)), ["bass", "piano"])
+        >>> summary[summary.instrument == MEAN].row.tolist()
+        ['x']
+    """
+    counts = summary[summary.instrument != MEAN].groupby("row").instrument.nunique()
+    partial = counts.index[counts < len(names)]
+    return summary[~((summary.instrument == MEAN) & summary.row.isin(partial))]
+
+
 def flat_metrics(
     summary: pd.DataFrame, row: str, test_set: str | None = None
 ) -> dict[str, float | int | None]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -36,9 +35,10 @@ from asteroid_scoresup.evaluation import (
     tidy,
     to_results,
     tracks_to_score,
+    without_partial_means,
     write_tables,
 )
-from asteroid_scoresup.evaluation.summary import MEAN, REFERENCE_FREE
+from asteroid_scoresup.evaluation.summary import REFERENCE_FREE
 from asteroid_scoresup.inference import ScoreInformedSeparator, Separator
 from asteroid_scoresup.inference.score_informed import stft_for
 from asteroid_scoresup.models import MaskRefiner
@@ -172,13 +172,6 @@ def score_song(
                 merged[record["instrument"]].update(record)
         records += [{**r, "row": row, "track": song.track.id} for r in merged.values()]
     return records
-
-
-def without_partial_means(summary: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """Without the means of rows that lack a class: they would be of other classes."""
-    counts = summary[summary.instrument != MEAN].groupby("row").instrument.nunique()
-    partial = counts.index[counts < len(names)]
-    return summary[~((summary.instrument == MEAN) & summary.row.isin(partial))]
 
 
 @torch.no_grad()
