@@ -2,7 +2,7 @@
 
     python benchmarks/reference_free.py --tests test=PREPARED:test,freedoom=PREPARED:test \\
         --out scores.csv
-    python benchmarks/reference_free.py --out scores.csv --tables    # the tables of an earlier run
+    python benchmarks/reference_free.py --tables scores.csv    # the tables of an earlier run
 
 Each song is separated in many ways: well, badly, and on purpose wrongly. For every stem, its SI-SDR
 and the scores of ``reference_free_scores`` are measured; the tables show the rank correlation
@@ -14,8 +14,10 @@ basic-pitch``; its ONNX model is used), which took part in none of the separatio
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +28,14 @@ from transcription import BasicPitch
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.dsp import STFT
-from asteroid_scoresup.evaluation import separation_scores
-from asteroid_scoresup.evaluation.evaluate import TestTrack, tracks_to_score
+from asteroid_scoresup.evaluation import (
+    SCORE_ORACLE,
+    TestTrack,
+    oracle_masks,
+    ratio_masks,
+    separation_scores,
+    tracks_to_score,
+)
 from asteroid_scoresup.evaluation.reference_free import (
     Reader,
     TranscriptorReader,
@@ -35,7 +43,7 @@ from asteroid_scoresup.evaluation.reference_free import (
     resting,
 )
 from asteroid_scoresup.inference import ScoreInformedSeparator, Separator
-from asteroid_scoresup.score import Notes
+from asteroid_scoresup.score import HarmonicTemplates, Notes
 from asteroid_scoresup.utils.files import atomic_path
 from asteroid_scoresup.utils.markdown import markdown_table
 
@@ -48,11 +56,8 @@ SCORES = {
     "note_leakage": False,
     "rest_db": False,
 }
-#: Ways of separating that a user would compare; the others are made to be wrong in one respect.
-HONEST = (
-    "input mixture", "network", "score-informed", "binary score masks", "ideal ratio mask",
-    "stems + others at -10 dB", "stems + others at -20 dB",
-)  # fmt: skip
+#: Columns of one stem of one song.
+GROUP = ["test_set", "track", "instrument"]
 
 
 class BasicPitchReader:
@@ -83,71 +88,89 @@ def sines(notes: Notes, n_samples: int, sample_rate: int) -> np.ndarray:
     return out
 
 
-def ways(
-    song: TestTrack, network: Separator, classes: str, seed: int
-) -> Iterator[tuple[str, Stems]]:
-    """Estimates of a song by the name of the way in which they were made."""
-    rng = np.random.default_rng(seed)
-    rate, names = int(song.sample_rate), list(song.names)
-    mixture = song.mixture.numpy()
-    stems = {name: stem.numpy() for name, stem in song.stems.items()}
-    n = len(mixture)
-    yield "input mixture", dict.fromkeys(names, mixture)
-    predicted = network.separate(mixture, rate)
-    yield "network", predicted
-    yield "network, quiet", {name: 0.1 * stem for name, stem in predicted.items()}
-    informed = ScoreInformedSeparator(song.notes, classes, "never").separate(mixture, rate)
-    yield "score-informed", informed
-
+def separators(
+    song: TestTrack, networks: Mapping[str, Separator], classes: str
+) -> list[tuple[str, Callable[[], Stems]]]:
+    """What a user would compare: name, and what separates the song."""
+    rate, names, mixture = int(song.sample_rate), list(song.names), song.mixture.numpy()
     stft = STFT(2048, 512, rate)
-    spectrum = stft(song.mixture.unsqueeze(0))
 
-    def masked(masks: torch.Tensor) -> Stems:
-        waves = stft.separated(spectrum, masks.unsqueeze(0), n)[0]
-        return dict(zip(names, waves.numpy()))
+    def informed(late: float) -> Stems:
+        score = song.notes.shifted(late)
+        return ScoreInformedSeparator(score, classes, "never").separate(mixture, rate)
 
-    magnitude = stft.magnitude(stft(torch.stack(list(song.stems.values()))))
-    ratio = magnitude / magnitude.sum(0).clamp(min=1e-8)
-    yield "ideal ratio mask", masked(ratio)
-    yield "binary score masks", masked(binary_masks(song, stft))
-    holes = torch.from_numpy(rng.random(ratio.shape) > 0.5)
-    yield "ratio mask with holes", masked(ratio * holes)
-    yield "stems", stems
-    rest = {name: mixture - stem for name, stem in stems.items()}
-    for level in (-10, -20):
-        gain = 10 ** (level / 20)
-        yield f"stems + others at {level} dB", {k: stems[k] + gain * rest[k] for k in names}
-    low = torch.arange(ratio.shape[1]) * rate / 2048 < 1000
-    yield "stems below 1 kHz", masked(ratio * low[None, :, None])
-    yield "stems above 1 kHz", masked(ratio * ~low[None, :, None])
-    half = (np.arange(n) // (4 * rate)) % 2 == 0
-    yield "stems, half of the time", {k: stems[k] * half for k in names}
-    yield "stems exchanged", dict(zip(names, [*list(stems.values())[1:], stems[names[0]]]))
-    noise = rng.standard_normal(n) * np.sqrt(np.square(mixture).mean())
-    yield "stems + noise at -20 dB", {k: stems[k] + 0.1 * noise for k in names}
+    def binary_masks() -> torch.Tensor:
+        templates = HarmonicTemplates(song.sample_rate, stft.n_fft)
+        return oracle_masks(song, stft, templates)[SCORE_ORACLE]
+
+    return [
+        ("input mixture", lambda: dict.fromkeys(names, mixture)),
+        *((name, partial(each.separate, mixture, rate)) for name, each in networks.items()),
+        ("score-informed", lambda: informed(0.0)),
+        ("score-informed, 60 ms late", lambda: informed(0.06)),
+        ("score-informed, 120 ms late", lambda: informed(0.12)),
+        ("binary score masks", lambda: masked(song, stft, binary_masks())),
+        ("ideal ratio mask", lambda: masked(song, stft, ratio_masks(song, stft))),
+    ]
+
+
+def damages(
+    song: TestTrack, network: Separator, seed: int
+) -> list[tuple[str, Callable[[], Stems]]]:
+    """True stems and others that are wrong in one respect each."""
+    rng = np.random.default_rng(seed)
+    rate, names, mixture = int(song.sample_rate), list(song.names), song.mixture.numpy()
+    stems = {name: stem.numpy() for name, stem in song.stems.items()}
     owns = {k: song.notes.select(song.notes.class_index == i) for i, k in enumerate(names)}
-    yield "mixture, gated by the score", {k: mixture * ~resting(owns[k], n, rate) for k in names}
-    yield "score played by sines", {k: sines(owns[k], n, rate) for k in names}
-    delay = round(0.03 * rate)
-    yield (
-        "stems, 30 ms late",
-        {k: np.concatenate([np.zeros(delay), stems[k][:-delay]]) for k in names},
-    )
+    n, delay = len(mixture), round(0.03 * rate)
+    stft = STFT(2048, 512, rate)
+    ratio = ratio_masks(song, stft)
+    holes = torch.from_numpy(rng.random(ratio.shape[1:]) > 0.5)
+    noise = 0.1 * rng.standard_normal(n) * np.sqrt(np.square(mixture).mean())
+    low = (torch.arange(ratio.shape[2]) * rate / stft.n_fft < 1000)[:, None]
+    half = (np.arange(n) // (4 * rate)) % 2 == 0
+
+    def each(change: Callable[[str], np.ndarray]) -> Callable[[], Stems]:
+        return lambda: {name: change(name) for name in names}
+
+    def others(gain: float) -> Callable[[], Stems]:
+        return each(lambda name: stems[name] + gain * (mixture - stems[name]))
+
+    return [
+        ("stems", lambda: stems),
+        ("stems + others at -20 dB", others(0.1)),
+        ("stems + others at -10 dB", others(10**-0.5)),
+        ("stems + noise at -20 dB", each(lambda name: stems[name] + noise)),
+        ("stems below 1 kHz", lambda: masked(song, stft, ratio * low)),
+        ("stems above 1 kHz", lambda: masked(song, stft, ratio * ~low)),
+        ("stems, half of the time", each(lambda name: stems[name] * half)),
+        ("stems, 30 ms late", each(lambda name: np.pad(stems[name], (delay, 0))[:n])),
+        ("stems exchanged", lambda: dict(zip(names, [stems[k] for k in names[1:] + names[:1]]))),
+        ("ratio mask with holes", lambda: masked(song, stft, ratio * holes)),
+        (
+            "network, 20 dB quieter",
+            lambda: {k: 0.1 * wav for k, wav in network.separate(mixture, rate).items()},
+        ),
+        ("mixture, gated by the score", each(lambda k: mixture * ~resting(owns[k], n, rate))),
+        ("score played by sines", each(lambda k: sines(owns[k], n, rate))),
+    ]
 
 
-def binary_masks(song: TestTrack, stft: STFT) -> torch.Tensor:
-    """The binary harmonic masks of the score."""
-    from asteroid_scoresup.evaluation import SCORE_ORACLE, oracle_masks
-    from asteroid_scoresup.score import HarmonicTemplates
-
-    templates = HarmonicTemplates(song.sample_rate, stft.n_fft)
-    return oracle_masks(song, stft, templates)[SCORE_ORACLE][0]
+def masked(song: TestTrack, stft: STFT, masks: torch.Tensor) -> Stems:
+    """The mixture times masks of shape (1, n_src, freq, frames)."""
+    spectrum = stft(song.mixture.unsqueeze(0))
+    waves = stft.separated(spectrum, masks.float(), len(song.mixture))[0]
+    return dict(zip(song.names, waves.numpy()))
 
 
 def measure(args: argparse.Namespace) -> pd.DataFrame:
     """One record per way, song, class and reader."""
-    network = Separator.from_pretrained(args.model)
-    assert network.transcriptor is not None
+    bundled = Separator.from_pretrained()
+    assert bundled.transcriptor is not None
+    networks = {"network": bundled}
+    for text in args.network:
+        name, _, path = text.partition("=")
+        networks[name] = Separator.from_pretrained(path)
     sets = {}
     for test in args.tests.split(","):
         name, _, place = test.partition("=")
@@ -161,16 +184,21 @@ def measure(args: argparse.Namespace) -> pd.DataFrame:
             for name, (manifest, tracks) in sets.items():
                 if number >= len(tracks):
                     continue
-                readers: dict[str, Reader] = {"pitch": TranscriptorReader(network.transcriptor)}
+                readers: dict[str, Reader] = {"bundled": TranscriptorReader(bundled.transcriptor)}
                 if number < args.basic_pitch:
                     rate = int(manifest.sample_rate)
                     readers["Basic Pitch"] = BasicPitchReader(Path(temporary), rate)
                 song = TestTrack(manifest, tracks[number])
                 about = {"test_set": name, "track": song.track.id}
-                for way, estimates in ways(song, network, str(manifest.classes), number):
-                    records += [
-                        {**about, "way": way, **row} for row in scores(song, estimates, readers)
-                    ]
+                kinds = {
+                    "separators": separators(song, networks, str(manifest.classes)),
+                    "damages": damages(song, bundled, number),
+                }
+                for kind, ways in kinds.items():
+                    for way, separate in ways:
+                        if re.search(args.only, way):
+                            found = scores(song, separate(), readers)
+                            records += [{**about, "kind": kind, "way": way, **row} for row in found]
                 with atomic_path(args.out) as path:
                     pd.DataFrame(records).to_csv(path, index=False)
                 print(f"{name} {song.track.id}", flush=True)
@@ -193,58 +221,79 @@ def scores(song: TestTrack, estimates: Stems, readers: Mapping[str, Reader]) -> 
     return found
 
 
-def correlation(frame: pd.DataFrame, score: str, by: list[str]) -> tuple[float, float, int]:
-    """Mean rank correlation of a score with SI-SDR within groups; its 10th percentile; groups."""
+def correlations(part: pd.DataFrame, score: str, by: list[str]) -> np.ndarray:
+    """Rank correlation of a score with SI-SDR in each group of at least four different values.
+
+    Positive where a better score goes with a better SI-SDR.
+    """
     values = []
-    for _, group in frame.dropna(subset=["si_sdr", score]).groupby(by):
-        if len(group) >= 5 and group[score].nunique() > 1 and group.si_sdr.nunique() > 1:
+    for _, group in part.dropna(subset=["si_sdr", score]).groupby(by):
+        if min(group[score].nunique(), group.si_sdr.nunique()) >= 4:
             values.append(spearmanr(group[score], group.si_sdr).statistic)
-    sign = 1 if SCORES.get(score, True) else -1
-    found = sign * np.array(values)
-    return (
-        (found.mean(), np.quantile(found, 0.1), len(found)) if len(found) else (np.nan, np.nan, 0)
-    )
+    return np.array(values) * (1 if SCORES[score] else -1)
+
+
+def agreement(part: pd.DataFrame, score: str, least_db: float) -> tuple[float, int]:
+    """Of the pairs of ways of one song and class whose SI-SDR differs by at least so many dB, the
+    fraction that the score orders alike; ties count half."""
+    right, pairs = 0.0, 0
+    sign = 1 if SCORES[score] else -1
+    for _, group in part.dropna(subset=["si_sdr", score]).groupby(GROUP):
+        true, values = group.si_sdr.to_numpy(), sign * group[score].to_numpy()
+        better = true[:, None] - true >= least_db
+        order = np.sign(values[:, None] - values)
+        right += ((order + 1) / 2)[better].sum()
+        pairs += better.sum()
+    return right / max(pairs, 1), int(pairs)
 
 
 def tables(frame: pd.DataFrame) -> None:
-    """Prints the rank correlations, and the means per way."""
+    """Prints the rank correlations, the agreement on pairs, and the means of each way."""
+    scores_of = [score for score in SCORES if score in frame]
     for reader, part in frame.groupby("reader", sort=False):
-        print(f"\n**{reader}**\n")
+        honest = part[part.kind == "separators"]
+        songs = part.groupby(["test_set", "track"]).ngroups
+        print(f"\n**Reader: {reader}**, {songs} songs, {honest.way.nunique()} separators\n")
         lines = []
-        for label, ways_of in (("honest", part[part.way.isin(HONEST)]), ("all", part)):
-            for score in [s for s in SCORES if s in part]:
-                cells = [f"{label}: {score}"]
-                for by in (["test_set", "track", "instrument"], ["test_set", "way", "instrument"]):
-                    mean, low, n = correlation(ways_of, score, by)
-                    cells.append(f"{mean:.2f} ({low:.2f}; {n})")
-                lines.append(cells)
-        print(markdown_table(["score", "over ways", "over songs"], lines))
-        means = part.groupby("way", sort=False)[
-            ["si_sdr", *[s for s in SCORES if s in part], "sum_db"]
-        ].mean()
-        means = means.sort_values("si_sdr")
-        print(
-            markdown_table(
-                ["way", *means.columns],
-                [[w, *(f"{v:.2f}" for v in row)] for w, row in zip(means.index, means.to_numpy())],
-            )
-        )
+        for score in scores_of:
+            within = correlations(honest, score, GROUP)
+            across = correlations(honest, score, ["way", "instrument"])
+            cells = [f"{np.mean(v):.2f} ({np.mean(v > 0):.0%} of {len(v)})" if len(v) else "—"
+                     for v in (within, across)]  # fmt: skip
+            pairs = [f"{agreement(honest, score, db)[0]:.0%}" for db in (1, 3, 6)]
+            damaged = f"{agreement(part, score, 3)[0]:.0%}"
+            lines.append([score, *cells, *pairs, damaged])
+        heads = ["score", "correlation over separators", "over songs"]
+        heads += ["pairs ≥ 1 dB", "≥ 3 dB", "≥ 6 dB", "≥ 3 dB, with damages"]
+        print(markdown_table(heads, lines))
+        columns = ["si_sdr", *scores_of, "sum_db"]
+        means = part.groupby(["kind", "way"])[columns].mean().sort_values("si_sdr")
+        for kind in ("separators", "damages"):
+            if kind in means.index:
+                rows = [[way, *(f"{v:.2f}" for v in row)] for way, row in
+                        zip(means.loc[kind].index, means.loc[kind].to_numpy())]  # fmt: skip
+                print("\n" + markdown_table([kind, *columns], rows))
 
 
 def main() -> None:
     """Measures, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tests", default="", help="comma-separated NAME=PREPARED:SPLIT")
-    parser.add_argument("--model", default=None, help="model file (default: the bundled model)")
+    parser.add_argument(
+        "--network", action="append", default=[], help="NAME=FILE beside the bundled model"
+    )
+    parser.add_argument("--only", default="", help="only ways that match this regular expression")
     parser.add_argument("--songs", type=int, default=1000, help="songs per test set")
     parser.add_argument(
         "--basic_pitch", type=int, default=0, help="songs that Basic Pitch reads, too"
     )
-    parser.add_argument("--out", required=True, help="CSV file of all scores")
-    parser.add_argument("--tables", action="store_true", help="only print the tables of --out")
+    parser.add_argument("--out", default="scores.csv", help="CSV file of all scores")
+    parser.add_argument(
+        "--tables", nargs="+", metavar="CSV", help="only print those of these files"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tables(pd.read_csv(args.out) if args.tables else measure(args))
+    tables(pd.concat(map(pd.read_csv, args.tables)) if args.tables else measure(args))
 
 
 if __name__ == "__main__":
