@@ -11,6 +11,7 @@ need no stems, see docs/real_recordings.md.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -146,12 +147,20 @@ def predicted_by(separator: Separator, names: tuple[str, ...], sample_rate: int)
 
 
 def score_song(
-    song: TestTrack, ways: Mapping[str, Way], reader: TranscriptorReader | None
+    song: TestTrack,
+    ways: Mapping[str, Way],
+    reader: TranscriptorReader | None,
+    failed: list[str],
 ) -> list[dict]:
-    """One record per row and class."""
+    """One record per row and class; rows that cannot separate the song are added to `failed`."""
     records = []
     for row, way in ways.items():
-        estimates = way(song)
+        try:
+            estimates = way(song)
+        except ValueError as error:
+            failed.append(f"{row}, {song.track.id}: {error}")
+            print(f"left out: {failed[-1]}", file=sys.stderr)
+            continue
         if estimates is None:
             continue
         merged: dict[str, dict] = {name: {"instrument": name} for name in estimates}
@@ -186,10 +195,11 @@ def main(args: argparse.Namespace) -> None:
         if transcriptor is None:
             raise ValueError(f"--reader {args.reader} contains no transcriptor.")
         reader = TranscriptorReader(transcriptor)
-    records = []
+    records: list[dict] = []
+    failed: list[str] = []
     name = Path(args.prepared).resolve().name
     for track in tqdm(tracks, desc=name, disable=args.quiet):
-        records += score_song(TestTrack(manifest, track), ways, reader)
+        records += score_song(TestTrack(manifest, track), ways, reader, failed)
     if not any(key in record for record in records for key in ("si_sdr", *REFERENCE_FREE)):
         raise ValueError(
             f"{args.prepared} has neither stems nor scores in the split {args.split!r}: there is "
@@ -208,6 +218,8 @@ def main(args: argparse.Namespace) -> None:
     if measured & set(REFERENCE_FREE):
         written.append(reference_free_table(summary, name, order, names))
     print(write_tables(out, written))
+    if failed:
+        raise ValueError(f"{len(failed)} separations failed; the first: {failed[0]}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -197,12 +197,12 @@ def _extract(path: Path, track: int, out: Path) -> None:
 
 
 def write_pieces(
-    pieces: Iterable[Piece], folder: Path, source: str, align_scores: bool = False
+    pieces: Sequence[Piece], folder: Path, source: str, align_scores: bool = False
 ) -> tuple[int, list[str]]:
     """Writes pieces to ``folder/test``.
 
     Args:
-        pieces (iterable of Piece): The pieces.
+        pieces (sequence of Piece): The pieces.
         folder (Path): The folder.
         source (str): Name of the data set.
         align_scores (bool): Whether their notes are those of the written score, see
@@ -210,13 +210,23 @@ def write_pieces(
 
     Returns:
         tuple: number of pieces that were written, and a line for each that could not be.
+
+    Raises:
+        ValueError: if the folder contains tracks that are not of these pieces.
     """
+    inside = {path.name for path in folder.glob("test/*") if path.name[0] != "."}
+    if others := sorted(inside - {piece.name for piece in pieces}):
+        raise ValueError(
+            f"{folder / 'test'} contains {others[0]}, which is not a piece of {source}: delete the "
+            "folder, or choose another one with --tracks."
+        )
     written, failed = 0, []
     for piece in pieces:
+        place = folder / "test" / piece.name
+        # Without it the folder is no track: neither an unfinished one nor that of an earlier run.
+        (place / "metadata.yaml").unlink(missing_ok=True)
         try:
-            write_piece(
-                aligned(piece) if align_scores else piece, folder / "test" / piece.name, source
-            )
+            write_piece(aligned(piece) if align_scores else piece, place, source)
             written += 1
         except ValueError as error:
             failed.append(f"{piece.name}: {error}")
