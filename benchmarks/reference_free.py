@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +56,8 @@ SCORES = {
     "note_leakage": False,
     "rest_db": False,
 }
+#: Those that are asked together.
+UNITED = ("note_f1", "note_leakage", "rest_db")
 #: Columns of one stem of one song.
 GROUP = ["test_set", "track", "instrument"]
 
@@ -233,18 +235,45 @@ def correlations(part: pd.DataFrame, score: str, by: list[str]) -> np.ndarray:
     return np.array(values) * (1 if SCORES[score] else -1)
 
 
-def agreement(part: pd.DataFrame, score: str, least_db: float) -> tuple[float, int]:
-    """Of the pairs of ways of one song and class whose SI-SDR differs by at least so many dB, the
-    fraction that the score orders alike; ties count half."""
-    right, pairs = 0.0, 0
-    sign = 1 if SCORES[score] else -1
-    for _, group in part.dropna(subset=["si_sdr", score]).groupby(GROUP):
-        true, values = group.si_sdr.to_numpy(), sign * group[score].to_numpy()
+def agreement(part: pd.DataFrame, scores_of: Sequence[str], least_db: float) -> tuple[float, float]:
+    """How often scores order two ways of one song and class as SI-SDR does.
+
+    Args:
+        part (:class:`pandas.DataFrame`): The records of one reader.
+        scores_of (sequence of str): The scores; of several, only pairs count that none of them
+            orders in another way than the others.
+        least_db (float): Only pairs whose SI-SDR differs by at least so much count.
+
+    Returns:
+        tuple: fraction of the pairs that are ordered alike, ties counting half; and fraction of all
+        pairs that count.
+    """
+    right = counted = total = 0.0
+    for _, group in part.dropna(subset=["si_sdr"]).groupby(GROUP):
+        true = group.si_sdr.to_numpy()
         better = true[:, None] - true >= least_db
-        order = np.sign(values[:, None] - values)
-        right += ((order + 1) / 2)[better].sum()
-        pairs += better.sum()
-    return right / max(pairs, 1), int(pairs)
+        total += better.sum()
+        orders = []
+        for score in scores_of:
+            values = group[score].to_numpy() * (1 if SCORES[score] else -1)
+            # A score that a class never has, such as that of its rests, has no say.
+            if np.isfinite(values).all():
+                orders.append(np.sign(values[:, None] - values))
+        if not orders:
+            continue
+        kept = better & ~((np.max(orders, 0) > 0) & (np.min(orders, 0) < 0))
+        right += ((np.sign(np.sum(orders, 0)) + 1) / 2)[kept].sum()
+        counted += kept.sum()
+    return right / max(counted, 1), counted / max(total, 1)
+
+
+def paired(honest: pd.DataFrame, everything: pd.DataFrame, scores_of: Sequence[str]) -> list[str]:
+    """Cells of the agreement on pairs; of several scores also how many of the pairs count."""
+    cells = []
+    for part, least in ((honest, 1), (honest, 3), (honest, 6), (everything, 3)):
+        right, counted = agreement(part, scores_of, least)
+        cells.append(f"{right:.0%}" + (f" (of {counted:.0%})" if len(scores_of) > 1 else ""))
+    return cells
 
 
 def tables(frame: pd.DataFrame) -> None:
@@ -260,9 +289,9 @@ def tables(frame: pd.DataFrame) -> None:
             across = correlations(honest, score, ["way", "instrument"])
             cells = [f"{np.mean(v):.2f} ({np.mean(v > 0):.0%} of {len(v)})" if len(v) else "—"
                      for v in (within, across)]  # fmt: skip
-            pairs = [f"{agreement(honest, score, db)[0]:.0%}" for db in (1, 3, 6)]
-            damaged = f"{agreement(part, score, 3)[0]:.0%}"
-            lines.append([score, *cells, *pairs, damaged])
+            lines.append([score, *cells, *paired(honest, part, [score])])
+        united = [score for score in UNITED if score in frame]
+        lines.append([", ".join(united), "", "", *paired(honest, part, united)])
         heads = ["score", "correlation over separators", "over songs"]
         heads += ["pairs ≥ 1 dB", "≥ 3 dB", "≥ 6 dB", "≥ 3 dB, with damages"]
         print(markdown_table(heads, lines))

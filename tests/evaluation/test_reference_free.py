@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from mir_eval import transcription as mir_transcription
+from mir_eval.util import midi_to_hz
 
 from asteroid_scoresup.evaluation import (
     TranscriptorReader,
@@ -133,3 +135,20 @@ def test_table():
     assert list(table.values.columns) == ["rest_db", "sum_db"]
     cells = table.to_markdown().replace(" ", "")
     assert f"|network,bass|{found['bass']['rest_db']:.1f}|" in cells
+
+
+def test_onset_scores_against_mir_eval():
+    rng = np.random.default_rng(1)
+    tables = []
+    for n_notes in (60, 50):
+        onset = np.sort(rng.uniform(0, 5, n_notes)).round(3)
+        tables.append(
+            Notes(onset, onset + 0.2, rng.integers(60, 66, n_notes), [0] * n_notes, [90] * n_notes)
+        )
+    intervals = [np.stack([notes.onset, notes.offset], 1) for notes in tables]
+    hertz = [midi_to_hz(notes.pitch.astype(float)) for notes in tables]
+    expected = mir_transcription.precision_recall_f1_overlap(
+        intervals[0], hertz[0], intervals[1], hertz[1], offset_ratio=None
+    )
+    assert 0 < expected[2] < 1
+    assert onset_scores(*tables) == pytest.approx(expected[:3])
