@@ -46,7 +46,7 @@ def read_song(
         song.facts["drops"].append(drop)
         song.notes = song.notes.select(possible)
     song.notes = fit_notes(song.notes, len(song.mixture) / settings.sample_rate, song.facts)
-    if not len(song.notes):
+    if not len(song.notes) and song.facts.get("has_score", True):
         reasons = sorted({f"{drop['reason']}" for drop in song.facts["drops"] if drop["notes"]})
         others = song.facts.get("other_programs")
         if others:

@@ -113,6 +113,8 @@ class SlakhTrack:
         stems (list of Stem): All stems of the metadata and of the folder.
         mix (Path or None): The file of the whole song.
         remarks (list of str): Oddities found while reading.
+        has_score (bool): Whether there are notes of the stems; False in the metadata of songs that
+            are for evaluation only.
     """
 
     id: str
@@ -121,6 +123,7 @@ class SlakhTrack:
     stems: list[Stem]
     mix: Path | None = None
     remarks: list[str] = field(default_factory=list)
+    has_score: bool = True
 
 
 def _is_track(path: Path) -> bool:
@@ -239,6 +242,7 @@ def read_slakh_track(folder: str | Path) -> SlakhTrack:
             )
         )
     track.mix = _find(folder, "mix", AUDIO_SUFFIXES)
+    track.has_score = metadata.get("has_score") is not False
     return track
 
 

@@ -133,6 +133,8 @@ class _SlakhReader:
         self, stem: Stem, name: str, signal: Signal | None, notes: Notes, lack: str | None
     ) -> bool:
         """Drops a stem whose labels or sound cannot be trusted; whether it did."""
+        if not self.track.has_score:
+            return False
         trouble = f"known problem: {stem.problem}" if stem.problem else lack
         defect = None
         checked = self.find_defects and name not in self.unpitched
@@ -182,6 +184,8 @@ class _SlakhReader:
             "label_shift": {name: sorted(values) for name, values in self.shifts.items()},
             "drops": self.drops,
         }
+        if not self.track.has_score:
+            facts["has_score"] = False
         if self.remarks:
             facts["remarks"] = self.remarks
         if self.bends:

@@ -8,27 +8,45 @@ from .evaluate import (
     TestTrack,
     fit_decoding,
     oracle_masks,
+    ratio_masks,
     score_separation,
     score_transcription,
     tracks_to_score,
 )
+from .external import ExternalSeparator, parse_external
+from .reference_free import TranscriptorReader, reference_free_scores
 from .results import RESULT_COLUMNS, read_results, to_results
 from .separation import separation_scores, si_sdr
-from .summary import METRICS, all_metrics, flat_metrics, summarize, tidy
+from .summary import (
+    METRICS,
+    all_metrics,
+    flat_metrics,
+    summarize,
+    tidy,
+    without_partial_means,
+)
 from .table import Table, write_tables
 from .tables import (
     INPUT_MIXTURE,
     SCORE_ORACLE,
     SUPERVISED,
     detail_table,
+    reference_free_table,
     separation_table,
     tables,
     transcription_table,
 )
-from .transcription import NOTE_THRESHOLD, frame_accuracy, note_scores, roll_to_notes
+from .transcription import (
+    NOTE_THRESHOLD,
+    frame_accuracy,
+    note_scores,
+    onset_scores,
+    roll_to_notes,
+)
 
 __all__ = [
     "Decoding",
+    "ExternalSeparator",
     "INFORMED_ORACLE",
     "INPUT_MIXTURE",
     "METRICS",
@@ -40,6 +58,7 @@ __all__ = [
     "SUPERVISED",
     "Table",
     "TestTrack",
+    "TranscriptorReader",
     "all_metrics",
     "choose_decoding",
     "detail_table",
@@ -47,8 +66,13 @@ __all__ = [
     "flat_metrics",
     "frame_accuracy",
     "note_scores",
+    "onset_scores",
     "oracle_masks",
+    "parse_external",
+    "ratio_masks",
     "read_results",
+    "reference_free_scores",
+    "reference_free_table",
     "roll_to_notes",
     "score_separation",
     "score_transcription",
@@ -62,5 +86,6 @@ __all__ = [
     "to_midi",
     "to_results",
     "transcription_table",
+    "without_partial_means",
     "write_tables",
 ]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data import Manifest, PreparedTrack, ScoreInformedMasks
@@ -128,11 +129,24 @@ def oracle_masks(
     masks = {SCORE_ORACLE: binary, SOFT_ORACLE: completed(templates.soft_mask(roll))}
     if informed_masks is not None:
         masks[INFORMED_ORACLE] = completed(informed_masks.read(song.track).unsqueeze(0))
+    masks[RATIO_ORACLE] = ratio_masks(song, stft)
+    return masks
+
+
+def ratio_masks(song: TestTrack, stft: STFT) -> torch.Tensor:
+    r"""Ideal ratio masks: the magnitude of each stem relative to all of them and the residual.
+
+    Args:
+        song (TestTrack): The track, with stems.
+        stft (STFT): The STFT.
+
+    Returns:
+        :class:`torch.Tensor`: shape :math:`(1, n\_src, freq, frames)`.
+    """
     stems = stft.magnitude(stft(torch.stack(list(song.stems.values()))))
     rest = song.mixture - sum(song.stems.values())
     total = stems.sum(0) + stft.magnitude(stft(rest.unsqueeze(0)))[0]
-    masks[RATIO_ORACLE] = (stems / total.clamp(min=1e-8)).unsqueeze(0)
-    return masks
+    return (stems / total.clamp(min=1e-8)).unsqueeze(0)
 
 
 @torch.no_grad()
@@ -143,6 +157,7 @@ def score_separation(
     templates: HarmonicTemplates | None = None,
     informed_masks: ScoreInformedMasks | None = None,
     sounding: SoundingOptions | Mapping[str, Any] | None = None,
+    given: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> tuple[list[dict], dict[str, torch.Tensor]]:
     r"""Scores of separators on one track, and of the input mixture and the oracles.
 
@@ -155,10 +170,13 @@ def score_separation(
             oracles and the input mixture are left out.
         informed_masks (ScoreInformedMasks, optional): For the informed oracle.
         sounding (SoundingOptions or dict, optional): How long and how strongly notes sound.
+        given (dict, optional): Name of the row → estimates by class, of all classes or of some,
+            each of shape :math:`(time,)`, for separators that are no modules.
 
     Returns:
         tuple: list of records (``row``, ``track``, ``instrument`` and the scores of
-        :func:`~asteroid_scoresup.evaluation.separation_scores`), and the estimates by row.
+        :func:`~asteroid_scoresup.evaluation.separation_scores`), and the estimates by row, without
+        those that were given.
 
     Raises:
         ValueError: if the track has no stems.
@@ -183,10 +201,22 @@ def score_separation(
     records = []
     stems = {name: song.certain(stem) for name, stem in song.stems.items()}
     for row, separated in estimates.items():
-        named = dict(zip(song.names, song.certain(separated)))
-        scores = separation_scores(stems, named, song.certain(song.mixture))
-        records += [{"row": row, "track": song.track.id, **score} for score in scores]
+        records += _records(song, row, stems, dict(zip(song.names, song.certain(separated))))
+    for row, arrays in (given or {}).items():
+        named = {name: song.certain(torch.from_numpy(wav)) for name, wav in arrays.items()}
+        records += _records(song, row, {name: stems[name] for name in named}, named)
     return records, estimates
+
+
+def _records(
+    song: TestTrack,
+    row: str,
+    stems: Mapping[str, torch.Tensor],
+    estimates: Mapping[str, torch.Tensor],
+) -> list[dict]:
+    """The separation scores of a row on one track."""
+    scores = separation_scores(stems, estimates, song.certain(song.mixture))
+    return [{"row": row, "track": song.track.id, **score} for score in scores]
 
 
 @torch.no_grad()

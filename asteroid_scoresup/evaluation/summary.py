@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
 COLUMNS = ("row", "seed", "test_set", "track", "instrument", "metric", "value")
 #: Separation scores, in dB.
 SEPARATION = ("si_sdr", "si_sdr_imp", "input_si_sdr", "leakage_db")
+#: Scores that need no stems, see :mod:`~asteroid_scoresup.evaluation.reference_free`.
+REFERENCE_FREE = ("note_f1", "note_precision", "note_recall", "note_leakage", "rest_db", "sum_db")
 #: Signals that the transcriptor receives.
 SIGNALS = ("mixture", "isolated", "separated")
 #: Transcription scores, and their titles in tables.
@@ -36,7 +38,11 @@ TRANSCRIPTION = {
     "note_f1_offset": "F1 of notes, onset and offset",
 }
 #: All scores of the tidy table.
-METRICS = SEPARATION + tuple(f"{score}_{signal}" for score in TRANSCRIPTION for signal in SIGNALS)
+METRICS = (
+    SEPARATION
+    + tuple(f"{score}_{signal}" for score in TRANSCRIPTION for signal in SIGNALS)
+    + REFERENCE_FREE
+)
 #: Name of the mean over instruments.
 MEAN = "mean"
 
@@ -154,6 +160,29 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     mean = mean.reset_index().assign(instrument=MEAN)
     columns = [*_GROUP, "value", "median", "n_counted", "n_silent"]
     return pd.concat([summary[columns], mean[columns]], ignore_index=True)
+
+
+def without_partial_means(summary: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Drops the means over instruments of rows that lack one: they are of other instruments.
+
+    Args:
+        summary (:class:`pandas.DataFrame`): Output of :func:`summarize`.
+        names (sequence of str): All instruments.
+
+    Returns:
+        :class:`pandas.DataFrame`: The other lines.
+
+    Examples
+        >>> records = [{"row": row, "test_set": "test", "track": 0, "instrument": name,
+        ...             "si_sdr": 1.0}
+        ...            for row, name in (("x", "bass"), ("x", "piano"), ("y", "bass"))]
+        >>> summary = without_partial_means(summarize(tidy(records)), ["bass", "piano"])
+        >>> summary[summary.instrument == MEAN].row.tolist()
+        ['x']
+    """
+    counts = summary[summary.instrument != MEAN].groupby("row").instrument.nunique()
+    partial = counts.index[counts < len(names)]
+    return summary[~((summary.instrument == MEAN) & summary.row.isin(partial))]
 
 
 def flat_metrics(

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .summary import MEAN, SIGNALS, TRANSCRIPTION, instruments_of, select_test_set
+from .summary import (
+    MEAN,
+    REFERENCE_FREE,
+    SIGNALS,
+    TRANSCRIPTION,
+    instruments_of,
+    select_test_set,
+)
 from .table import Table
 
 if TYPE_CHECKING:  # importing it takes long, and separation needs none of it
@@ -32,6 +39,7 @@ def separation_table(
     order: Sequence[str] = (),
     instruments: Sequence[str] | None = None,
     supervised: str = SUPERVISED,
+    always: Sequence[str] = ALWAYS,
 ) -> Table:
     """The paper's separation table: SI-SDR per class and its mean, per row.
 
@@ -43,10 +51,11 @@ def separation_table(
             :func:`~asteroid_scoresup.evaluation.summarize`.
         test_set (str, optional): Which test set; optional if there is only one.
         order (sequence of str): Rows in the desired order; others follow in order of
-            appearance. Rows without SI-SDR are left out, except *input mixture* and *score oracle*,
-            which are in every table, with a dash if they were not evaluated.
+            appearance. Rows without SI-SDR are left out, except those of `always`.
         instruments (sequence of str, optional): Columns in the desired order. Default: all.
         supervised (str): Row that closes the gap; without it the column is left out.
+        always (sequence of str): Rows with a dash if they were not evaluated; by default *input
+            mixture* and *score oracle*.
 
     Returns:
         Table: Values in dB; ``gap closed`` in percent.
@@ -56,7 +65,7 @@ def separation_table(
     """
     part, test_set = select_test_set(summary, test_set)
     instruments = instruments_of(part, instruments)
-    rows = _rows(part[part.metric == "si_sdr"], order, ALWAYS)
+    rows = _rows(part[part.metric == "si_sdr"], order, always)
     value, spread = _over_seeds(part, "si_sdr", rows, instruments)
     better, better_spread = _over_seeds(part, "si_sdr_imp", rows, [MEAN])
     value["SI-SDRi"], spread["SI-SDRi"] = better[MEAN], better_spread[MEAN]
@@ -168,6 +177,40 @@ def detail_table(
     caption = _caption(part[part.metric == "si_sdr"], instruments, "is silent in")
     title = f"SI-SDR and leakage in dB, {test_set}"
     return Table("detail", test_set, title, value, spread, decimals, caption)
+
+
+def reference_free_table(
+    summary: pd.DataFrame,
+    test_set: str | None = None,
+    order: Sequence[str] = (),
+    instruments: Sequence[str] | None = None,
+) -> Table:
+    """The scores that need no stems, see :mod:`~asteroid_scoresup.evaluation.reference_free`.
+
+    Args:
+        summary, test_set, order, instruments: See :func:`detail_table`.
+
+    Returns:
+        Table: Rows such as ``network, bass``; scores of notes in [0, 1], levels in dB.
+
+    Raises:
+        ValueError: as :func:`detail_table`.
+    """
+    import pandas as pd
+
+    part, test_set = select_test_set(summary, test_set)
+    instruments = [name for name in instruments_of(part, instruments) if name != MEAN]
+    rows = _rows(part[part.metric.isin(REFERENCE_FREE)], order)
+    present = [m for m in REFERENCE_FREE if part.value[part.metric == m].notna().any()]
+    columns = {}
+    for metric in present:
+        columns[metric] = _lines(_over_seeds(part, metric, rows, instruments)[0])
+    value = pd.DataFrame(columns).dropna(how="all")
+    value.index = [f"{row}, {instrument}" for row, instrument in value.index]
+    decimals = {metric: 1 if metric.endswith("_db") else 2 for metric in present}
+    title = f"Scores without stems, {test_set}"
+    empty = value.astype(float) * np.nan
+    return Table("reference_free", test_set, title, value, empty, decimals)
 
 
 def tables(

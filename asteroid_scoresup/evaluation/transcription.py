@@ -220,29 +220,63 @@ def _probabilities(roll: ArrayLike, threshold: float) -> torch.Tensor:
     return roll
 
 
+def onset_scores(
+    reference: Notes, estimate: Notes, onset_tolerance: float = 0.05
+) -> tuple[float, float, float]:
+    """Precision, recall and F1 of note onsets, whatever the classes of the notes.
+
+    A note is found if one of its pitch (within 50 cents) begins within the tolerance.
+
+    Args:
+        reference (Notes): The true notes.
+        estimate (Notes): The transcribed notes.
+        onset_tolerance (float): In seconds.
+
+    Returns:
+        tuple: Each in [0, 1]. Recall and F1 are NaN without a reference note; precision is NaN
+        without an estimated one, and F1 then 0.
+
+    Examples
+        >>> score = Notes([0.0, 1.0], [0.5, 1.5], [40, 41], [0, 1], [90, 90])
+        >>> onset_scores(score, score.select(slice(1)))
+        (1.0, 0.5, 0.6666666666666666)
+    """
+    matched = 0
+    if len(reference) and len(estimate):
+        matched = len(_matched(reference, estimate, onset_tolerance, None))
+    precision = matched / len(estimate) if len(estimate) else float("nan")
+    if not len(reference):
+        return precision, float("nan"), float("nan")
+    f1 = 2 * matched / (len(reference) + len(estimate))
+    return precision, matched / len(reference), f1
+
+
 def _f1(true: Notes, found: Notes, onset_tolerance: float, offsets: bool) -> tuple[float, ...]:
     """F1 without and, if wanted, with offsets of the notes of one class; `true` is not empty."""
     if not len(found):
         return 0.0, 0.0
+    ratios = (None, 0.2)[: 1 + offsets]
+    matched = [len(_matched(true, found, onset_tolerance, ratio)) for ratio in ratios]
+    return tuple(2 * number / (len(true) + len(found)) for number in matched)
+
+
+def _matched(
+    true: Notes, found: Notes, onset_tolerance: float, offset_ratio: float | None
+) -> list[tuple[int, int]]:
+    """Rows of the notes that mir_eval matches, at most one of `found` to each of `true`."""
     # mir_eval rejects negative times (notes cut by a window) and notes without duration. Whole
     # seconds are added, so that its rounding to 0.1 ms stays the same.
     shift = max(0.0, np.ceil(-min(true.onset.min(), found.onset.min())))
-    intervals, pitches = [], []
+    tables = []
     for notes in (true, found):
         offset = np.maximum(notes.offset, notes.onset + _SHORTEST_SECONDS)
-        intervals.append(np.stack([notes.onset, offset], axis=1) + shift)
-        pitches.append(midi_to_hz(notes.pitch.astype(np.float64)))
-    scores = []
+        tables.append(np.stack([notes.onset, offset], axis=1) + shift)
+        tables.append(midi_to_hz(notes.pitch.astype(np.float64)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        for offset_ratio in (None, 0.2)[: 1 + offsets]:
-            _, _, f1, _ = mir_transcription.precision_recall_f1_overlap(
-                intervals[0],
-                pitches[0],
-                intervals[1],
-                pitches[1],
-                onset_tolerance=onset_tolerance,
-                offset_ratio=offset_ratio,
+        mir_transcription.validate(*tables)
+        return list(
+            mir_transcription.match_notes(
+                *tables, onset_tolerance=onset_tolerance, offset_ratio=offset_ratio
             )
-            scores.append(float(f1))
-    return tuple(scores)
+        )

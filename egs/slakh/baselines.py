@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from local.jobs import slug
+from local.jobs import EXTERNAL, slug
 
 from asteroid_scoresup.models import load_package
 from asteroid_scoresup.utils.files import atomic_path
@@ -87,14 +87,16 @@ def main(args: argparse.Namespace) -> None:
     frame = pd.read_csv(exp_dir / "results.csv")
     frame = frame[frame.metric.isin(["si_sdr", "si_sdr_i"])]
     rows = [row for row in dict.fromkeys(frame.row) if row not in ORACLES]
+    others = [row for row in rows if (exp_dir / EXTERNAL / slug(row) / "scores.csv").is_file()]
     rows = [row for row in rows if (exp_dir / "seed0" / slug(row) / "best_model.pth").is_file()]
     models = {row: exp_dir / "seed0" / slug(row) / "best_model.pth" for row in rows}
     more: list[tuple[Any, ...]] = []
-    for row, found in measure(models, args.repeats, args.seconds).items():
+    measured = measure(models, args.repeats, args.seconds) if models else {}
+    for row, found in measured.items():
         found = {key: found[key] for key in COLUMNS if key in found}
         for metric, value in {**found, **facts(models[row])}.items():
             more.append((row, 0, "test", "mean", metric, round(value, 3)))
-    frame = frame[frame.row.isin([*ORACLES, *rows])]
+    frame = frame[frame.row.isin([*ORACLES, *rows, *others])]
     frame = pd.concat([frame, pd.DataFrame(more, columns=frame.columns)], ignore_index=True)
     results = Path(args.results or exp_dir / "baselines.csv")
     with atomic_path(results) as temporary:

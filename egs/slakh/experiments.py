@@ -17,16 +17,21 @@ import pandas as pd
 import torch
 import yaml
 from local import settings
-from local.jobs import Job, run, slug
+from local.jobs import EXTERNAL, Job, run, slug
 from local.options import given_settings
 from local.rows import with_present_names
 
-from asteroid_scoresup.evaluation import read_results, tables
+from asteroid_scoresup.evaluation import (
+    ExternalSeparator,
+    parse_external,
+    read_results,
+    tables,
+)
 from asteroid_scoresup.utils.files import atomic_path, read_json, write_json
 
 HERE = Path(__file__).parent
 #: Expected times of scoring and of starting a script, in s.
-SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150}
+SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150, "external": 600}
 STARTING = 15
 #: With --total_minutes: the fraction for scoring, and how trainings share the rest.
 SCORING_SHARE, TRAINING_SHARES = 0.25, {"t": 1.0, "s": 2.0, "f": 2.0}
@@ -56,6 +61,9 @@ parser.add_argument(
     default=0,
     help="time for all rows together, which their trainings and scorings share; 0: no limit",
 )
+parser.add_argument("--external", default="", help="more rows: separators as in score.py")
+parser.add_argument("--external_stems", default="", help="as in score.py")
+parser.add_argument("--external_timeout", type=float, default=3600, help="as in score.py")
 parser.add_argument("--train_opts", default="", help="more settings for all training scripts")
 parser.add_argument("--dry_run", action="store_true", help="only list what is missing, with times")
 parser.add_argument("--tables_only", action="store_true", help="only write the tables")
@@ -82,6 +90,21 @@ def chosen_rows(args: argparse.Namespace, groups: Mapping[str, Any]) -> dict[str
     for key in ("critic_of", "start"):
         wanted |= {known[row][key] for row in wanted if key in known[row]}
     return {row: how for row, how in known.items() if row in wanted}
+
+
+def externals(args: argparse.Namespace, rows: Collection[str]) -> list[ExternalSeparator]:
+    """The separators that are commands."""
+    found = parse_external(args.external.splitlines(), args.external_stems.splitlines())
+    for other in found:
+        if other.name in rows or slug(other.name) in ("", "oracles"):
+            raise ValueError(f"--external {other.name!r} is the name of another row.")
+    return found
+
+
+def stems_option(separator: ExternalSeparator) -> str:
+    """The names of a separator's files, as an option."""
+    pairs = (f"{name}={','.join(files)}" for name, files in separator.files.items())
+    return f"{separator.name}:{';'.join(pairs)}"
 
 
 def plan(args: argparse.Namespace, conf: Mapping[str, Any], groups: Mapping[str, Any]) -> list[Job]:
@@ -120,6 +143,14 @@ def plan(args: argparse.Namespace, conf: Mapping[str, Any], groups: Mapping[str,
     oracles = scoring(folder, "oracles", 0, "--oracles")
     known = ("input mixture", 0)  # one of the rows that it scores
     shared.append(Job("oracles", folder, SCORING["oracles"], [], oracles, [], known))
+    for other in externals(args, rows):
+        folder = exp_dir / EXTERNAL / slug(other.name)
+        options = ["--external", f"{other.name}={other.command}"]
+        options += ["--external_stems", stems_option(other)] if other.files else []
+        options += ["--external_timeout", args.external_timeout]
+        read = scoring(folder, other.name, 0, *options)
+        result = (other.name, 0)
+        shared.append(Job(other.name, folder, SCORING["external"], [], read, [], result))
 
     jobs = [*critics.values(), *shared]
     for seed in range(args.seeds):
@@ -232,7 +263,9 @@ def write_report(args: argparse.Namespace, groups: Mapping[str, Any]) -> str:
     results = Path(args.results or exp_dir / "results.csv")
     rows = [row for group in args.groups.split(",") for row in groups[group]]
     order = ["input mixture", "score oracle", "score oracle, soft", "score oracle, informed"]
-    order += [*PRE_TRAINED.values(), *rows, "ideal ratio mask"]
+    paths = sorted((exp_dir / EXTERNAL).glob("*/scores.csv"))
+    others = [row for path in paths for row in pd.read_csv(path).row.unique()]
+    order += [*PRE_TRAINED.values(), *rows, *others, "ideal ratio mask"]
     frame = pd.concat([part for part in found if len(part)], ignore_index=True)
     frame = frame[frame.row.isin(order)]
     frame["place"] = frame.row.map(order.index)

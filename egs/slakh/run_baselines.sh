@@ -7,7 +7,10 @@
 #   bash run_baselines.sh --preset small --minutes 10     an hour
 #   bash run_baselines.sh --minutes 0                     equal epochs instead: for a GPU
 #
-# Finished rows are not trained again; an interrupted row resumes from its last checkpoint.
+# Finished rows are not trained again; an interrupted row resumes from its last checkpoint. Any
+# separator that writes stems to a folder can have a row; README.md has commands of some:
+#
+#   bash run_baselines.sh --external "Demucs=demucs -n htdemucs_6s -o {output} {input}"
 
 python=python
 preset=small
@@ -27,6 +30,13 @@ seeds=1
 # Rows in parallel; 0: as many as there are GPUs or cores.
 n_parallel=0
 n_jobs=
+# Rows of other separators, one a line: NAME=COMMAND, with {input} for the file of a song and {output}
+# for the folder of its stems.
+external=
+# Where their files are not named like the classes, one a line: NAME:class=file,file;class=file.
+external_stems=
+# Seconds that they may take per song.
+external_timeout=3600
 dry_run=false
 train_opts=
 
@@ -37,6 +47,15 @@ one_of dry_run "$dry_run" true false
 whole_number seeds "$seeds" 1 1000
 whole_number n_parallel "$n_parallel" 0 1024
 check_settings > /dev/null || exit 2
+whole_number external_timeout "$external_timeout" 1 1000000
+if [ -n "$external" ]; then  # before hours of training
+  "$python" -c 'import sys
+from asteroid_scoresup.evaluation import parse_external
+try:
+    parse_external(*(text.splitlines() for text in sys.argv[1:]))
+except ValueError as error:
+    sys.exit(f"run_baselines.sh: {error}")' "$external" "$external_stems" || exit 2
+fi
 
 main=$data_dir/main
 dry=()
@@ -50,5 +69,6 @@ else
 fi
 "$python" experiments.py --preset "$preset" --train_data "$main/prepared" --tests "test=$main/prepared:test" \
   --exp_dir "$exp_dir" --groups baselines --rows "$rows" --seeds "$seeds" --n_parallel "$n_parallel" \
-  --minutes "$minutes" --train_opts "$train_opts" ${dry[@]+"${dry[@]}"}
+  --minutes "$minutes" --train_opts "$train_opts" --external "$external" \
+  --external_stems "$external_stems" --external_timeout "$external_timeout" ${dry[@]+"${dry[@]}"}
 [ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results "$results"}

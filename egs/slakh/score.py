@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from tqdm import tqdm
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.engine import read_separator
-from asteroid_scoresup.evaluation import summarize, tidy, to_results
+from asteroid_scoresup.evaluation import (
+    ExternalSeparator,
+    parse_external,
+    summarize,
+    tidy,
+    to_results,
+    without_partial_means,
+)
 from asteroid_scoresup.evaluation.decoding import Decoding
 from asteroid_scoresup.evaluation.evaluate import (
     TestTrack,
@@ -37,6 +45,15 @@ parser.add_argument(
     action="store_true",
     help="also the separator with the factorization that starts from the transcription",
 )
+parser.add_argument(
+    "--external", default="", help="separators that are commands, NAME=COMMAND, one a line"
+)
+parser.add_argument(
+    "--external_stems",
+    default="",
+    help="NAME:class=file,file;… for files of other names, one a line",
+)
+parser.add_argument("--external_timeout", type=float, default=3600, help="seconds per song")
 parser.add_argument(
     "--tests", required=True, help="comma-separated test sets, each NAME=PREPARED_FOLDER:SPLIT"
 )
@@ -68,6 +85,7 @@ def score(
     separators: dict[str, torch.nn.Module],
     transcriptor: tuple[ScoreTranscriptor, Decoding] | None,
     until: float,
+    external: Sequence[ExternalSeparator] = (),
 ) -> list[dict[str, Any]]:
     """One record per class and track of a test set, or of as many tracks as there is time for."""
     oracle: dict[str, Any] = {}
@@ -83,7 +101,11 @@ def score(
             print(f"scored {number} of the {len(tracks)} songs in {name}: the time is over")
             break
         song = TestTrack(manifest, track)
-        made = score_separation(song, separators, **oracle)[0]
+        given = {
+            other.name: other(song.mixture.numpy(), int(song.sample_rate), song.names)
+            for other in external
+        }
+        made = score_separation(song, separators, **oracle, given=given)[0]
         if transcriptor is not None:
             made += score_transcription(song, args.row, *transcriptor[:1], None, transcriptor[1])
         for record in made:
@@ -96,7 +118,10 @@ def score(
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     started = time.monotonic()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    separators, transcriptor = {}, None
+    separators, transcriptor, names = {}, None, list[str]()
+    external = parse_external(
+        args.external.splitlines(), args.external_stems.splitlines(), args.external_timeout
+    )
     if args.separator:
         separators[args.row] = read_separator(args.separator).to(device)
     if args.transcriptor:
@@ -115,12 +140,13 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         manifest = Manifest.load(folder)
         for model in separators.values():
             settings.require_same(model, args, manifest)
+        names = list(manifest.names)
         rows: dict[str, torch.nn.Module] = dict(separators)
         if args.factorize:
             model = separators[args.row]
             rows[f"{args.row}, factorized"] = Factorized(model, transcriptor[0], manifest)
-        records += score(args, name, manifest, split, rows, transcriptor, until)
-    results = to_results(summarize(tidy(records)))
+        records += score(args, name, manifest, split, rows, transcriptor, until, external)
+    results = to_results(without_partial_means(summarize(tidy(records)), names))
     with atomic_path(Path(args.exp_dir) / "scores.csv") as temporary:
         results.to_csv(temporary, index=False)
 

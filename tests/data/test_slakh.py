@@ -6,7 +6,9 @@ import pytest
 import yaml
 from slakh_folder import melody, write_song, write_stem, write_track
 
+from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.data.discovery import find_songs
+from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.slakh import (
     PROBLEM_STEMS,
     Stem,
@@ -293,3 +295,20 @@ def test_a_track_that_lost_its_metadata_is_still_one(tmp_path):
     (tmp_path / "Track00001" / "metadata.yaml").unlink()
     (tmp_path / "Track00002").mkdir()
     assert [track.id for track in find_slakh_tracks(tmp_path)] == ["Track00001", "Track00002"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_songs_without_a_score_are_prepared_for_evaluation(tmp_path, check):
+    """Only where the metadata say so: otherwise stems without labels are dropped."""
+    kinds = ("bass", "piano")
+    for name, facts in (("Track1", {"has_score": False}), ("Track2", {})):
+        stems = [
+            write_stem(tmp_path / "in" / name, i, kind, melody(i, 2.0), midi=False, seconds=2.0)
+            for i, kind in enumerate(kinds)
+        ]
+        write_track(tmp_path / "in" / name, stems, generated=False, **facts)
+    report = prepare(tmp_path / "in", tmp_path / "out", jobs=1, progress=False, check=check)
+    (track,) = Manifest.load(tmp_path / "out").tracks
+    assert track.id == "Track1" and track.stems == ["bass", "guitar", "piano"]
+    assert not any(track.n_notes.values()) and track.facts["has_score"] is False
+    assert "Track2" in str(report["dropped"])

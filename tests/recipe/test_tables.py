@@ -324,6 +324,50 @@ def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
     assert size["Open-Unmix, supervised"] > size["ours, score-supervised"]
 
 
+def test_external_separators_have_rows(run, data, tmp_path):
+    """One of them writes one class only; nothing is trained for them."""
+    both = "Both = sh -c 'cp $1 $2/bass.wav; cp $1 $2/piano.wav; cp $1 $2/guitar.wav' sh"
+    low = "Low = sh -c 'cp $1 $2/low.wav' sh"
+    external = "\n".join(f"{command} {{input}} {{output}}" for command in (both, low))
+    given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
+    given += ["--groups", "baselines", "--preset", "mini"]
+    options = ["--external", external, "--external_stems", "Low:bass=low"]
+    status, output = run("experiments.py", *given, *options, "--dry_run")
+    assert status == 0 and "  Both: 10 min" in output and "  Low: 10 min" in output, output
+    for name in ("both", "low"):
+        scores = ["--exp_dir", tmp_path / "external" / name, "--row", name.title(), "--quiet"]
+        scores += ["--tests", f"test={data}:test", "--external", external]
+        lines = external.splitlines()
+        scores[-1] = next(line for line in lines if line.startswith(name.title()))
+        scores += ["--external_stems", "Low:bass=low"] if name == "low" else []
+        status, output = run("score.py", *scores)
+        assert status == 0, output
+    status, output = run("experiments.py", *given, "--tables_only")
+    assert status == 0, output
+    status, output = run("baselines.py", tmp_path)
+    assert status == 0, output
+    frame = pd.read_csv(tmp_path / "baselines.csv")
+    assert set(frame.instrument[frame.row == "Low"]) == {"bass"}
+    copied = frame[(frame.row == "Both") & (frame.metric == "si_sdr_i")]
+    assert set(copied.instrument) == {"bass", "guitar", "piano", "mean"}
+    assert copied.value.abs().max() < 1e-3  # copies of the mixture improve nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ours, supervised", "--external 'ours, supervised' is the name of another row"),
+        ("X=true {input", "lacks {input}"),
+    ],
+)
+def test_bad_external_separators(run, data, tmp_path, name, message):
+    given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
+    external = f"{name}=true {{input}} {{output}}" if "=" not in name else name
+    given += ["--groups", "baselines", "--dry_run", "--external", external]
+    status, output = run("experiments.py", *given)
+    assert status == 1 and "Traceback" not in output and message in output
+
+
 def test_equal_epochs_mean_equally_many_segments_for_every_model(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(RECIPE)
     import experiments

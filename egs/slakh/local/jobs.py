@@ -20,6 +20,8 @@ from asteroid_scoresup.utils.files import read_json, write_json
 from .settings import FREE
 
 RECIPE = Path(__file__).parents[1]
+#: Folder of the rows of separators that are commands, in that of the experiments.
+EXTERNAL = "external"
 
 
 @dataclass(eq=False)
