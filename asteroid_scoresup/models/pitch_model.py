@@ -42,17 +42,29 @@ def log_frequency_matrix(n_fft: int, sample_rate: float) -> torch.Tensor:
         sample_rate (float): Sample rate, in Hz.
 
     Returns:
-        :class:`torch.Tensor`: shape :math:`(bins, freq)`.
+        :class:`torch.Tensor`: shape :math:`(bins, freq)`, see :func:`n_log_bins`.
+    """
+    device = torch.get_default_device()
+    # On the device "meta", where models are first built, torch would import its compiler for this.
+    with torch.device("cpu"):
+        steps = torch.arange(n_log_bins(sample_rate)) - (BINS_PER_SEMITONE - 1) / 2
+        hertz = 440 * 2 ** ((LOWEST_PITCH + steps / BINS_PER_SEMITONE - 69) / 12)
+        width = sample_rate / n_fft
+        frequencies = torch.arange(n_fft // 2 + 1) * width
+        half = (hertz * (2 ** (1 / 12 / BINS_PER_SEMITONE) - 1)).clamp(min=width)
+        filters = (1 - (frequencies - hertz[:, None]).abs() / half[:, None]).clamp(min=0)
+        filters /= filters.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return filters.to(device)
+
+
+def n_log_bins(sample_rate: float) -> int:
+    """Bins of the logarithmic frequency axis, from the pitch 21 up to the Nyquist frequency.
+
+    Args:
+        sample_rate (float): Sample rate, in Hz.
     """
     top = 69 + 12 * math.log2(sample_rate / 2 / 440)
-    n_bins = max(int((top - LOWEST_PITCH) * BINS_PER_SEMITONE), 1)
-    steps = torch.arange(n_bins) - (BINS_PER_SEMITONE - 1) / 2
-    hertz = 440 * 2 ** ((LOWEST_PITCH + steps / BINS_PER_SEMITONE - 69) / 12)
-    width = sample_rate / n_fft
-    frequencies = torch.arange(n_fft // 2 + 1) * width
-    half = (hertz * (2 ** (1 / 12 / BINS_PER_SEMITONE) - 1)).clamp(min=width)
-    filters = (1 - (frequencies - hertz[:, None]).abs() / half[:, None]).clamp(min=0)
-    return filters / filters.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return max(int((top - LOWEST_PITCH) * BINS_PER_SEMITONE), 1)
 
 
 class PitchModel(SpectrogramModel):
@@ -87,7 +99,7 @@ class PitchModel(SpectrogramModel):
 
     def trunk_channels(self) -> int:
         """Bins of the log-frequency spectrum."""
-        return len(log_frequency_matrix(self.stft.n_fft, self.sample_rate))
+        return n_log_bins(self.sample_rate)
 
     @property
     def receptive_field(self) -> int:
