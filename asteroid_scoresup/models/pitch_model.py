@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..dsp.stft import at_least_single
+from ..kernels.frames import overlapping_groups
 from ..kernels.shifted_linear import TAPS, shifted_linear
 from ..score import LOWEST_PITCH
 from .spectrogram_model import SpectrogramModel
@@ -137,11 +138,16 @@ class PitchModel(SpectrogramModel):
             - context: output of the TCN, :math:`(frames, batch, n\_src \cdot n\_outputs)`
             - output: :math:`(frames, batch, pitches, channels)`
         """
-        x = self.front(_harmonics(spectrum, self.n_pitches))
-        x = x + (self.context(context).unsqueeze(2) + self.register)
-        for block in self.blocks:
-            x = block(x)
-        return x
+        reach = sum(block.dilation for block in self.blocks)
+        groups = overlapping_groups(spectrum, reach, [context, *self.parameters()])
+        outputs = []
+        for frames, inner in groups:
+            x = self.front(_harmonics(spectrum[frames], self.n_pitches))
+            x = x + (self.context(context[frames]).unsqueeze(2) + self.register)
+            for block in self.blocks:
+                x = block(x)
+            outputs.append(x[inner])
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def _harmonics(spectrum: torch.Tensor, n_pitches: int) -> torch.Tensor:
