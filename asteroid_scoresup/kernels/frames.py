@@ -72,12 +72,11 @@ def overlapping_groups(
         >>> overlapping_groups(torch.zeros(400, 3), 10)
         [(slice(0, 266, None), slice(0, 256, None)), (slice(246, 400, None), slice(10, 154, None))]
     """
-    n_frames, size = len(tensor), CACHED_PITCH_FRAMES
     if tensor.device.type != "cpu" or _one_group([tensor, *others]):
         return [(slice(None), slice(None))]
-    groups = []
-    for start in range(0, n_frames, size):
-        first, stop = max(start - reach, 0), min(start + size, n_frames)
+    n_frames, groups = len(tensor), []
+    for start in range(0, n_frames, CACHED_PITCH_FRAMES):
+        first, stop = max(start - reach, 0), min(start + CACHED_PITCH_FRAMES, n_frames)
         frames = slice(first, min(stop + reach, n_frames))
         groups.append((frames, slice(start - first, stop - first)))
     return groups

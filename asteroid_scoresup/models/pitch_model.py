@@ -77,7 +77,7 @@ class PitchModel(SpectrogramModel):
     at the pitches whose partials coincide. What depends on absolute frequency, i.e. which classes
     play, comes from the TCN of the paper over the same spectrum, and from a vector per pitch.
 
-    Subclasses call :meth:`_add_pitch_layers`, and predict from :meth:`pitch_features`.
+    Subclasses call ``_add_pitch_layers``, and predict from :meth:`pitch_features`.
     """
 
     #: Outputs of the TCN per class and frame.
