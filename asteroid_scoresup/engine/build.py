@@ -11,7 +11,6 @@ from ..data import Manifest
 from ..losses import ScoreSupervisedLoss, SemiSupervisedLoss, terms_that_read
 from ..models import (
     PitchSeparator,
-    ScoreTranscriptor,
     SourceModel,
     SpectrogramModel,
     TCNSeparator,
@@ -90,7 +89,7 @@ def require_match(model: SourceModel, manifest: Manifest, n_fft: int, hop_length
 
 def build_loss(
     weights: dict[str, float],
-    critic: ScoreTranscriptor,
+    critic: SpectrogramModel,
     templates: HarmonicTemplates,
     critic_classes: int = 0,
     residual: bool = False,
@@ -101,7 +100,8 @@ def build_loss(
     Args:
         weights (dict): Weight of each term, see
             :class:`~asteroid_scoresup.losses.ScoreSupervisedLoss`; zeros are allowed.
-        critic (ScoreTranscriptor): Gives the STFT, and the critic of ``transcription``.
+        critic (SpectrogramModel): Gives the STFT, and is the critic of ``transcription``; without
+            this term it can be the separator itself.
         templates (HarmonicTemplates): For the harmonic terms.
         critic_classes (int): Classes of each segment that the critic receives; 0 for all.
         residual (bool): Whether mixtures contain more than the classes.

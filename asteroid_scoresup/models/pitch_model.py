@@ -117,17 +117,19 @@ class PitchModel(SpectrogramModel):
         spectrum = self.compressed(self.log_frequency @ at_least_single(magnitude))
         return spectrum.to(self.register.dtype)
 
-    def pitch_features(self, spectrum: torch.Tensor) -> torch.Tensor:
+    def pitch_features(self, spectrum: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         r"""The vectors of all pitches. Frames come first: they are shifted without copies.
 
         Args:
             spectrum (:class:`torch.Tensor`): See :meth:`log_spectrum`.
+            context (:class:`torch.Tensor`): Output of the TCN for it.
 
         Shape:
             - spectrum: :math:`(batch, bins, frames)`
+            - context: :math:`(batch, n\_src, n\_outputs, frames)`
             - output: :math:`(frames, batch, pitches, channels)`
         """
-        context = self.trunk(spectrum).to(spectrum.dtype).flatten(1, 2).permute(2, 0, 1)
+        context = context.flatten(1, 2).permute(2, 0, 1)
         return self.over_pitches(spectrum.permute(2, 0, 1) / 4, context)
 
     def over_pitches(self, spectrum: torch.Tensor, context: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,9 @@ from ..score import N_PITCHES
 from .pitch_model import HIDDEN_CHAN, PitchModel
 from .score_transcriptor import ScoreTranscriptor
 
+#: Frames and onsets.
+N_HEADS = 2
+
 
 class PitchTranscriptor(PitchModel, ScoreTranscriptor):
     r"""Predicts frames and onsets of the 88 pitches with a :class:`PitchModel` (our choice).
@@ -29,15 +32,13 @@ class PitchTranscriptor(PitchModel, ScoreTranscriptor):
           the frames; :meth:`heads` gives those of the onsets too
     """
 
-    n_heads = 2
+    n_heads = N_HEADS
     loads_as_parent = True
 
     def __init__(self, sources: Sequence[str], pitch_chan: int = 24, **kwargs: Any):
         super().__init__(sources, **kwargs)
         self._add_pitch_layers(N_PITCHES, pitch_chan)
-        last = nn.Linear(HIDDEN_CHAN, self.n_heads * self.n_src)
-        nn.init.constant_(last.bias, -4.0)  # few notes sound at a time, as in the parent
-        self.head = nn.Sequential(nn.Linear(pitch_chan, HIDDEN_CHAN), nn.ReLU(), last)
+        self.head = note_head(pitch_chan, self.n_src)
 
     def outputs(self, magnitude: torch.Tensor) -> torch.Tensor:
         """The frames of :meth:`heads`, what a critic compares with the score."""
@@ -50,10 +51,32 @@ class PitchTranscriptor(PitchModel, ScoreTranscriptor):
             - magnitude: :math:`(batch, freq, frames)`
             - output: :math:`(batch, 2, n\_src, 88, frames)`, float32 at least
         """
-        logits = self.head(self.pitch_features(self.log_spectrum(magnitude)))
-        logits = at_least_single(logits).permute(1, 3, 2, 0)
-        return logits.unflatten(1, (self.n_heads, self.n_src))
+        spectrum = self.log_spectrum(magnitude)
+        context = self.trunk(spectrum).to(spectrum.dtype)
+        return note_logits(self.head, self.pitch_features(spectrum, context))
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
         return {**super().get_model_args(), "pitch_chan": self.pitch_chan}
+
+
+def note_head(pitch_chan: int, n_src: int) -> nn.Sequential:
+    """The layers that predict frames and onsets of `n_src` classes from the vector of a pitch."""
+    last = nn.Linear(HIDDEN_CHAN, N_HEADS * n_src)
+    nn.init.constant_(last.bias, -4.0)  # few notes sound at a time, as in the parent
+    return nn.Sequential(nn.Linear(pitch_chan, HIDDEN_CHAN), nn.ReLU(), last)
+
+
+def note_logits(head: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
+    r"""Logits of frames and onsets.
+
+    Args:
+        head (Sequential): See :func:`note_head`.
+        features (:class:`torch.Tensor`): See :meth:`PitchModel.pitch_features`.
+
+    Shape:
+        - features: :math:`(frames, batch, 88, channels)`
+        - output: :math:`(batch, 2, n\_src, 88, frames)`, float32 at least
+    """
+    logits = at_least_single(head(features)).permute(1, 3, 2, 0)
+    return logits.unflatten(1, (N_HEADS, -1))

@@ -39,6 +39,7 @@ parser.add_argument("--transcriptor", required=True, help="best_model.pth of ste
 
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
+    args.weights.pop("notes", None)  # step 3 trains a transcriptor of its own
     if "aml" in args.adversarial and args.f_batch_size < len(manifest.names):
         settings.bad_option(
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "

@@ -5,6 +5,7 @@ import torch
 from tiny import NAMES, NET, RATE
 
 from asteroid_scoresup.inference import Separator
+from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import (
     PitchSeparator,
     PitchTranscriptor,
@@ -94,7 +95,8 @@ def test_it_starts_from_all_layers_of_a_pitch_transcriptor():
             if block.compare is not None:
                 torch.nn.init.zeros_(block.compare.weight)
     with torch.no_grad():
-        mine, its = net.pitch_features(spectrum), transcriptor.pitch_features(spectrum)
+        mine = net._features(magnitudes())[0]
+        its = transcriptor.pitch_features(spectrum, transcriptor.trunk(spectrum))
     torch.testing.assert_close(mine[:, :, :n_pitches], its[:, :, :n_pitches])
 
 
@@ -144,3 +146,41 @@ def test_it_learns_a_batch():
     assert loss < 0.1
     unused = [name for name, p in net.named_parameters() if p.grad is None]
     assert not unused
+
+
+def test_the_transcriptor_of_one_that_predicts_notes():
+    net, wav = network(predicts_notes=True), torch.randn(2, 2000)
+    torch.nn.init.zeros_(net.register[88:])
+    for block in net.blocks:
+        if (
+            block.compare is not None
+        ):  # pitches beyond 88 look down, and are not in the transcriptor
+            torch.nn.init.zeros_(block.compare.weight)
+    transcriptor = net.transcriptor()
+    assert type(transcriptor) is PitchTranscriptor and not transcriptor.training
+    with torch.no_grad():
+        notes = net.spectrograms(wav).notes
+        torch.testing.assert_close(notes, transcriptor.heads(net.stft.magnitude(net.stft(wav))))
+    torch.nn.init.zeros_(net.front[0].weight)
+    assert (transcriptor.front[0].weight != 0).any()
+    with pytest.raises(ValueError, match="term `notes`"):
+        network().transcriptor()
+
+
+def test_its_notes_learn_by_the_term_of_the_loss_and_masks_do_not():
+    net, wav = PitchSeparator(NAMES, **SIZES, predicts_notes=True), torch.randn(2, 2000)
+    made = net.spectrograms(wav)
+    roll = (torch.rand(2, len(NAMES), 88, made.mixture.shape[-1]) > 0.9).float()
+    loss = ScoreSupervisedLoss({"notes": 1.0}, net.stft)
+    value = loss(made, {"roll": roll, "onsets": roll})
+    entropy = torch.nn.functional.binary_cross_entropy(
+        made.notes.sigmoid(), roll.unsqueeze(1).expand_as(made.notes), reduction="sum"
+    ) / (2 * roll.shape[-1])
+    torch.testing.assert_close(value, entropy, rtol=1e-3, atol=0)
+    value.backward()
+    assert net.head[2].weight.grad.abs().sum() > 0 and net.front[0].weight.grad.abs().sum() > 0
+    assert net.mask_head[0].weight.grad is None
+    with pytest.raises(ValueError, match="a separator that predicts notes"):
+        loss(TCNSeparator(NAMES, **NET).spectrograms(wav), {"roll": roll, "onsets": roll})
+    with pytest.raises(ValueError, match="onsets=True"):
+        loss(net.spectrograms(wav), {"roll": roll})

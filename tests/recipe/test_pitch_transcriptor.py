@@ -54,6 +54,13 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     trained = TCNSeparator.from_pretrained(separator)
     assert type(trained) is PitchSeparator
     torch.testing.assert_close(trained.front[0].weight, first.front[0].weight, atol=1e-4, rtol=0)
+    joint = ("--critic", "none", "--model", "pitch", "--loss", "informed+notes")
+    run("train_separator.py", "joint", *joint)
+    trained = TCNSeparator.from_pretrained(tmp_path / "joint" / "best_model.pth")
+    assert trained.predicts_notes and trained.transcriptor().n_heads == 2
+    made = [tmp_path / "joint" / name for name in ("best_model.pth", "best_transcriptor.pth")]
+    again = ("--separator", made[0], "--transcriptor", made[1])
+    run("finetune.py", "joint3", *again, "--model", "pitch", "--loss", "informed+notes")
     both = ("--separator", separator, "--transcriptor", critic)
     run(
         "finetune.py",
@@ -77,6 +84,14 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     assert unpack(tmp_path / "step2" / "publish_dir" / "model.pth")[1].n_heads == 2
     table = pd.read_csv(tmp_path / "scores" / "scores.csv")
     assert table.value.notna().any() and set(table.row) == {"tuned"}
+
+
+def test_what_needs_a_critic_or_notes_says_so(run):
+    message = run("train_separator.py", "a", "--critic", "none", code=2)
+    assert "the loss term 'transcription' needs a critic" in message
+    joint = ("--critic", "none", "--loss", "informed+notes")
+    message = run("train_separator.py", "b", *joint, code=2)
+    assert "use --model pitch" in message
 
 
 def test_parts_without_stems_are_refused(run, tmp_path):

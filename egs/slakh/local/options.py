@@ -214,9 +214,14 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
     chosen = [term for term, weight in weights.items() if weight]
     stems = [term for term in chosen if term in with_stems]
     scores = [term for term in chosen if term not in with_stems]
+    with_pitch |= terms_that_need("notes")
     if not chosen:
         raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
     for term in chosen:
+        if model != "pitch" and term in terms_that_need("notes"):
+            raise BadOption(
+                f"the loss term {term!r} needs a separator that predicts notes; use --model pitch."
+            )
         if supervision == "activity" and term in with_pitch | with_stems:
             raise BadOption(
                 f"--supervision activity: the term {term!r} needs more than who plays when; use "
@@ -229,7 +234,7 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
             )
         if model in OURS and term in with_waveforms:
             raise BadOption(
-                f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
+                f"the loss term {term!r} needs waveforms, and --model {model} returns masks; use "
                 "magnitude_approximation or mask_approximation."
             )
     if supervision in ("stems", "semi") and not stems:
@@ -296,6 +301,7 @@ def main() -> int:
     parser.add_argument("--given", default="", help="settings, quoted as in a shell")
     parser.add_argument("--loss", default="", help="as for the training scripts")
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
+    parser.add_argument("--transcriptor", default="", help="as for run.sh")
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
     for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
@@ -308,8 +314,15 @@ def main() -> int:
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         changed = {key: given[key] for key in given if key in weights}
+        chosen = {**weights, **changed}
+        if args.transcriptor == "none" and (not chosen["notes"] or chosen["transcription"]):
+            raise BadOption(
+                "--transcriptor none: separator and transcriptor are trained as one network, which "
+                "takes the loss term notes and not transcription: --loss informed+notes "
+                '--train_opts "--model pitch".'
+            )
         if args.loss or changed:  # the defaults suit every supervision and model
-            check_loss({**weights, **changed}, args.supervision, values["model"])
+            check_loss(chosen, args.supervision, values["model"])
         songs = [f"--{name} {value}" for name, value in song_counts(args.preset).items()]
         if args.synthesize_opts:
             source = (

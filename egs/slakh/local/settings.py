@@ -31,7 +31,7 @@ from asteroid_scoresup.engine import (
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
-from asteroid_scoresup.losses import terms_that_read
+from asteroid_scoresup.losses import terms_that_need, terms_that_read
 from asteroid_scoresup.models import PitchTranscriptor, SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 from asteroid_scoresup.utils.locks import folder_lock
@@ -193,7 +193,8 @@ def separator(
         trunk = critic if args.start_from_transcriptor and same else None
         sizes = network(args, manifest)
         if args.model == "pitch":
-            sizes["pitch_chan"] = args.pitch_chan
+            predicts_notes = bool(terms_that_need("notes") & set(args.weights))
+            sizes.update(pitch_chan=args.pitch_chan, predicts_notes=predicts_notes)
         return build_separator(args.model, sizes, args.mask_act, trunk)
     sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
     shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
