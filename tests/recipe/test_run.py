@@ -414,7 +414,7 @@ BAD_SETTINGS = {
     "--n_fft 1025": "--n_fft 1025 is odd",
     "--n_fft 256 --hop_length 512": "--hop_length 512 is above --n_fft 256",
     "--norm_type BN": "--norm_type is one of",
-    "--model UNet": "--model is one of tcn, ConvTasNet, OpenUnmix",
+    "--model UNet": "--model is one of tcn, pitch, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",
     "--compile maybe": "--compile is true or false",
     "--clip -1": "--clip is a number",
