@@ -140,7 +140,7 @@ class PitchModel(SpectrogramModel):
             - context: output of the TCN, :math:`(frames, batch, n\_src \cdot n\_outputs)`
             - output: :math:`(frames, batch, pitches, channels)`
         """
-        reach = sum(block.dilation for block in self.blocks)
+        reach = sum(dilation for dilation, _ in BLOCKS)
         groups = overlapping_groups(spectrum, reach, [context, *self.parameters()])
         outputs = []
         for frames, inner in groups:
