@@ -66,13 +66,15 @@ def preloaded_python():
         program.chmod(0o755)
         server = subprocess.Popen(
             [sys.executable, __file__, address, program], stdin=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # A pipe, not a file, in which the forks would try to seek.
+            stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
             yield str(program)
         finally:
             server.stdin.close()  # ends it; it also ends if this process is killed
             server.wait()
+            server.stdout.close()
 
 
 def wait_until_ready(program, seconds=300):
