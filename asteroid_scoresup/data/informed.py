@@ -38,6 +38,7 @@ from ..score.defaults import (
     INFORMED_ITERATIONS,
     INFORMED_POWER,
     INHARMONICITY,
+    N_FREE,
     N_PARTIALS,
     PARTIAL_DECAY,
     RELATIVE_WIDTH,
@@ -48,8 +49,6 @@ from ..utils.partial_files import sweep
 from .manifest import Manifest, PreparedTrack
 from .stretches import certain_frames
 
-#: Number of components of no class, where the mixture is the whole song.
-N_FREE = 6
 #: Arrays of a file of factors.
 _ARRAYS = ("templates", "activations", "class_index")
 #: Threads that read and write files while a GPU computes.

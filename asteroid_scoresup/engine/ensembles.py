@@ -22,7 +22,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..checks.label_check import unpitched_indices
 from ..data import Manifest, PreparedTrack, SegmentSampler
-from ..data.informed import N_FREE
 from ..dsp import STFT
 from ..losses.refinement import RefinementItem
 from ..models.mask_refiner import class_estimates
@@ -35,6 +34,7 @@ from ..score import (
     score_informed_nmf,
     sounding_roll,
 )
+from ..score.defaults import N_FREE
 from ..utils.files import atomic_path, read_audio
 
 #: What a refiner is trained on: stems, or sums of two mixtures with their scores.

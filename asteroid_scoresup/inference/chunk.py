@@ -25,6 +25,7 @@ from ..dsp import STFT
 from ..evaluation.decoding import pitch_levels
 from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator
 from ..utils.stream import Chunk, Recording
+from .factorization import NoteFactorization
 
 #: Called with the seconds processed so far and the length of the recording in seconds.
 Progress: TypeAlias = Callable[[float, float], object]
@@ -126,6 +127,7 @@ def separate_by_masks(
     level: float,
     stems: bool = True,
     notes: bool = False,
+    factorization: NoteFactorization | None = None,
 ) -> SeparatedChunk:
     """Separates a chunk with masks: analysis, then synthesis and transcription.
 
@@ -136,6 +138,7 @@ def separate_by_masks(
         level (float): RMS of the whole recording.
         stems (bool): Whether to return stems.
         notes (bool): Whether to return note probabilities and levels.
+        factorization (NoteFactorization, optional): Improves the masks.
     """
     stft = model.stft
     wav = _as_tensor(chunk, model)
@@ -147,7 +150,11 @@ def separate_by_masks(
     # A sample is the sum of all frames whose window covers it.
     margin = math.ceil(stft.n_fft / 2 / stft.hop_length) if stems else 0
     frames = slice(max(core.start - margin, 0), min(core.stop + margin, mixture.shape[-1]))
-    masks = list(model.iter_masks(mixture, frames))
+    if factorization is None:
+        masks = list(model.iter_masks(mixture, frames))
+    else:
+        whole = torch.cat(list(model.iter_masks(mixture)), -1)
+        masks = [factorization(mixture, whole)[..., frames]]
     # Synthesis: the masked spectra of the core, back in the time domain.
     waves = None
     if stems:

@@ -38,7 +38,7 @@ from ..score import (
     soft_masks,
     sounding_roll,
 )
-from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER
+from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER, N_FREE
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import ChunkProgress, Progress, SeparatedChunk, chunk_progress, join_stems
@@ -52,8 +52,6 @@ WINDOW_SECONDS, HOPS = 0.128, 4
 ATTACK_SECONDS = 0.25
 #: Half-width of a partial, relative to its frequency.
 RELATIVE_WIDTH = 0.01
-#: Components for what is not in the score.
-N_FREE = 6
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
 CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.

@@ -31,6 +31,7 @@ from .chunk import (
     separate_waveforms,
 )
 from .device import require_device
+from .factorization import NoteFactorization
 from .resampler import ModelInput, StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
@@ -55,7 +56,7 @@ class Separator(HubMixin):
     frequencies up to half its sample rate; those above are in no stem.
 
     A recording is processed in chunks with as much context as the receptive field of the networks,
-    in constant memory: the result is that of the whole recording.
+    in constant memory: the result is that of the whole recording (not with `factorize`).
 
     Args:
         model (TCNSeparator or WaveformSeparator): The trained network.
@@ -63,16 +64,17 @@ class Separator(HubMixin):
         decoding (Decoding, optional): How note probabilities become notes.
         programs (dict, optional): General MIDI program of each class, by name.
         device (str or torch.device): Where to compute: ``cpu``, ``cuda``, ``mps``…
-        core_seconds (float, optional): Length of a chunk without its context, in seconds. Default:
-            30, or 16 times the context on one side if that is longer, so that little is computed
-            twice.
+        core_seconds (float, optional): Seconds of a chunk without its context. Default: 30, or 16
+            times the context on one side if that is longer.
         precision (str): Of the networks' multiplications: ``"float32"`` or ``"bfloat16"``, which is
-            faster on processors that support it (AVX-512 BF16, AMX) and on GPUs, and slower on
-            others. It changes the stems by about -50 dB.
+            faster where it is supported (AVX-512 BF16, AMX, GPUs), and slower elsewhere. It
+            changes the stems by about -50 dB.
+        factorize (bool): Whether to use a
+            :class:`~asteroid_scoresup.inference.factorization.NoteFactorization`.
 
     Raises:
         ValueError: if the models do not belong together, a class has a name that no file can
-            have, the device is not available, or the precision is unknown.
+            have, the device is not available, or an option does not fit.
 
     Examples
         >>> from asteroid_scoresup.models import TCNSeparator
@@ -91,6 +93,7 @@ class Separator(HubMixin):
         device: str | torch.device = "cpu",
         core_seconds: float | None = None,
         precision: str = "float32",
+        factorize: bool = False,
     ) -> None:
         self.device = require_device(device)
         if precision not in PRECISIONS:
@@ -109,7 +112,9 @@ class Separator(HubMixin):
             self.transcriptor = transcriptor.to(self.device).eval()
         self.decoding = decoding or Decoding.default(model.n_src)
         self.programs = programs or {}
-        #: Facts of the model file that are not part of the model, such as its license.
+        of = NoteFactorization.of
+        self.factorization = of(model, self.transcriptor, self.programs) if factorize else None
+        #: Facts of the model file that are not part of the model, such as the license.
         self.facts: dict[str, Any] = {}
         hop = model.stft.hop_length
         if core_seconds is None:
@@ -143,8 +148,7 @@ class Separator(HubMixin):
         """
         if path is None and not BUNDLED_MODEL.is_file():
             raise FileNotFoundError(
-                f"{BUNDLED_MODEL} is missing from the installed package: install it again, or name "
-                "a model file (--model)."
+                f"{BUNDLED_MODEL} is missing: install the package again, or name a file (--model)."
             )
         options, kwargs = split_options(kwargs)
         path = BUNDLED_MODEL if path is None else path
@@ -187,10 +191,10 @@ class Separator(HubMixin):
         Returns:
             dict: hashes of the models, and the settings.
         """
-        facts: dict[str, Any] = {
-            "model": loaded_model_hash(self.model),
-            "precision": self.precision,
-        }
+        facts: dict[str, Any] = {"model": loaded_model_hash(self.model)}
+        facts["precision"] = self.precision
+        if self.factorization is not None:
+            facts["factorization"] = loaded_model_hash(self.factorization.transcriptor)
         if notes and self.transcriptor is not None:
             settings = [self.decoding.plain(), self.programs]
             facts["transcriptor"] = loaded_model_hash(self.transcriptor)
@@ -332,7 +336,8 @@ class Separator(HubMixin):
         with self._autocast():
             if isinstance(self.model, WaveformSeparator):
                 return separate_waveforms(self.model, self.transcriptor, chunk, level, stems, notes)
-            return separate_by_masks(self.model, self.transcriptor, chunk, level, stems, notes)
+            options = (level, stems, notes, self.factorization)
+            return separate_by_masks(self.model, self.transcriptor, chunk, *options)
 
     @property
     def _networks(self) -> list[Any]:

@@ -83,6 +83,11 @@ class SeparationStream:
                 "The network normalizes over the whole recording, which a stream does not have: "
                 "expected a model with norm_type cLN."
             )
+        if separator.factorization is not None:
+            raise ValueError(
+                "factorize needs windows of half a minute, which a stream does not have: make the "
+                "Separator without it."
+            )
         if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE or n_channels < 1:
             raise ValueError(
                 f"A stream has {n_channels} channels at {sample_rate} Hz, expected 1 or more at "

@@ -26,6 +26,8 @@ INHARMONICITY = 0.0
 SOFT_POWER = 1.0
 #: The same for score-informed masks, and the number of NMF updates.
 INFORMED_POWER, INFORMED_ITERATIONS = 1.5, 10
+#: Components of no class, where the mixture contains more than the classes.
+N_FREE = 6
 
 #: Frames before the onset of a hit that are part of it; seconds in which it decays by a factor e,
 #: and after which it is over.

@@ -24,6 +24,7 @@ _OF_NETWORKS = {
     "threshold": None,
     "onset_threshold": None,
     "min_note": None,
+    "factorize": False,
 }
 # Those of them that are for notes.
 _OF_NOTES = ("threshold", "onset_threshold", "min_note")
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_song_arguments(parser)
     add = parser.add_argument
     add("--midi", action="store_true", help="also write the transcription as MIDI (score.mid)")
+    add(
+        "--factorize",
+        action="store_true",
+        help="also factorize the song with the notes that the model transcribes, and average the "
+        "masks: often better, and slower",
+    )
     add("--residual", action="store_true", help="also write the residual: the song minus all stems")
     add("--report", action="store_true", help="also write a listening page (page/index.html)")
     add(

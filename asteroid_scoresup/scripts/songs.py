@@ -114,7 +114,11 @@ def process_all(args: argparse.Namespace, options: OutputOptions, verb: str) -> 
     from ..inference.separator import Separator
 
     separator = Separator.from_pretrained(
-        args.model, args.transcriptor, args.device, precision=args.precision
+        args.model,
+        args.transcriptor,
+        args.device,
+        precision=args.precision,
+        factorize=getattr(args, "factorize", False),
     )
     if options.notes and separator.transcriptor is None:
         raise ValueError(

@@ -19,6 +19,7 @@ _FOR_SONGS = {
     "csv": False,
     "report": False,
     "residual": False,
+    "factorize": False,
     "without": None,
     "two_stems": None,
     "score": None,
