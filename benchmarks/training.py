@@ -36,6 +36,7 @@ from cases import peak_mib, product_speed, report, run_in_turn
 RECIPE = Path(__file__).parents[1] / "egs" / "slakh"
 CASES = {
     "step 1": "t",
+    "step 1, pitch": "t",
     "step 2, clip": "s",
     "step 2, clip+harmonic": "s",
     "step 2, clip+informed": "s",
@@ -81,7 +82,7 @@ def prepare(
 
     from asteroid_scoresup.engine import FineTuneSystem, compile_networks
     from asteroid_scoresup.losses import ScoreSupervisedLoss, transcription_loss
-    from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
+    from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator
     from asteroid_scoresup.score import HarmonicTemplates
 
     names, rate = ["bass", "guitar", "piano"], 16000
@@ -121,7 +122,9 @@ def prepare(
 
         def compute():
             return losses[case](separator.spectrograms(wav), targets)
-    elif case == "step 1":
+    elif case in ("step 1", "step 1, pitch"):
+        if case == "step 1, pitch":
+            transcriptor = PitchTranscriptor(**network).to(device)
         model = transcriptor.requires_grad_(True).train()
 
         def compute():

@@ -1,10 +1,11 @@
 """Fixtures and markers that tests in several folders share."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
-from preloaded_python import preloaded_python
+from preloaded_python import preloaded_python, wait_until_ready
 
 #: A script that reads its arguments when it is imported.
 collect_ignore = ["helpers/preloaded_client.py"]
@@ -46,11 +47,30 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)  # stable: the order within a file does not change
 
 
+#: The path of the program of `fast_python`, for the processes of pytest-xdist.
+SHARED_PYTHON = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Starts one preloaded Python for all processes of pytest-xdist, which run beside it."""
+    config = node.config
+    if SHARED_PYTHON not in config.stash:
+        stack = contextlib.ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[SHARED_PYTHON] = stack.enter_context(preloaded_python())
+    node.workerinput["fast_python"] = config.stash[SHARED_PYTHON]
+
+
 @pytest.fixture(scope="session")
-def fast_python():
+def fast_python(request):
     """Path of a program used like `sys.executable`; torch is imported once for all scripts."""
+    shared = getattr(request.config, "workerinput", {}).get("fast_python")
+    if shared:
+        yield wait_until_ready(shared)
+        return
     with preloaded_python() as program:
-        yield program
+        yield wait_until_ready(program)
 
 
 @pytest.fixture

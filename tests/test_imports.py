@@ -1,6 +1,7 @@
 """Imported packages are declared as dependencies; help and version import no heavy ones."""
 
 import ast
+import functools
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -64,7 +65,7 @@ def imported(folder):
     """Files that import each top-level module."""
     found = {}
     for path in [*folder.rglob("*.py")] if folder.is_dir() else [folder]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -76,9 +77,21 @@ def imported(folder):
     return {k: v for k, v in found.items() if k not in own | set(sys.stdlib_module_names)}
 
 
+@functools.cache
+def installed():
+    """Distributions by module."""
+    return packages_distributions()
+
+
+@functools.cache
+def parsed(path):
+    """The syntax tree of a module, of which no test changes anything."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def distributions(module):
     """Names of the distributions that contain a module."""
-    names = packages_distributions().get(module, [module])
+    names = installed().get(module, [module])
     return {name.lower().replace("_", "-") for name in names}
 
 
@@ -109,7 +122,7 @@ def package_imports(path, root):
 
     Imports under ``if TYPE_CHECKING`` are for annotations and do not count.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     skipped = {
         id(inner)
         for node in ast.walk(tree)
@@ -195,16 +208,6 @@ def test_help_and_version_do_not_import_torch(arguments):
     assert printed.splitlines()[-1] == "HEAVY"
     expected = asteroid_scoresup.__version__ if arguments == ["--version"] else "usage:"
     assert expected in printed
-
-
-@pytest.mark.slow
-def test_models_are_registered_if_the_package_is_imported_first():
-    code = (
-        "import asteroid_scoresup, asteroid.models\n"
-        "assert asteroid.models.get('TCNSeparator')\n"
-        "import asteroid_scoresup_cli"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_choices_of_commands_are_those_of_the_library():

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..dsp.stft import at_least_single
+from ..kernels.frames import overlapping_groups
 from ..kernels.shifted_linear import TAPS, shifted_linear
 from ..score import LOWEST_PITCH
 from .spectrogram_model import SpectrogramModel
@@ -42,17 +43,29 @@ def log_frequency_matrix(n_fft: int, sample_rate: float) -> torch.Tensor:
         sample_rate (float): Sample rate, in Hz.
 
     Returns:
-        :class:`torch.Tensor`: shape :math:`(bins, freq)`.
+        :class:`torch.Tensor`: shape :math:`(bins, freq)`, see :func:`n_log_bins`.
+    """
+    device = torch.get_default_device()
+    # On the device "meta", where models are first built, torch would import its compiler for this.
+    with torch.device("cpu"):
+        steps = torch.arange(n_log_bins(sample_rate)) - (BINS_PER_SEMITONE - 1) / 2
+        hertz = 440 * 2 ** ((LOWEST_PITCH + steps / BINS_PER_SEMITONE - 69) / 12)
+        width = sample_rate / n_fft
+        frequencies = torch.arange(n_fft // 2 + 1) * width
+        half = (hertz * (2 ** (1 / 12 / BINS_PER_SEMITONE) - 1)).clamp(min=width)
+        filters = (1 - (frequencies - hertz[:, None]).abs() / half[:, None]).clamp(min=0)
+        filters /= filters.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return filters.to(device)
+
+
+def n_log_bins(sample_rate: float) -> int:
+    """Bins of the logarithmic frequency axis, from the pitch 21 up to the Nyquist frequency.
+
+    Args:
+        sample_rate (float): Sample rate, in Hz.
     """
     top = 69 + 12 * math.log2(sample_rate / 2 / 440)
-    n_bins = max(int((top - LOWEST_PITCH) * BINS_PER_SEMITONE), 1)
-    steps = torch.arange(n_bins) - (BINS_PER_SEMITONE - 1) / 2
-    hertz = 440 * 2 ** ((LOWEST_PITCH + steps / BINS_PER_SEMITONE - 69) / 12)
-    width = sample_rate / n_fft
-    frequencies = torch.arange(n_fft // 2 + 1) * width
-    half = (hertz * (2 ** (1 / 12 / BINS_PER_SEMITONE) - 1)).clamp(min=width)
-    filters = (1 - (frequencies - hertz[:, None]).abs() / half[:, None]).clamp(min=0)
-    return filters / filters.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+    return max(int((top - LOWEST_PITCH) * BINS_PER_SEMITONE), 1)
 
 
 class PitchModel(SpectrogramModel):
@@ -64,7 +77,7 @@ class PitchModel(SpectrogramModel):
     at the pitches whose partials coincide. What depends on absolute frequency, i.e. which classes
     play, comes from the TCN of the paper over the same spectrum, and from a vector per pitch.
 
-    Subclasses call :meth:`_add_pitch_layers`, and predict from :meth:`pitch_features`.
+    Subclasses call ``_add_pitch_layers``, and predict from :meth:`pitch_features`.
     """
 
     #: Outputs of the TCN per class and frame.
@@ -87,7 +100,7 @@ class PitchModel(SpectrogramModel):
 
     def trunk_channels(self) -> int:
         """Bins of the log-frequency spectrum."""
-        return len(log_frequency_matrix(self.stft.n_fft, self.sample_rate))
+        return n_log_bins(self.sample_rate)
 
     @property
     def receptive_field(self) -> int:
@@ -127,11 +140,16 @@ class PitchModel(SpectrogramModel):
             - context: output of the TCN, :math:`(frames, batch, n\_src \cdot n\_outputs)`
             - output: :math:`(frames, batch, pitches, channels)`
         """
-        x = self.front(_harmonics(spectrum, self.n_pitches))
-        x = x + (self.context(context).unsqueeze(2) + self.register)
-        for block in self.blocks:
-            x = block(x)
-        return x
+        reach = sum(dilation for dilation, _ in BLOCKS)
+        groups = overlapping_groups(spectrum, reach, [context, *self.parameters()])
+        outputs = []
+        for frames, inner in groups:
+            x = self.front(_harmonics(spectrum[frames], self.n_pitches))
+            x = x + (self.context(context[frames]).unsqueeze(2) + self.register)
+            for block in self.blocks:
+                x = block(x)
+            outputs.append(x[inner])
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def _harmonics(spectrum: torch.Tensor, n_pitches: int) -> torch.Tensor:

@@ -208,11 +208,14 @@ def bins_to_freqs(n_fft: int, sample_rate: float, n_bins: int) -> torch.Tensor:
         :class:`torch.Tensor`: shape :math:`(freq, bins)`, rows sum to 1; bins of the STFT that no
         filter covers take the value of the nearest one.
     """
-    filters = log_frequency_matrix(n_fft, sample_rate)[:n_bins]
-    weights = (filters / filters.sum(1, keepdim=True).clamp(min=1e-6)).t()
-    frequencies = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    steps = (69 + 12 * torch.log2(frequencies / 440) - LOWEST_PITCH) * BINS_PER_SEMITONE
-    nearest = (steps + (BINS_PER_SEMITONE - 1) / 2).round().clamp(0, n_bins - 1)
-    # Too little to change the bins that filters cover.
-    weights = weights + 1e-6 * (nearest[:, None] == torch.arange(n_bins))
-    return weights / weights.sum(1, keepdim=True)
+    device = torch.get_default_device()
+    with torch.device("cpu"):  # as in log_frequency_matrix
+        filters = log_frequency_matrix(n_fft, sample_rate)[:n_bins]
+        weights = (filters / filters.sum(1, keepdim=True).clamp(min=1e-6)).t()
+        frequencies = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
+        steps = (69 + 12 * torch.log2(frequencies / 440) - LOWEST_PITCH) * BINS_PER_SEMITONE
+        nearest = (steps + (BINS_PER_SEMITONE - 1) / 2).round().clamp(0, n_bins - 1)
+        # Too little to change the bins that filters cover.
+        weights = weights + 1e-6 * (nearest[:, None] == torch.arange(n_bins))
+        weights = weights / weights.sum(1, keepdim=True)
+    return weights.to(device)

@@ -72,7 +72,7 @@ def note_logits(head: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
 
     Args:
         head (Sequential): See :func:`note_head`.
-        features (:class:`torch.Tensor`): See :meth:`PitchModel.pitch_features`.
+        features (:class:`torch.Tensor`): See ``PitchModel.pitch_features``.
 
     Shape:
         - features: :math:`(frames, batch, 88, channels)`

@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_folder(package, out, model_card(package, out.resolve().name))
     print(f"{out}: {_size(out) / 1e6:.1f} MB")
+    if out.suffix == ".onnx" and TRANSCRIPTOR in package:
+        print("It contains the separator; the transcriptor is in the model file only.")
     return 0
 
 

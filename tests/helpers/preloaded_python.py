@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 #: Imported before the forks. Nothing here may start a thread or draw a random number.
@@ -53,7 +54,7 @@ def preloaded_python():
 
     It runs scripts, ``-m`` and ``-c``; with other options, and for workers of joblib, the client
     becomes the interpreter itself. Only Linux forks reliably after these imports; elsewhere
-    `sys.executable` is yielded.
+    `sys.executable` is yielded. It can be used as soon as :func:`wait_until_ready` returns.
     """
     if not sys.platform.startswith("linux"):
         yield sys.executable
@@ -65,10 +66,10 @@ def preloaded_python():
         program.chmod(0o755)
         server = subprocess.Popen(
             [sys.executable, __file__, address, program], stdin=subprocess.PIPE,
+            # A pipe, not a file, in which the forks would try to seek.
             stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         try:
-            assert server.stdout.readline() == b"ready\n", "the preloaded Python did not start"
             yield str(program)
         finally:
             server.stdin.close()  # ends it; it also ends if this process is killed
@@ -76,12 +77,21 @@ def preloaded_python():
             server.stdout.close()
 
 
+def wait_until_ready(program, seconds=300):
+    """Waits until the imports are done and returns the program."""
+    address, deadline = Path(program).with_name("socket"), time.monotonic() + seconds
+    while program != sys.executable and not address.exists():
+        assert time.monotonic() < deadline, "the preloaded Python did not start"
+        time.sleep(0.05)
+    return program
+
+
 def serve(address):
     """Waits for clients; returns, in a fork, the request of one of them."""
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
+    listener.bind(f"{address}.new")
     listener.listen(64)
-    print("ready", flush=True)
+    os.rename(f"{address}.new", address)  # it exists as soon as it accepts
     while True:
         ready, _, _ = select.select([listener, 0], [], [])
         if 0 in ready:

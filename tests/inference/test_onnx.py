@@ -80,8 +80,9 @@ def test_long_songs_are_separated_in_chunks_unless_the_network_needs_all(exporte
 
 
 @pytest.mark.slow
-def test_the_bundled_model_gives_the_same_stems(tmp_path):
+def test_the_bundled_model_gives_the_same_stems(tmp_path, capsys):
     assert main(["export", "band", str(tmp_path / "band.onnx")]) == 0
+    assert "contains the separator; the transcriptor is in the model" in capsys.readouterr().out
     audio = song(2, 44100)
     expected = Separator.from_pretrained().separate(audio, 44100)
     for name, stem in OnnxSeparator(tmp_path / "band.onnx").separate(audio, 44100).items():

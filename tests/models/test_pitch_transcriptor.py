@@ -8,6 +8,7 @@ from tiny import HOP, N_FFT, NAMES, NET, RATE, tone, write_folder
 from asteroid_scoresup.data import ScoreDataset, make_loader
 from asteroid_scoresup.engine import TranscriptorTrainingWrapper
 from asteroid_scoresup.engine.build import build_separator
+from asteroid_scoresup.kernels.frames import CACHED_PITCH_FRAMES
 from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, SourceModel
 from asteroid_scoresup.models.pitch_model import (
@@ -66,6 +67,13 @@ def test_chunks_with_context_give_the_whole():
         whole = net.heads(mixture)
         part = net.heads(mixture[..., 40 - reach : 50 + reach])
     torch.testing.assert_close(part[..., reach : reach + 10], whole[..., 40:50])
+
+
+def test_many_frames_are_computed_in_groups_with_the_result_of_all_together():
+    net, mixture = network(), magnitudes(2 * CACHED_PITCH_FRAMES + 9)
+    with torch.no_grad():
+        grouped = net.heads(mixture)
+    torch.testing.assert_close(grouped, net.heads(mixture).detach())  # gradients need all together
 
 
 def test_no_frame_beyond_the_receptive_field_matters_and_the_last_one_does():

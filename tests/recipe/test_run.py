@@ -67,13 +67,24 @@ def prepared(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(run, data, tmp_path_factory):
-    """The whole recipe, run once with the interpreter itself, from a folder of its own."""
+    """The whole recipe, run once from a folder of its own."""
     root = tmp_path_factory.mktemp("exp")
     options = ["--stage", 1, "--data_dir", data, "--exp_root", root, "--tag", "t"]
     options += ["--adversarial", "aml+atl"]
-    status, output = run(*options, cwd=root, python=sys.executable)
+    status, output = run(*options, cwd=root)
     assert status == 0, output
     return root / "slakh_t", output
+
+
+def test_every_script_can_be_imported_by_the_interpreter_itself():
+    """The other tests start the scripts where most packages are imported already."""
+    names = sorted(path.stem for path in RUN.parent.glob("*.py"))
+    assert {"train_transcriptor", "train_separator", "finetune", "eval"} <= set(names)
+    code = f"import sys; sys.path.insert(0, '.'); import {', '.join(names)}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=RUN.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_leaves_what_an_asteroid_recipe_leaves(finished):
@@ -403,7 +414,7 @@ BAD_SETTINGS = {
     "--n_fft 1025": "--n_fft 1025 is odd",
     "--n_fft 256 --hop_length 512": "--hop_length 512 is above --n_fft 256",
     "--norm_type BN": "--norm_type is one of",
-    "--model UNet": "--model is one of tcn, ConvTasNet, OpenUnmix",
+    "--model UNet": "--model is one of tcn, pitch, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",
     "--compile maybe": "--compile is true or false",
     "--clip -1": "--clip is a number",
@@ -423,9 +434,9 @@ BAD_SETTINGS = {
 }
 
 
-def refused(options, message, cwd):
+def refused(options, message, cwd, python):
     done = subprocess.run(
-        ["bash", str(RUN), "--python", sys.executable, "--stage", "2", *options],
+        ["bash", str(RUN), "--python", python, "--stage", "2", *options],
         cwd=cwd, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
@@ -434,8 +445,8 @@ def refused(options, message, cwd):
 
 
 @pytest.mark.parametrize("options", BAD_OPTIONS)
-def test_bad_options_are_refused_in_a_sentence(options, tmp_path):
-    refused(options.split(), BAD_OPTIONS[options], tmp_path)
+def test_bad_options_are_refused_in_a_sentence(options, tmp_path, fast_python):
+    refused(options.split(), BAD_OPTIONS[options], tmp_path, fast_python)
 
 
 @pytest.mark.parametrize(
@@ -446,13 +457,15 @@ def test_bad_options_are_refused_in_a_sentence(options, tmp_path):
         (["--classes", "bass"], "--classes: "),
     ],
 )
-def test_options_of_the_commands_are_checked_before_anything_is_done(options, message, tmp_path):
-    refused(options, message, tmp_path)
+def test_options_of_the_commands_are_checked_before_anything_is_done(
+    options, message, tmp_path, fast_python
+):
+    refused(options, message, tmp_path, fast_python)
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS)
-def test_bad_settings_are_refused_before_anything_is_done(settings, tmp_path):
-    refused(["--train_opts", settings], BAD_SETTINGS[settings], tmp_path)
+def test_bad_settings_are_refused_before_anything_is_done(settings, tmp_path, fast_python):
+    refused(["--train_opts", settings], BAD_SETTINGS[settings], tmp_path, fast_python)
 
 
 @pytest.mark.parametrize(
@@ -508,11 +521,11 @@ def test_every_path_may_contain_blanks(fast_python, prepared, tmp_path):
         ("presets.yml", "mini: {n_fft: 1024.5}", "n_fft is a whole number"),
     ],
 )
-def test_damaged_files_of_settings_are_named(tmp_path, name, content, message):
+def test_damaged_files_of_settings_are_named(tmp_path, fast_python, name, content, message):
     shutil.copytree(RUN.parent, tmp_path / "r", ignore=shutil.ignore_patterns("data", "exp"))
     (tmp_path / "r" / "local" / name).write_text(content)
     done = subprocess.run(
-        ["bash", tmp_path / "r" / "run.sh", "--python", sys.executable, "--stage", "2"],
+        ["bash", tmp_path / "r" / "run.sh", "--python", fast_python, "--stage", "2"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1

@@ -44,7 +44,7 @@ def run(fast_python):
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     synthesize(
-        folder / "slakh", n_train=4, n_validation=1, n_test=1, n_test_unseen=0, seconds=5,
+        folder / "slakh", n_train=4, n_validation=1, n_test=1, n_test_unseen=0, seconds=3,
         sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
     )  # fmt: skip
     prepare(folder / "slakh", folder / "prepared", jobs=1, progress=False)

@@ -7,7 +7,6 @@ import joblib
 import pytest
 import torch
 
-from asteroid_scoresup.utils import parallel
 from asteroid_scoresup.utils.parallel import run_parallel
 
 # The processes cannot import the tests, so they evaluate strings.
@@ -34,14 +33,12 @@ def test_another_joblib_backend_is_used():
 
 def test_absurd_numbers_of_processes_are_limited(monkeypatch):
     started = []
-    monkeypatch.setattr(parallel, "Parallel", lambda jobs, **_: started.append(jobs) or list)
+    monkeypatch.setattr("joblib.Parallel", lambda jobs, **_: started.append(jobs) or list)
     cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
     for jobs in (10**9, -(10**9)):
         list(run_parallel(abs, [-1], jobs=jobs))
     assert not started  # one item runs in this process
-    monkeypatch.setattr(
-        parallel, "Parallel", lambda jobs, **_: started.append(jobs) or (lambda _: [])
-    )
+    monkeypatch.setattr("joblib.Parallel", lambda jobs, **_: started.append(jobs) or (lambda _: []))
     list(run_parallel(abs, range(10**4), jobs=10**9))
     assert started == [4 * cores]
     with pytest.raises(ValueError, match="jobs is 0"):
