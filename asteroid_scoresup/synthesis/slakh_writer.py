@@ -33,10 +33,11 @@ from ..utils.files import explained, write_audio
 from ..utils.partial_files import unfinished
 from .augment import render_varied
 from .channel import random_channel
-from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
+from .composer import compose_song, palette_of, tidy
 from .midi_writer import write_midi
 from .mixing import PEAK, STEM_LOUDNESS, measure_loudness, mix_stems
-from .render import render_instrument, soundfont_presets
+from .render import render_instrument
+from .soundfont_reader import has_preset
 from .tinysoundfont_player import RendererDied
 
 #: First and last track number of every split. Numbers are unique in a data set, as in Slakh, and a
@@ -81,6 +82,7 @@ class TrackJob:
         seconds (float): Length of a composed song.
         sample_rate (int): Sample rate of the audio files, in Hz.
         soundfonts (tuple of str): SoundFonts, of which the song uses a random one.
+        mix_soundfonts (bool): Whether instead each part uses a random one.
         renderer (str): ``fluidsynth`` or ``tinysoundfont``.
         level_spread (float): Standard deviation of the random gain of a stem, in dB.
         color_db (float): See :func:`~asteroid_scoresup.synthesis.channel.random_channel`.
@@ -88,6 +90,7 @@ class TrackJob:
         varispeed (float): Largest speed change, in semitones.
         drums (bool): Whether a composed song has drums.
         others (int): Largest number of instruments outside the classes.
+        programs (str): See :func:`~asteroid_scoresup.synthesis.composer.palette_of`.
         midi (str, optional): MIDI file to render. If None, a song is composed.
         midi_name (str): Its name relative to the folder of MIDI files.
         max_seconds (float, optional): Length to which a MIDI file is cut.
@@ -100,6 +103,7 @@ class TrackJob:
     seconds: float
     sample_rate: int
     soundfonts: tuple[str, ...]
+    mix_soundfonts: bool
     renderer: str
     level_spread: float
     color_db: float
@@ -107,6 +111,7 @@ class TrackJob:
     varispeed: float
     drums: bool
     others: int
+    programs: str
     midi: str | None
     midi_name: str
     max_seconds: float | None
@@ -182,28 +187,34 @@ def make_track(job: TrackJob) -> str | None:
     soundfont = Path(job.soundfonts[int(rng.integers(len(job.soundfonts)))])
     seconds = job.seconds
     if job.midi is None:
-        palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
+        palette = palette_of(job.split, job.programs)
         song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
+        song.instruments = [part for part in song.instruments if part.notes]
         # A separate generator: the notes do not depend on the augmentation.
         augment_rng = None
         if job.split == "train":
             augment_rng = np.random.default_rng([job.seed, split_number, job.number, 1])
+        track = f"{job.split}/{Path(job.folder).name}"
         try:
-            stems = _render(song, seconds, soundfont, job, augment_rng)
+            fonts = draw_soundfonts(song, soundfont, job)
+        except ValueError as error:
+            raise ValueError(f"{track} {error}: add a SoundFont that has it.") from None
+        try:
+            stems = _render(song, seconds, fonts, job, augment_rng)
         except RendererDied as error:
-            raise ValueError(f"{job.split}/{Path(job.folder).name}: {error}") from None
+            raise ValueError(f"{track}: {error}") from None
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)
-            _check_programs(song, soundfont)
-            stems = _render(song, seconds, soundfont, job)
+            fonts = draw_soundfonts(song, soundfont, job)
+            stems = _render(song, seconds, fonts, job)
         except (ValueError, TimeoutError) as error:  # one bad file does not end a long run
             return str(error)
     mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
     target = Path(job.folder)
     partial = unfinished(target)
     try:
-        _write_track(partial, target, job, song, stems, mixture, overall_gain, soundfont)
+        _write_track(partial, target, job, song, stems, mixture, overall_gain, fonts)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -218,14 +229,14 @@ def _write_track(
     stems: list[np.ndarray],
     mixture: np.ndarray,
     overall_gain: float,
-    soundfont: Path,
+    fonts: list[Path],
 ) -> None:
     """Writes the files of a track into the folder `partial`, which will be renamed to `target`."""
     with explained(target):
         (partial / "MIDI").mkdir(parents=True)
         (partial / "stems").mkdir()
     entries = {}
-    for index, (part, stem) in enumerate(zip(song.instruments, stems)):
+    for index, (part, stem, soundfont) in enumerate(zip(song.instruments, stems, fonts)):
         name = f"S{index:02d}"
         write_audio(partial / "stems" / f"{name}.flac", stem, job.sample_rate, "PCM_16")
         write_midi(partial / "MIDI" / f"{name}.mid", song, [part])
@@ -253,30 +264,50 @@ def _write_track(
 def _render(
     song: pretty_midi.PrettyMIDI,
     seconds: float,
-    soundfont: Path,
+    fonts: list[Path],
     job: TrackJob,
     augment_rng: np.random.Generator | None = None,
 ) -> list[np.ndarray]:
     """Renders the instruments of a song, augmented if a random generator is given."""
-    song.instruments = [part for part in song.instruments if part.notes]
-    how = (seconds, job.sample_rate, soundfont, job.renderer)
-    if augment_rng is None:
-        return [render_instrument(part, *how) for part in song.instruments]
     stems = []
-    for part in song.instruments:
+    for part, font in zip(song.instruments, fonts):
+        how = (seconds, job.sample_rate, font, job.renderer)
+        if augment_rng is None:
+            stems.append(render_instrument(part, *how))
+            continue
         stem = render_varied(part, *how, augment_rng, job.synthetic, job.varispeed)
         stems.append(random_channel(stem, job.sample_rate, job.color_db, augment_rng))
     return stems
 
 
-def _check_programs(song: pretty_midi.PrettyMIDI, soundfont: Path) -> None:
-    """Raises a ValueError if a SoundFont lacks an instrument of a song."""
-    presets = soundfont_presets(soundfont)
+def draw_soundfonts(song: pretty_midi.PrettyMIDI, soundfont: Path, job: TrackJob) -> list[Path]:
+    """Which SoundFont plays each part of a song.
+
+    Args:
+        song (pretty_midi.PrettyMIDI): The song.
+        soundfont (Path): The SoundFont of the song, unless its parts have their own.
+        job (TrackJob): The track.
+
+    Returns:
+        list of Path: One per part.
+
+    Raises:
+        ValueError: if no SoundFont has an instrument of the song.
+    """
+    split_number = list(FIRST_NUMBER).index(job.split)
+    rng = np.random.default_rng([job.seed, split_number, job.number, 2])
+    fonts = [Path(font) for font in job.soundfonts] if job.mix_soundfonts else [soundfont]
+    chosen = []
     for part in song.instruments:
-        if part.is_drum and not any(bank == 128 for bank, _ in presets):
-            raise ValueError(f"has drums, and {soundfont.name} has no drum kit")
-        if not part.is_drum and (0, part.program) not in presets:
-            raise ValueError(f"uses program {part.program}, which {soundfont.name} lacks")
+        fitting = [font for font in fonts if has_preset(font, part.program, part.is_drum)]
+        if not fitting:
+            names = " and ".join(font.name for font in fonts)
+            has, lacks = ("has", "lacks") if len(fonts) == 1 else ("have", "lack")
+            if part.is_drum:
+                raise ValueError(f"has drums, and {names} {has} no drum kit")
+            raise ValueError(f"uses program {part.program}, which {names} {lacks}")
+        chosen.append(fitting[int(rng.integers(len(fitting)))])
+    return chosen
 
 
 def _describe(part: pretty_midi.Instrument, soundfont: Path, level: float) -> dict[str, Any]:

@@ -4,8 +4,11 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from asteroid_scoresup.synthesis.render import render_notes, soundfont_presets
+from asteroid_scoresup.synthesis.render import render_notes
 from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
+from asteroid_scoresup.synthesis.soundfont_reader import (
+    soundfont_presets,
+)
 
 RATE = 16000
 

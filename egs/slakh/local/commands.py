@@ -55,7 +55,7 @@ def check_synthesize(options: Sequence[str]) -> None:
     """
     args = _parse("synthesize", ["out", *options], "synthesize_opts")
     from asteroid_scoresup.scripts.synthesize import song_counts
-    from asteroid_scoresup.synthesis.synthesize import check_options
+    from asteroid_scoresup.synthesis.options import check_options
 
     augmentation = ("level_spread", "color_db", "synthetic", "varispeed")
     with _named("synthesize_opts"):
