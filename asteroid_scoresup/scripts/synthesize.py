@@ -117,6 +117,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="General MIDI programs of composed songs: split, test_unseen has its own; all, every "
         "song may have all programs of its classes (default: split)",
     )
+    add(
+        "--mixing",
+        choices=("plain", "produced"),
+        default="plain",
+        help="plain, the sum of the stems; produced, with human timing, layered parts, rooms, "
+        "compression, saturation, a limiter and MP3 (default: plain)",
+    )
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="show no progress bar and no summary")
 
@@ -183,6 +190,7 @@ def run(args: argparse.Namespace) -> int:
         drums=args.drums,
         others=args.others,
         programs=args.programs,
+        mixing=args.mixing,
         overwrite=args.overwrite,
         quiet=args.quiet,
     )

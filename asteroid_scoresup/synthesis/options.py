@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .slakh_writer import FIRST_NUMBER, LAST_NUMBER
+from .effects import MP3_RATES
+from .track_job import FIRST_NUMBER, LAST_NUMBER
 
 #: Longest song, in seconds; a track is kept in memory while it is made.
 LONGEST = 3600.0
@@ -15,7 +16,7 @@ def check_room(split: str, count: float) -> None:
     """Checks that there are numbers for the tracks of a split.
 
     Args:
-        split (str): A key of :data:`~asteroid_scoresup.synthesis.slakh_writer.FIRST_NUMBER`.
+        split (str): A key of :data:`~asteroid_scoresup.synthesis.track_job.FIRST_NUMBER`.
         count (int): Number of tracks.
 
     Raises:
@@ -84,12 +85,22 @@ def check_options(
             raise ValueError(f"{name} is {option}, expected {expected}.")
 
 
-def check_programs(programs: str) -> None:
-    """Checks the option `programs`.
+def check_words(programs: str, mixing: str, sample_rate: int) -> None:
+    """Checks the options that are words.
+
+    Args:
+        programs, mixing, sample_rate: See :func:`~asteroid_scoresup.synthesis.synthesize`.
 
     Raises:
-        ValueError: if it is unknown.
+        ValueError: if one is unknown, or impossible at the sample rate.
     """
+    if mixing not in ("plain", "produced"):
+        raise ValueError(f"mixing is {mixing!r}, expected plain or produced.")
+    if mixing == "produced" and sample_rate not in MP3_RATES:
+        raise ValueError(
+            f"mixing is 'produced', which encodes some songs as MP3, and MP3 files have no sample "
+            f"rate of {sample_rate} Hz: use one of {', '.join(map(str, MP3_RATES))}."
+        )
     if programs not in ("split", "all"):
         raise ValueError(f"programs is {programs!r}, expected split or all.")
 

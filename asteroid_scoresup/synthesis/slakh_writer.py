@@ -18,7 +18,6 @@ import hashlib
 import math
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,13 @@ from ..midi.reader import read_midi
 from ..score.notes import Notes
 from ..utils.files import explained, write_audio
 from ..utils.partial_files import unfinished
-from .augment import render_varied
-from .channel import random_channel
 from .composer import compose_song, palette_of, tidy
 from .midi_writer import write_midi
 from .mixing import PEAK, STEM_LOUDNESS, measure_loudness, mix_stems
-from .render import render_instrument
-from .soundfont_reader import has_preset
+from .players import draw_soundfonts, play_parts
+from .production import part_kind, produce
 from .tinysoundfont_player import RendererDied
-
-#: First and last track number of every split. Numbers are unique in a data set, as in Slakh, and a
-#: split can grow without renaming the tracks of another.
-FIRST_NUMBER = {"train": 1, "validation": 70001, "test": 80001, "test_unseen": 90001}
-LAST_NUMBER = {"train": 70000, "validation": 80000, "test": 90000, "test_unseen": 99999}
+from .track_job import TrackJob
 
 #: Slakh's name of each family of eight General MIDI programs.
 INST_CLASSES = (
@@ -68,53 +61,6 @@ INST_CLASSES = (
 _LONGEST = 3600.0  # seconds; a damaged MIDI file can seem to last for days
 _HELD = 8.0  # longest time that a pedal sustains the last notes, in seconds
 _TAIL = 1.0  # seconds after the last note of a MIDI file, for its decay
-
-
-@dataclass(frozen=True)
-class TrackJob:
-    """All that a track depends on, as plain values that can be sent to another process.
-
-    Args:
-        folder (str): Folder of the track.
-        split (str): A key of :data:`FIRST_NUMBER`.
-        number (int): Track number.
-        seed (int): Random seed of the data set.
-        seconds (float): Length of a composed song.
-        sample_rate (int): Sample rate of the audio files, in Hz.
-        soundfonts (tuple of str): SoundFonts, of which the song uses a random one.
-        mix_soundfonts (bool): Whether instead each part uses a random one.
-        renderer (str): ``fluidsynth`` or ``tinysoundfont``.
-        level_spread (float): Standard deviation of the random gain of a stem, in dB.
-        color_db (float): See :func:`~asteroid_scoresup.synthesis.channel.random_channel`.
-        synthetic (float): Probability of a synthetic instrument.
-        varispeed (float): Largest speed change, in semitones.
-        drums (bool): Whether a composed song has drums.
-        others (int): Largest number of instruments outside the classes.
-        programs (str): See :func:`~asteroid_scoresup.synthesis.composer.palette_of`.
-        midi (str, optional): MIDI file to render. If None, a song is composed.
-        midi_name (str): Its name relative to the folder of MIDI files.
-        max_seconds (float, optional): Length to which a MIDI file is cut.
-    """
-
-    folder: str
-    split: str
-    number: int
-    seed: int
-    seconds: float
-    sample_rate: int
-    soundfonts: tuple[str, ...]
-    mix_soundfonts: bool
-    renderer: str
-    level_spread: float
-    color_db: float
-    synthetic: float
-    varispeed: float
-    drums: bool
-    others: int
-    programs: str
-    midi: str | None
-    midi_name: str
-    max_seconds: float | None
 
 
 def read_song(
@@ -182,35 +128,36 @@ def make_track(job: TrackJob) -> str | None:
         ValueError: if a SoundFont crashes the renderer.
         OSError: if rendering fails, or a file cannot be written.
     """
-    split_number = list(FIRST_NUMBER).index(job.split)
-    rng = np.random.default_rng([job.seed, split_number, job.number])
+    rng = job.generator()
     soundfont = Path(job.soundfonts[int(rng.integers(len(job.soundfonts)))])
     seconds = job.seconds
     if job.midi is None:
         palette = palette_of(job.split, job.programs)
         song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
         song.instruments = [part for part in song.instruments if part.notes]
-        # A separate generator: the notes do not depend on the augmentation.
-        augment_rng = None
-        if job.split == "train":
-            augment_rng = np.random.default_rng([job.seed, split_number, job.number, 1])
         track = f"{job.split}/{Path(job.folder).name}"
         try:
             fonts = draw_soundfonts(song, soundfont, job)
         except ValueError as error:
             raise ValueError(f"{track} {error}: add a SoundFont that has it.") from None
         try:
-            stems = _render(song, seconds, fonts, job, augment_rng)
+            stems = play_parts(song, seconds, fonts, job)
         except RendererDied as error:
             raise ValueError(f"{track}: {error}") from None
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)
             fonts = draw_soundfonts(song, soundfont, job)
-            stems = _render(song, seconds, fonts, job)
+            stems = play_parts(song, seconds, fonts, job)
         except (ValueError, TimeoutError) as error:  # one bad file does not end a long run
             return str(error)
-    mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
+    if job.mixing == "produced":
+        kinds = [part_kind(part) for part in song.instruments]
+        mixture, overall_gain = produce(
+            stems, kinds, job.sample_rate, job.level_spread, job.generator(4)
+        )
+    else:
+        mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
     target = Path(job.folder)
     partial = unfinished(target)
     try:
@@ -259,55 +206,6 @@ def _write_track(
     path = partial / "metadata.yaml"
     with explained(path), open(path, "w", encoding="utf-8") as file:
         yaml.safe_dump(metadata, file, allow_unicode=True)
-
-
-def _render(
-    song: pretty_midi.PrettyMIDI,
-    seconds: float,
-    fonts: list[Path],
-    job: TrackJob,
-    augment_rng: np.random.Generator | None = None,
-) -> list[np.ndarray]:
-    """Renders the instruments of a song, augmented if a random generator is given."""
-    stems = []
-    for part, font in zip(song.instruments, fonts):
-        how = (seconds, job.sample_rate, font, job.renderer)
-        if augment_rng is None:
-            stems.append(render_instrument(part, *how))
-            continue
-        stem = render_varied(part, *how, augment_rng, job.synthetic, job.varispeed)
-        stems.append(random_channel(stem, job.sample_rate, job.color_db, augment_rng))
-    return stems
-
-
-def draw_soundfonts(song: pretty_midi.PrettyMIDI, soundfont: Path, job: TrackJob) -> list[Path]:
-    """Which SoundFont plays each part of a song.
-
-    Args:
-        song (pretty_midi.PrettyMIDI): The song.
-        soundfont (Path): The SoundFont of the song, unless its parts have their own.
-        job (TrackJob): The track.
-
-    Returns:
-        list of Path: One per part.
-
-    Raises:
-        ValueError: if no SoundFont has an instrument of the song.
-    """
-    split_number = list(FIRST_NUMBER).index(job.split)
-    rng = np.random.default_rng([job.seed, split_number, job.number, 2])
-    fonts = [Path(font) for font in job.soundfonts] if job.mix_soundfonts else [soundfont]
-    chosen = []
-    for part in song.instruments:
-        fitting = [font for font in fonts if has_preset(font, part.program, part.is_drum)]
-        if not fitting:
-            names = " and ".join(font.name for font in fonts)
-            has, lacks = ("has", "lacks") if len(fonts) == 1 else ("have", "lack")
-            if part.is_drum:
-                raise ValueError(f"has drums, and {names} {has} no drum kit")
-            raise ValueError(f"uses program {part.program}, which {names} {lacks}")
-        chosen.append(fitting[int(rng.integers(len(fitting)))])
-    return chosen
 
 
 def _describe(part: pretty_midi.Instrument, soundfont: Path, level: float) -> dict[str, Any]:

@@ -29,12 +29,13 @@ from ..utils.partial_files import scratch_folder, sweep_scratch
 from .composer import Palette, palette_of
 from .folder import RECORD, prepare_folder, refuse_foreign_tracks
 from .midi_folder import files_digest, find_midi, split_files
-from .options import check_options, check_programs, check_room
+from .options import check_options, check_room, check_words
 from .render import default_soundfont, resolve_renderer
-from .slakh_writer import FIRST_NUMBER, TrackJob, make_track
+from .slakh_writer import make_track
 from .soundfont_catalog import find_soundfont
 from .soundfont_decoder import decode_soundfont, is_compressed
 from .soundfont_reader import soundfont_presets
+from .track_job import FIRST_NUMBER, TrackJob
 
 #: SoundFonts, as an option names them: one path, or several.
 Fonts: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
@@ -69,6 +70,7 @@ def synthesize(
     drums: bool = False,
     others: int = 0,
     programs: str = "split",
+    mixing: str = "plain",
     overwrite: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -115,6 +117,9 @@ def synthesize(
         programs (str): ``split``: composed songs of `test_unseen` have programs that no other split
             has. ``all``: all songs may have all programs of their classes, and only the SoundFonts
             can be unseen.
+        mixing (str): ``plain``: the mixture is the sum of the stems at random levels.
+            ``produced``: human timing, layered parts and the effects of a studio, see
+            :mod:`~asteroid_scoresup.synthesis.production`; for songs of all splits.
         overwrite (bool): Whether to replace tracks that were made with other settings.
         quiet (bool): Whether to hide the progress bar.
 
@@ -144,7 +149,7 @@ def synthesize(
     check_options(
         counts, seconds, seed, sample_rate, jobs, max_seconds, others, augmentation, fractions
     )
-    check_programs(programs)
+    check_words(programs, mixing, sample_rate)
     fonts = _list_soundfonts(soundfonts)
     validation_fonts = _list_soundfonts(validation_soundfonts) if validation_soundfonts else fonts
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
@@ -163,6 +168,8 @@ def synthesize(
         settings["validation_soundfonts"] = [_name_and_hash(font) for font in validation_fonts]
     if mix_soundfonts:
         settings["mix_soundfonts"] = True
+    if mixing != "plain":
+        settings["mixing"] = mixing
     packed = {font for font in (*fonts, *validation_fonts, *unseen_fonts) if is_compressed(font)}
     if packed:  # earlier versions did not decode them first: their tracks differ in the last bit
         settings["decoded"] = sorted(font.name for font in packed)
@@ -175,6 +182,7 @@ def synthesize(
         "drums": bool(drums),
         "others": int(others),
         "programs": programs,
+        "mixing": mixing,
         "mix_soundfonts": bool(mix_soundfonts),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }

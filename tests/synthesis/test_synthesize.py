@@ -470,6 +470,8 @@ def test_a_folder_without_usable_midi_is_an_error(tmp_path):
         ({"fractions": (1, 0)}, "fractions are"),
         ({"renderer": "timidity"}, "unknown renderer"),
         ({"programs": "some"}, "programs is 'some', expected split or all"),
+        ({"mixing": "loud"}, "mixing is 'loud', expected plain or produced"),
+        ({"mixing": "produced", "sample_rate": 9000}, "no sample rate of 9000 Hz: use one of 8000"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(tmp_path, options, message):
