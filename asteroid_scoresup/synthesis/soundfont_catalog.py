@@ -3,6 +3,10 @@
 The audio of a SoundFont is part of every song that it plays, and a network learns from it. Models
 that are given away are therefore trained with SoundFonts only whose licenses allow any use. The
 licenses are those in ``/usr/share/doc/PACKAGE/copyright`` of Debian 12.
+
+Not in the catalog, although they install: ``avldrums.lv2-soundfont`` (two drum kits, CC-BY-SA-3.0,
+as melodic presets), ``fluid-soundfont-gs`` (MIT; only variations of ``FluidR3_GM``),
+``hydrogen-drumkits`` (one kit is CC0, the others are GPL, CC-BY or CC-BY-SA), ``freepats`` (GPL).
 """
 
 from __future__ import annotations
@@ -46,11 +50,35 @@ class KnownSoundFont:
 
 
 CATALOG = (
-    KnownSoundFont("FluidR3_GM", "fluid-soundfont-gm", "MIT", True, "General MIDI, 9 kits"),
+    KnownSoundFont("FluidR3_GM", "fluid-soundfont-gm", "MIT", True, "General MIDI, kits"),
     KnownSoundFont(
-        "MuseScore_General_Lite", "musescore-general-soundfont-small", "MIT", True, "General MIDI"
+        "MuseScore_General_Lite",
+        "musescore-general-soundfont-small",
+        "MIT, parts CC0 or public domain",
+        True,
+        "General MIDI, kits; other pianos, strings and drums than FluidR3",
     ),
-    KnownSoundFont("TimGM6mb", "timgm6mb-soundfont", "GPL-2", False, "General MIDI"),
+    KnownSoundFont(
+        "MuseScore_General_Full",
+        "musescore-general-soundfont",
+        "MIT, parts CC0 or public domain",
+        True,
+        "the same with longer samples",
+    ),
+    KnownSoundFont(
+        "FluidR3Mono_GM", "fluidr3mono-gm-soundfont", "MIT", True, "FluidR3, mono; other drums"
+    ),
+    KnownSoundFont(
+        "sf_GMbank",
+        "csound-soundfont",
+        "public domain (says the file)",
+        True,
+        "General MIDI, kits; small",
+    ),
+    KnownSoundFont("TimGM6mb", "timgm6mb-soundfont", "GPL-2", False, "General MIDI, kits"),
+    KnownSoundFont(
+        "OPL-3_FM_128M", "opl3-soundfont", "CC-BY-SA-4.0", False, "General MIDI by FM synthesis"
+    ),
 )
 """The SoundFonts that options may name."""
 
@@ -98,3 +126,22 @@ def installed(name: str) -> Path | None:
         with contextlib.suppress(FileNotFoundError):
             candidates.append(default_soundfont())
     return next((path for path in candidates if path.is_file()), None)
+
+
+def table() -> str:
+    """The catalog as text, with what is installed.
+
+    Returns:
+        str: A line per SoundFont.
+    """
+    rows = [("name", "license", "for training", "where")]
+    for font in CATALOG:
+        path = installed(font.name)
+        where = str(path) if path else f"missing (Debian: apt install {font.package})"
+        rows.append((font.name, font.license, "yes" if font.free else "no", where))
+    widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        lines.append("  ".join([*cells, row[-1]]))
+    return "\n".join(lines)

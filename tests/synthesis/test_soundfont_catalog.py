@@ -1,12 +1,13 @@
 """SoundFonts are found by name, and those with a restrictive license are known."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from asteroid_scoresup.synthesis import soundfont_catalog
 from asteroid_scoresup.synthesis.render import default_soundfont
-from asteroid_scoresup.synthesis.soundfont_catalog import CATALOG, find_soundfont, installed
+from asteroid_scoresup.synthesis.soundfont_catalog import CATALOG, find_soundfont, installed, table
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +34,21 @@ def test_the_catalog_names_a_license_for_each():
     for font in CATALOG:
         assert font.package and font.contents
         assert font.free == (not font.license.startswith(("GPL", "CC-BY")))
+
+
+def test_the_table_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOUNDFONT_PATH", str(tmp_path))
+    shutil.copy(default_soundfont(), tmp_path / "sf_GMbank.sf2")
+    lines = {line.split()[0]: line for line in table().splitlines()}
+    assert set(lines) == {"name", *(font.name for font in CATALOG)}
+    assert lines["sf_GMbank"].endswith(str(tmp_path / "sf_GMbank.sf2"))
+    assert lines["FluidR3_GM"].endswith(
+        "yes           missing (Debian: apt install fluid-soundfont-gm)"
+    )
+    assert " no " in lines["TimGM6mb"]
+
+
+def test_the_documentation_lists_the_catalog():
+    text = (Path(__file__).parents[2] / "docs" / "models.rst").read_text()
+    for font in CATALOG:
+        assert f"``{font.name}``" in text and font.package in text and font.license in text
