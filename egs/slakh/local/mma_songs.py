@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 from asteroid_scoresup.midi.reader import read_midi
@@ -44,7 +45,7 @@ def chart(groove: str, seconds: float, rng: random.Random) -> str:
     tempo, mode, key = rng.randint(80, 150), rng.choice(list(ROUNDS)), rng.randrange(12)
     kinds = MAJOR if mode == "major" else MINOR
     rounds = rng.sample(ROUNDS[mode], 2)
-    lines = ["TimeSig 4 4", f"Tempo {tempo}", f"Groove {groove}"]
+    lines = []
     for bar in range(int(seconds * tempo / 240) + 2):
         step = rounds[bar // 8 % 2][bar % 4]
         chords = KEYS[(key + STEPS[mode][step]) % 12] + kinds[step]
@@ -52,7 +53,10 @@ def chart(groove: str, seconds: float, rng: random.Random) -> str:
             other = rng.choice(list(kinds))
             chords += " / " + KEYS[(key + STEPS[mode][other]) % 12] + kinds[other]
         lines.append(f"{bar + 1} {chords}")
-    return "\n".join(lines) + "\n"
+    # MMA varies volumes and onsets at random, and would otherwise draw its seed from the clock.
+    seed = zlib.crc32("\n".join([groove, *lines]).encode())
+    head = ["TimeSig 4 4", f"Tempo {tempo}", f"Groove {groove}", f"RndSeed {seed}"]
+    return "\n".join([*head, *lines]) + "\n"
 
 
 def grooves(library: str | Path) -> dict[str, list[str]]:
@@ -72,7 +76,9 @@ def play(text: str, target: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "song.mma", Path(folder) / "song.mid"
         source.write_text(text)
-        done = subprocess.run(["mma", "-f", made, source], capture_output=True, text=True)
+        # MMA writes the name of the chart into the MIDI file.
+        command = ["mma", "-f", made.name, source.name]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode or not made.is_file():
             return False
         programs = [i.program for i in read_midi(made).instruments if len(i.notes) >= 8]
