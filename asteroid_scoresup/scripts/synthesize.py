@@ -124,6 +124,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="plain, the sum of the stems; produced, with human timing, layered parts, rooms, "
         "compression, saturation, a limiter and MP3 (default: plain)",
     )
+    add(
+        "--mma",
+        type=float,
+        default=0.0,
+        metavar="PROB",
+        help="probability that MMA writes a training song, if it is installed (its grooves are "
+        "under the GPL); needs --programs all (default: 0)",
+    )
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="show no progress bar and no summary")
 
@@ -191,6 +199,7 @@ def run(args: argparse.Namespace) -> int:
         others=args.others,
         programs=args.programs,
         mixing=args.mixing,
+        mma=args.mma,
         overwrite=args.overwrite,
         quiet=args.quiet,
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .effects import MP3_RATES
+from .mma import require_mma
 from .track_job import FIRST_NUMBER, LAST_NUMBER
 
 #: Longest song, in seconds; a track is kept in memory while it is made.
@@ -103,6 +104,30 @@ def check_words(programs: str, mixing: str, sample_rate: int) -> None:
         )
     if programs not in ("split", "all"):
         raise ValueError(f"programs is {programs!r}, expected split or all.")
+
+
+def check_mma(mma: float, programs: str, from_midi: bool) -> None:
+    """Checks whether MMA can write songs.
+
+    Args:
+        mma, programs: See :func:`~asteroid_scoresup.synthesis.synthesize`.
+        from_midi (bool): Whether the songs are MIDI files.
+
+    Raises:
+        ValueError: if the probability is none, or makes no sense with the other options.
+        FileNotFoundError: if MMA is not installed.
+    """
+    if not 0 <= mma <= 1:
+        raise ValueError(f"mma is {mma}, expected a probability, 0 to 1.")
+    if mma and from_midi:
+        raise ValueError("mma is for new songs, and midi_dir renders existing ones: omit one.")
+    if mma and programs != "all":
+        raise ValueError(
+            "MMA chooses the programs of its songs, so that test_unseen could have no programs of "
+            "its own: use it with programs 'all'."
+        )
+    if mma:
+        require_mma()
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:

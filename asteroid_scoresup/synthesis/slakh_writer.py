@@ -29,10 +29,11 @@ from ..data.slakh import GENERATOR
 from ..midi.reader import read_midi
 from ..score.notes import Notes
 from ..utils.files import explained, write_audio
-from ..utils.partial_files import unfinished
+from ..utils.partial_files import scratch_folder, unfinished
 from .composer import compose_song, palette_of, tidy
 from .midi_writer import write_midi
 from .mixing import PEAK, STEM_LOUDNESS, measure_loudness, mix_stems
+from .mma import accompany
 from .players import draw_soundfonts, play_parts
 from .production import part_kind, produce
 from .tinysoundfont_player import RendererDied
@@ -132,9 +133,7 @@ def make_track(job: TrackJob) -> str | None:
     soundfont = Path(job.soundfonts[int(rng.integers(len(job.soundfonts)))])
     seconds = job.seconds
     if job.midi is None:
-        palette = palette_of(job.split, job.programs)
-        song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
-        song.instruments = [part for part in song.instruments if part.notes]
+        song = _write_song(job, rng)
         track = f"{job.split}/{Path(job.folder).name}"
         try:
             fonts = draw_soundfonts(song, soundfont, job)
@@ -166,6 +165,22 @@ def make_track(job: TrackJob) -> str | None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return None
+
+
+def _write_song(job: TrackJob, rng: np.random.Generator) -> pretty_midi.PrettyMIDI:
+    """A new song, by the composer or by MMA, without parts that have no notes."""
+    writer = job.generator(5)
+    if job.split == "train" and writer.random() < job.mma:
+        with scratch_folder() as folder:
+            accompany(folder / "song.mid", job.seconds, int(writer.integers(2**31)))
+            song, _ = read_song(folder / "song.mid", job.seconds)
+        if not job.drums:
+            song.instruments = [part for part in song.instruments if not part.is_drum]
+        return song
+    palette = palette_of(job.split, job.programs)
+    song = compose_song(rng, palette, job.seconds, drums=job.drums, others=job.others)
+    song.instruments = [part for part in song.instruments if part.notes]
+    return song
 
 
 def _write_track(

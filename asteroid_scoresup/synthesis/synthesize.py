@@ -29,7 +29,8 @@ from ..utils.partial_files import scratch_folder, sweep_scratch
 from .composer import Palette, palette_of
 from .folder import RECORD, prepare_folder, refuse_foreign_tracks
 from .midi_folder import files_digest, find_midi, split_files
-from .options import check_options, check_room, check_words
+from .mma import mma_version
+from .options import check_mma, check_options, check_room, check_words
 from .render import default_soundfont, resolve_renderer
 from .slakh_writer import make_track
 from .soundfont_catalog import find_soundfont
@@ -71,6 +72,7 @@ def synthesize(
     others: int = 0,
     programs: str = "split",
     mixing: str = "plain",
+    mma: float = 0.0,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -120,6 +122,8 @@ def synthesize(
         mixing (str): ``plain``: the mixture is the sum of the stems at random levels.
             ``produced``: human timing, layered parts and the effects of a studio, see
             :mod:`~asteroid_scoresup.synthesis.production`; for songs of all splits.
+        mma (float): Probability that Musical MIDI Accompaniment writes a training song instead of
+            the composer, see :mod:`~asteroid_scoresup.synthesis.mma` (and there on its license).
         overwrite (bool): Whether to replace tracks that were made with other settings.
         quiet (bool): Whether to hide the progress bar.
 
@@ -130,7 +134,7 @@ def synthesize(
     Raises:
         ValueError: if an option makes no sense, or the folder contains tracks of another origin or
             with other settings.
-        FileNotFoundError: if a SoundFont, the renderer or the MIDI folder is missing.
+        FileNotFoundError: if a SoundFont, the renderer, MMA or the MIDI folder is missing.
         OSError: if rendering fails, or a process is killed.
     """
     out_dir = Path(out_dir)
@@ -150,6 +154,7 @@ def synthesize(
         counts, seconds, seed, sample_rate, jobs, max_seconds, others, augmentation, fractions
     )
     check_words(programs, mixing, sample_rate)
+    check_mma(mma, programs, midi_dir is not None)
     fonts = _list_soundfonts(soundfonts)
     validation_fonts = _list_soundfonts(validation_soundfonts) if validation_soundfonts else fonts
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
@@ -168,6 +173,8 @@ def synthesize(
         settings["validation_soundfonts"] = [_name_and_hash(font) for font in validation_fonts]
     if mix_soundfonts:
         settings["mix_soundfonts"] = True
+    if mma:
+        settings["mma"] = [float(mma), mma_version()]
     if mixing != "plain":
         settings["mixing"] = mixing
     packed = {font for font in (*fonts, *validation_fonts, *unseen_fonts) if is_compressed(font)}
@@ -183,6 +190,7 @@ def synthesize(
         "others": int(others),
         "programs": programs,
         "mixing": mixing,
+        "mma": float(mma),
         "mix_soundfonts": bool(mix_soundfonts),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }

@@ -33,6 +33,7 @@ class TrackJob:
         drums (bool): Whether a composed song has drums.
         others (int): Largest number of instruments outside the classes.
         mixing (str): ``plain`` or ``produced``, see :mod:`.production`.
+        mma (float): Probability that MMA writes a training song instead of the composer.
         programs (str): See :func:`~asteroid_scoresup.synthesis.composer.palette_of`.
         midi (str, optional): MIDI file to render. If None, a song is composed.
         midi_name (str): Its name relative to the folder of MIDI files.
@@ -55,6 +56,7 @@ class TrackJob:
     drums: bool
     others: int
     mixing: str
+    mma: float
     programs: str
     midi: str | None
     midi_name: str
@@ -65,7 +67,7 @@ class TrackJob:
 
         Args:
             purpose (int, optional): None for composing and levels, 1 for timbres, 2 for the choice
-                of SoundFonts, 3 for the production.
+                of SoundFonts, 3 for how parts are played, 4 for the mixture, 5 for the writer.
 
         Returns:
             numpy.random.Generator: Always in the same state.
