@@ -30,6 +30,7 @@ def _register_models() -> None:
 
     for model in (
         models.TCNSeparator,
+        models.PitchSeparator,
         models.PitchTranscriptor,
         models.ScoreTranscriptor,
         models.ActivityClassifier,

@@ -3,7 +3,7 @@
 from .equalizer import equalize
 from .grid import FrameGrid
 from .level import LevelMeter, gated_rms
-from .stft import NOMINAL_RMS, STFT, Spectrograms
+from .stft import NOMINAL_RMS, STFT, Spectrograms, SpectrogramsAndNotes
 
 __all__ = [
     "FrameGrid",
@@ -11,6 +11,7 @@ __all__ = [
     "STFT",
     "LevelMeter",
     "Spectrograms",
+    "SpectrogramsAndNotes",
     "equalize",
     "gated_rms",
 ]

@@ -33,6 +33,20 @@ class Spectrograms(NamedTuple):
     sources: torch.Tensor
 
 
+class SpectrogramsAndNotes(NamedTuple):
+    r"""Output of a separator that predicts notes too.
+
+    Args:
+        mixture, sources (:class:`torch.Tensor`): See :class:`Spectrograms`.
+        notes (:class:`torch.Tensor`): Logits of frames and onsets in the mixture, shape
+            :math:`(batch, 2, n\_src, 88, frames)`.
+    """
+
+    mixture: torch.Tensor
+    sources: torch.Tensor
+    notes: torch.Tensor
+
+
 class STFT(nn.Module):
     r"""Centered Hann STFT with amplitudes as magnitudes: a sinusoid of amplitude A has magnitude A.
 

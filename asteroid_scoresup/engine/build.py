@@ -10,7 +10,7 @@ from torch import nn
 from ..data import Manifest
 from ..losses import ScoreSupervisedLoss, SemiSupervisedLoss, terms_that_read
 from ..models import (
-    ScoreTranscriptor,
+    PitchSeparator,
     SourceModel,
     SpectrogramModel,
     TCNSeparator,
@@ -28,18 +28,20 @@ def build_separator(
     """Makes an untrained separator.
 
     Args:
-        kind (str): ``"tcn"``, or a model of
+        kind (str): ``"tcn"``, ``"pitch"``, or a model of
             :class:`~asteroid_scoresup.models.WaveformSeparator` in its published size.
-        network (dict): Arguments of :class:`~asteroid_scoresup.models.TCNSeparator`; of these
+        network (dict): Arguments of :class:`~asteroid_scoresup.models.TCNSeparator` or
+            :class:`~asteroid_scoresup.models.PitchSeparator`; of these
             ``sources``, ``sample_rate`` and, for ``"OpenUnmix"``, the STFT apply to all kinds.
-        mask_act (str): ``"sigmoid"`` or ``"softmax"`` masks of ``"tcn"``.
-        trunk (SpectrogramModel, optional): Whose trunk ``"tcn"`` starts from.
+        mask_act (str): ``"sigmoid"`` or ``"softmax"`` masks of ``"tcn"`` and ``"pitch"``.
+        trunk (SpectrogramModel, optional): Whose layers these start from.
 
     Returns:
         TCNSeparator or WaveformSeparator
     """
-    if kind == "tcn":
-        separator = TCNSeparator(mask_act=mask_act, **network)
+    if kind in ("tcn", "pitch"):
+        cls = TCNSeparator if kind == "tcn" else PitchSeparator
+        separator = cls(mask_act=mask_act, **network)
         if trunk is not None:
             separator.load_trunk(trunk)
         return separator
@@ -87,7 +89,7 @@ def require_match(model: SourceModel, manifest: Manifest, n_fft: int, hop_length
 
 def build_loss(
     weights: dict[str, float],
-    critic: ScoreTranscriptor,
+    critic: SpectrogramModel,
     templates: HarmonicTemplates,
     critic_classes: int = 0,
     residual: bool = False,
@@ -98,7 +100,8 @@ def build_loss(
     Args:
         weights (dict): Weight of each term, see
             :class:`~asteroid_scoresup.losses.ScoreSupervisedLoss`; zeros are allowed.
-        critic (ScoreTranscriptor): Gives the STFT, and the critic of ``transcription``.
+        critic (SpectrogramModel): Gives the STFT, and is the critic of ``transcription``; without
+            this term it can be the separator itself.
         templates (HarmonicTemplates): For the harmonic terms.
         critic_classes (int): Classes of each segment that the critic receives; 0 for all.
         residual (bool): Whether mixtures contain more than the classes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..dsp import Spectrograms
+from ..dsp import Spectrograms, SpectrogramsAndNotes
 from ..models import ScoreTranscriptor, TCNSeparator
 
 
@@ -26,7 +26,7 @@ class SeparatorTrainingWrapper(nn.Module):
         super().__init__()
         self.separator = separator
 
-    def forward(self, wav: torch.Tensor) -> Spectrograms:
+    def forward(self, wav: torch.Tensor) -> Spectrograms | SpectrogramsAndNotes:
         """See the class."""
         return self.separator.spectrograms(wav)
 

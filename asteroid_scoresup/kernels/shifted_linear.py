@@ -39,8 +39,9 @@ def shifted_linear(
         >>> shifted_linear(x, weight, torch.zeros(1), 1).flatten()
         tensor([10., 20., 31.,  2.])
     """
-    autocast = torch.is_autocast_enabled(x.device.type)
-    if x.device.type != "cpu" or is_recording() or autocast or x.dtype != weight.dtype:
+    if x.device.type != "cpu" or is_recording() or torch.is_autocast_enabled("cpu"):
+        return plain_shifted_linear(x, weight, bias, dilation)
+    if x.dtype != weight.dtype:
         return plain_shifted_linear(x, weight, bias, dilation)
     if not torch.is_grad_enabled():
         return _sum_of_products(x, weight, bias, dilation)

@@ -70,6 +70,10 @@ def require_dataset(
             "The dataset gives stems alone (targets='stems'), and this loss reads scores: make it "
             "with targets='score' or targets='both'."
         )
+    if "notes" in terms and not dataset.onsets:
+        raise ValueError(
+            "The notes term reads targets['onsets']: make the dataset with onsets=True."
+        )
     if "informed" not in terms:
         return
     if dataset.soft_masks is None:
@@ -99,12 +103,12 @@ def require_shapes(est_targets: torch.Tensor | Spectrograms) -> None:
                 f"{tuple(est_targets.shape)}."
             )
         return
-    if not isinstance(est_targets, tuple) or len(est_targets) != 2:
+    if not isinstance(est_targets, tuple) or len(est_targets) not in (2, 3):
         raise ValueError(
             "Expected waveforms of shape (batch, n_src, time) or Spectrograms of a mixture and its "
             f"sources, found a {type(est_targets).__name__}."
         )
-    mixture, sources = est_targets
+    mixture, sources = est_targets[:2]
     if mixture.ndim != 3 or sources.ndim != 4 or sources[:, 0].shape != mixture.shape:
         raise ValueError(
             "Expected Spectrograms of shapes (batch, freq, frames) and (batch, n_src, freq, "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _ADVICE = {
     "soft_masks": "The informed term reads targets['soft_masks']: give the dataset "
     "soft_masks=ScoreInformedMasks(...).",
+    "onsets": "The notes term reads targets['onsets']: make the dataset with onsets=True.",
     "sources": "The terms with stems read targets['sources']: make the dataset with "
     "targets='both'.",
 }
@@ -33,7 +34,7 @@ class ScoreSupervisedLoss(nn.Module):
     .. math:: L = w_{tr} \sum_i H(Y^{(i)}, T(\hat S_i)) + \alpha L_{c\text{-}mix}
         + \beta L_{h\text{-}mix} + \dots
 
-    It accepts the output of our separator, :class:`~asteroid_scoresup.dsp.Spectrograms`, with no
+    It accepts the output of our separators, :class:`~asteroid_scoresup.dsp.Spectrograms`, with no
     further STFT, and waveforms :math:`(batch, n\_src, time)` of any Asteroid model. The critic does
     not learn from this loss and stays in evaluation mode, whatever ``train()`` says; gradients pass
     through it to the separator.
@@ -45,7 +46,8 @@ class ScoreSupervisedLoss(nn.Module):
     Args:
         weights (dict): Weight of each term, by the names in
             :data:`~asteroid_scoresup.losses.terms.TERMS`: ``transcription``, ``clip``, ``frame``,
-            ``harmonic``, ``soft_harmonic``, ``informed``; with stems ``magnitude_approximation``
+            ``harmonic``, ``soft_harmonic``, ``informed``; ``notes`` for separators that predict
+            notes too; with stems ``magnitude_approximation``
             and ``mask_approximation``, and for models with waveforms as output ``si_sdr`` and
             ``multi_domain`` (X-UMX). Terms with weight 0 are not computed.
         stft (STFT): The STFT of the critic and of the rolls in the targets.
@@ -162,7 +164,7 @@ class ScoreSupervisedLoss(nn.Module):
     def spectrograms(self, est_targets: torch.Tensor | Spectrograms, targets: dict) -> Spectrograms:
         """Magnitudes of mixture and estimates, from spectrograms or waveforms."""
         if isinstance(est_targets, tuple):
-            return Spectrograms(*est_targets)
+            return Spectrograms(*est_targets[:2])
         mixture = self.stft.magnitude(self.stft(targets["mixture"]))
         return Spectrograms(mixture, self.magnitudes(est_targets))
 
@@ -185,7 +187,8 @@ class ScoreSupervisedLoss(nn.Module):
         """The unweighted terms, each a scalar."""
         batch = LossBatch(self, est_targets, targets)
         has_waveforms = isinstance(est_targets, torch.Tensor)
-        self._require_targets(targets, has_waveforms)
+        has_notes = not has_waveforms and len(est_targets) == 3
+        self._require_targets(targets, has_waveforms, has_notes)
         require_shapes(est_targets)
         only_waveforms = set(self.weights) <= terms_that_need("waveforms")
         if isinstance(est_targets, torch.Tensor) and only_waveforms:
@@ -208,7 +211,7 @@ class ScoreSupervisedLoss(nn.Module):
                     "model and loss must have the same classes and the same STFT."
                 )
 
-    def _require_targets(self, targets, has_waveforms):
+    def _require_targets(self, targets, has_waveforms, has_notes):
         """Names the entries that a batch lacks, before one is looked up."""
         if not isinstance(targets, dict):
             raise ValueError(
@@ -219,6 +222,11 @@ class ScoreSupervisedLoss(nn.Module):
             raise ValueError(
                 f"The terms {sorted(terms_that_need('waveforms'))} need waveforms, and this model "
                 "gives magnitudes: use magnitude_approximation or mask_approximation."
+            )
+        if self.needs("notes") and not has_notes:
+            raise ValueError(
+                "The notes term needs a separator that predicts notes too: "
+                "PitchSeparator(..., predicts_notes=True)."
             )
         keys = set().union(*(TERMS[name].reads for name in self.weights))
         if has_waveforms and set(self.weights) - terms_that_need("waveforms"):
@@ -241,7 +249,7 @@ class ScoreSupervisedLoss(nn.Module):
         Args:
             est_targets (Spectrograms or :class:`torch.Tensor`): Output of the model.
             targets (dict): ``mixture``, ``roll``, ``sounding`` (``soft_masks`` for ``informed``,
-                ``sources`` for the terms that need stems), as
+                ``onsets`` for ``notes``, ``sources`` for the terms that need stems), as
                 :class:`~asteroid_scoresup.data.ScoreDataset` gives them.
 
         Returns:

@@ -105,7 +105,7 @@ class SemiSupervisedLoss(nn.Module):
 def _select(est_targets, targets, chosen):
     """The examples of a batch for which `chosen` is true."""
     if isinstance(est_targets, tuple):
-        est_targets = Spectrograms(*(part[chosen] for part in est_targets))
+        est_targets = tuple(part[chosen] for part in est_targets)
     else:
         est_targets = est_targets[chosen]
     return est_targets, {name: value[chosen] for name, value in targets.items()}

@@ -23,16 +23,16 @@ from .masks import (
     mask_kl_loss,
 )
 from .mixture import clip_mixture_loss, frame_mixture_loss, harmonic_mixture_loss
-from .transcription import separated_transcription_loss
+from .transcription import note_loss, separated_transcription_loss
 from .waveform import multi_domain_loss, si_sdr_loss
 
 if TYPE_CHECKING:
     from .score_wrapper import ScoreSupervisedLoss
 
 #: What a term may need of the loss and the model.
-NEEDS = ("critic", "templates", "waveforms")
+NEEDS = ("critic", "templates", "waveforms", "notes")
 #: What a term may read of the targets of the dataset.
-READS = ("mixture", "roll", "sounding", "soft_masks", "sources")
+READS = ("mixture", "roll", "onsets", "sounding", "soft_masks", "sources")
 
 
 class LossBatch:
@@ -192,6 +192,11 @@ def _transcription(batch):
     classes = batch.loss.choose_classes(batch.estimates)
     critic = batch.loss.critic.outputs
     return separated_transcription_loss(critic, batch.estimates, batch.targets["roll"], classes)
+
+
+@register_term("notes", reads=["roll", "onsets"], needs=["notes"])
+def _notes(batch):
+    return note_loss(batch.est_targets[2], batch.targets)
 
 
 @register_term("clip", reads=["sounding"])

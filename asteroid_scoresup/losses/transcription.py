@@ -114,7 +114,26 @@ class TranscriptionLoss(nn.Module):
         labels = critic_roll(targets["roll"], est_targets.shape[-2])
         if est_targets.ndim == labels.ndim:
             return transcription_loss(est_targets, labels)
-        loss = transcription_loss(est_targets[:, 0], labels)
-        if est_targets.shape[1] > 1:
-            loss = loss + transcription_loss(est_targets[:, 1], targets["onsets"])
-        return loss
+        return note_loss(est_targets, {**targets, "roll": labels})
+
+
+def note_loss(logits: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
+    r"""Sum of the transcription losses of frames and onsets (our choice).
+
+    Args:
+        logits (:class:`torch.Tensor`): Logits of the frames, and of the onsets if there are two.
+        targets (dict): ``roll`` and ``onsets``, :math:`(batch, n\_src, pitches, frames)`.
+
+    Shape:
+        - logits: :math:`(batch, heads, n\_src, pitches, frames)`
+        - output: scalar
+
+    Examples
+        >>> roll = torch.ones(1, 1, 2, 5)
+        >>> note_loss(torch.zeros(1, 2, 1, 2, 5), {"roll": roll, "onsets": roll})
+        tensor(2.7726)
+    """
+    loss = transcription_loss(logits[:, 0], targets["roll"])
+    if logits.shape[1] > 1:
+        loss = loss + transcription_loss(logits[:, 1], targets["onsets"])
+    return loss

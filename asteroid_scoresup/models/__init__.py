@@ -7,6 +7,7 @@ from .hub import read_package, save_folder
 from .loading import load_package
 from .mask_refiner import MaskRefiner, refine_masks
 from .open_unmix import OpenUnmixNet
+from .pitch_separator import PitchSeparator
 from .pitch_transcriptor import PitchTranscriptor
 from .score_transcriptor import ScoreTranscriptor
 from .source_model import SourceModel
@@ -18,6 +19,7 @@ __all__ = [
     "ActivityClassifier",
     "MaskRefiner",
     "OpenUnmixNet",
+    "PitchSeparator",
     "PitchTranscriptor",
     "ScoreTranscriptor",
     "SourceModel",

@@ -2,68 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ..dsp.stft import at_least_single
-from ..kernels.shifted_linear import TAPS, shifted_linear
-from ..score import LOWEST_PITCH, N_PITCHES
+from ..score import N_PITCHES
+from .pitch_model import HIDDEN_CHAN, PitchModel
 from .score_transcriptor import ScoreTranscriptor
 
-#: Bins per semitone of the log-frequency spectrum.
-BINS_PER_SEMITONE = 3
-#: Multiples of the fundamental at which the spectrum is read for each pitch.
-HARMONICS = (1 / 2, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12)
-#: Bins that are read around each of them.
-NEAR = 5
-#: Intervals in semitones at which a pitch compares itself with others: their partials coincide.
-INTERVALS = (-24, -19, -12, -1, 1, 12, 19, 24)
-#: Channels that a pitch shows the others.
-SHOWN = 8
-#: Channels between the two layers of the first and of the last part.
-HIDDEN_CHAN = 32
-#: Frames between the taps of each block, and whether it compares pitches.
-BLOCKS = ((1, True), (2, False), (4, True), (8, False), (1, True), (2, False))
+#: Frames and onsets.
+N_HEADS = 2
 
 
-def log_frequency_matrix(n_fft: int, sample_rate: float) -> torch.Tensor:
-    r"""Projects STFT magnitudes onto a logarithmic frequency axis (our choice).
-
-    Triangular filters, :data:`BINS_PER_SEMITONE` per semitone from the pitch 21 up to the Nyquist
-    frequency, at least as wide as a bin of the STFT, of unit norm. The middle bin of each semitone
-    is its center.
-
-    Args:
-        n_fft (int): Length of the STFT, in samples.
-        sample_rate (float): Sample rate, in Hz.
-
-    Returns:
-        :class:`torch.Tensor`: shape :math:`(bins, freq)`.
-    """
-    top = 69 + 12 * math.log2(sample_rate / 2 / 440)
-    n_bins = max(int((top - LOWEST_PITCH) * BINS_PER_SEMITONE), 1)
-    steps = torch.arange(n_bins) - (BINS_PER_SEMITONE - 1) / 2
-    hertz = 440 * 2 ** ((LOWEST_PITCH + steps / BINS_PER_SEMITONE - 69) / 12)
-    width = sample_rate / n_fft
-    frequencies = torch.arange(n_fft // 2 + 1) * width
-    half = (hertz * (2 ** (1 / 12 / BINS_PER_SEMITONE) - 1)).clamp(min=width)
-    filters = (1 - (frequencies - hertz[:, None]).abs() / half[:, None]).clamp(min=0)
-    return filters / filters.square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
-
-
-class PitchTranscriptor(ScoreTranscriptor):
-    r"""Predicts frames and onsets with weights that are shared over the 88 pitches (our choice).
-
-    A pitch is a pattern of partials that moves along a logarithmic frequency axis. The magnitudes
-    are projected onto such an axis; for each pitch the bins around the multiples of its fundamental
-    are read, and the same small network processes every pitch, looking at neighboring frames and
-    at the pitches whose partials coincide. What depends on absolute frequency, i.e. which classes
-    play, comes from the TCN of the paper over the same spectrum, and from a vector per pitch.
+class PitchTranscriptor(PitchModel, ScoreTranscriptor):
+    r"""Predicts frames and onsets of the 88 pitches with a :class:`PitchModel` (our choice).
 
     Args:
         sources (sequence of str): Names of the classes, in order.
@@ -77,36 +32,13 @@ class PitchTranscriptor(ScoreTranscriptor):
           the frames; :meth:`heads` gives those of the onsets too
     """
 
-    n_outputs = 16
-    n_heads = 2
+    n_heads = N_HEADS
     loads_as_parent = True
 
     def __init__(self, sources: Sequence[str], pitch_chan: int = 24, **kwargs: Any):
         super().__init__(sources, **kwargs)
-        nn.init.zeros_(self.trunk.mask_net[1].bias)
-        self.pitch_chan = pitch_chan
-        matrix = log_frequency_matrix(self.stft.n_fft, self.sample_rate)
-        self.register_buffer("log_frequency", matrix, persistent=False)
-        self.front = nn.Sequential(
-            nn.Linear(NEAR * len(HARMONICS), HIDDEN_CHAN),
-            nn.ReLU(),
-            nn.Linear(HIDDEN_CHAN, pitch_chan),
-        )
-        self.context = nn.Linear(self.n_src * self.n_outputs, pitch_chan)
-        self.register = nn.Parameter(torch.zeros(N_PITCHES, pitch_chan))
-        self.blocks = nn.ModuleList(_Block(pitch_chan, *sizes) for sizes in BLOCKS)
-        last = nn.Linear(HIDDEN_CHAN, self.n_heads * self.n_src)
-        nn.init.constant_(last.bias, -4.0)  # few notes sound at a time, as in the parent
-        self.head = nn.Sequential(nn.Linear(pitch_chan, HIDDEN_CHAN), nn.ReLU(), last)
-
-    def trunk_channels(self) -> int:
-        """Bins of the log-frequency spectrum."""
-        return len(log_frequency_matrix(self.stft.n_fft, self.sample_rate))
-
-    @property
-    def receptive_field(self) -> int:
-        """Number of frames on each side that can change the output of a frame."""
-        return super().receptive_field + sum(dilation for dilation, _ in BLOCKS)
+        self._add_pitch_layers(N_PITCHES, pitch_chan)
+        self.head = note_head(pitch_chan, self.n_src)
 
     def outputs(self, magnitude: torch.Tensor) -> torch.Tensor:
         """The frames of :meth:`heads`, what a critic compares with the score."""
@@ -119,78 +51,32 @@ class PitchTranscriptor(ScoreTranscriptor):
             - magnitude: :math:`(batch, freq, frames)`
             - output: :math:`(batch, 2, n\_src, 88, frames)`, float32 at least
         """
-        dtype = self.register.dtype
-        spectrum = self.compressed(self.log_frequency @ at_least_single(magnitude)).to(dtype)
-        context = self.trunk(spectrum).to(dtype).flatten(1, 2).permute(2, 0, 1)
-        logits = at_least_single(self.over_pitches(spectrum.permute(2, 0, 1) / 4, context))
-        return logits.permute(1, 3, 2, 0).unflatten(1, (self.n_heads, self.n_src))
-
-    def over_pitches(self, spectrum: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        r"""The part that is shared over pitch. Frames come first: they are shifted without copies.
-
-        Args:
-            spectrum (:class:`torch.Tensor`): Compressed log-frequency spectrum.
-            context (:class:`torch.Tensor`): Output of the TCN.
-
-        Shape:
-            - spectrum: :math:`(frames, batch, bins)`
-            - context: :math:`(frames, batch, n\_src \cdot n\_outputs)`
-            - output: :math:`(frames, batch, 88, heads \cdot n\_src)`
-        """
-        x = self.front(_harmonics(spectrum))
-        x = x + (self.context(context).unsqueeze(2) + self.register)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(x)
+        spectrum = self.log_spectrum(magnitude)
+        context = self.trunk(spectrum).to(spectrum.dtype)
+        return note_logits(self.head, self.pitch_features(spectrum, context))
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
         return {**super().get_model_args(), "pitch_chan": self.pitch_chan}
 
 
-def _harmonics(spectrum: torch.Tensor) -> torch.Tensor:
-    """The bins around the multiples of each pitch, (..., bins) → (..., 88, columns)."""
-    size = N_PITCHES * BINS_PER_SEMITONE
-    octave = 12 * BINS_PER_SEMITONE
-    below = octave + NEAR
-    padded = F.pad(spectrum, (below, max(below + 4 * octave + size - spectrum.shape[-1], 0)))
-    columns = []
-    for multiple in HARMONICS:
-        shift = round(octave * math.log2(multiple))
-        first = below + shift + BINS_PER_SEMITONE // 2 - NEAR // 2
-        stretch = padded[..., first : first + size - BINS_PER_SEMITONE + NEAR]
-        columns.append(stretch.unfold(-1, NEAR, BINS_PER_SEMITONE))
-    return torch.cat(columns, -1)
+def note_head(pitch_chan: int, n_src: int) -> nn.Sequential:
+    """The layers that predict frames and onsets of `n_src` classes from the vector of a pitch."""
+    last = nn.Linear(HIDDEN_CHAN, N_HEADS * n_src)
+    nn.init.constant_(last.bias, -4.0)  # few notes sound at a time, as in the parent
+    return nn.Sequential(nn.Linear(pitch_chan, HIDDEN_CHAN), nn.ReLU(), last)
 
 
-class _Block(nn.Module):
-    """A residual block: three frames of each pitch, and the pitches that share its partials."""
+def note_logits(head: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
+    r"""Logits of frames and onsets.
 
-    def __init__(self, channels: int, dilation: int, compares: bool):
-        super().__init__()
-        self.dilation = dilation
-        bound = (3 * channels) ** -0.5
-        self.weight = nn.Parameter(torch.empty(TAPS, channels, channels).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.shown = self.compare = None
-        if compares:
-            self.shown = nn.Linear(channels, SHOWN)
-            self.compare = nn.Linear(SHOWN * len(INTERVALS), channels, bias=False)
-        # Zeros: each block starts as the identity, which takes the place of a normalization.
-        self.out = nn.Parameter(torch.zeros(channels, channels))
+    Args:
+        head (Sequential): See :func:`note_head`.
+        features (:class:`torch.Tensor`): See :meth:`PitchModel.pitch_features`.
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Shape: (frames, batch, 88, channels)."""
-        rows = x.flatten(1, 2)
-        y = shifted_linear(rows, self.weight, self.bias, self.dilation).view_as(x)
-        if self.shown is not None and self.compare is not None:
-            y = y + self.compare(_at_intervals(self.shown(x)))
-        return torch.addmm(x.flatten(0, 2), F.relu(y).flatten(0, 2), self.out).view_as(x)
-
-
-def _at_intervals(x: torch.Tensor) -> torch.Tensor:
-    """Each pitch with what the pitches at the intervals show, (..., 88, n) → (..., 88, 8 n)."""
-    reach = max(INTERVALS)
-    padded = F.pad(x, (0, 0, reach, reach))
-    starts = [reach + interval for interval in INTERVALS]
-    return torch.cat([padded[..., start : start + N_PITCHES, :] for start in starts], -1)
+    Shape:
+        - features: :math:`(frames, batch, 88, channels)`
+        - output: :math:`(batch, 2, n\_src, 88, frames)`, float32 at least
+    """
+    logits = at_least_single(head(features)).permute(1, 3, 2, 0)
+    return logits.unflatten(1, (N_HEADS, -1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..dsp.stft import Spectrograms
+from ..dsp.stft import Spectrograms, SpectrogramsAndNotes
 from .spectrogram_model import SpectrogramModel
 
 
@@ -59,7 +59,7 @@ class TCNSeparator(SpectrogramModel):
         else:  # a subclass has masks of its own
             yield self.masks(magnitude)[..., frames]
 
-    def spectrograms(self, wav: torch.Tensor) -> Spectrograms:
+    def spectrograms(self, wav: torch.Tensor) -> Spectrograms | SpectrogramsAndNotes:
         r"""Magnitudes of mixture and estimates, for segments at the nominal level.
 
         Shape:

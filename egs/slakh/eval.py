@@ -17,6 +17,7 @@ import yaml
 from asteroid.models import save_publishable
 from local import settings
 from local.examples import page_numbers, write_example
+from local.options import OURS
 from tqdm import tqdm
 
 from asteroid_scoresup import __version__
@@ -93,7 +94,7 @@ parser.add_argument("--n_examples", type=int, default=2, help="songs per split t
 
 def load(args: argparse.Namespace, manifest: Manifest) -> tuple[Separators, Transcriptors]:
     """The separators and transcriptors of the run, by row."""
-    if args.model != "tcn":
+    if args.model not in OURS:
         raise SystemExit(f"Stage 5 plots masks, and {args.model} has none: use run_baselines.sh.")
     separators = {args.row: TCNSeparator.from_pretrained(args.separator)}
     transcriptors = {}

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from local import settings
-from local.options import ADVERSARIAL
+from local.options import ADVERSARIAL, OURS
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -39,14 +39,15 @@ parser.add_argument("--transcriptor", required=True, help="best_model.pth of ste
 
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
+    args.weights.pop("notes", None)  # step 3 trains a transcriptor of its own
     if "aml" in args.adversarial and args.f_batch_size < len(manifest.names):
         settings.bad_option(
             f"f_batch_size {args.f_batch_size} is too small for aml: a remix takes its "
             f"{len(manifest.names)} sources from different segments."
         )
-    if args.model != "tcn":
+    if args.model not in OURS:
         settings.bad_option(
-            f"--model {args.model} ends with step 2: step 3 fine-tunes --model tcn only."
+            f"--model {args.model} ends with step 2: step 3 fine-tunes {' or '.join(OURS)}."
         )
     if args.devices * args.num_nodes > 1:
         settings.bad_option("step 3 trains two networks in turn, on one device: omit --devices.")

@@ -52,7 +52,8 @@ loss=
 adversarial=none
 # Whether step 3 also trains the transcriptor on the notes that are audible in the estimates (ours).
 adapt_critic=false
-# A transcriptor to use instead of training one in stage 2.
+# A transcriptor to use instead of training one in stage 2; or none, to train it in stage 3 together
+# with the separator: --loss informed+notes --train_opts "--model pitch".
 transcriptor=
 seed=0
 # Minutes for all stages together; empty for no limit. Then stage 0 makes as many songs as a trial
@@ -95,7 +96,7 @@ folder_exists midi_dir "$midi_dir"
 [ -z "$slakh_dir" ] || [ -z "$midi_dir$synthesize_opts" ] \
   || bad_option "--midi_dir and --synthesize_opts are for stage 0, which --slakh_dir replaces."
 file_exists splits "$splits"
-file_exists transcriptor "$transcriptor"
+[ "$transcriptor" = none ] || file_exists transcriptor "$transcriptor"
 for folder in "$data_dir" "$exp_root"; do
   [ -z "$folder" ] || [ ! -e "$folder" ] || [ -d "$folder" ] \
     || bad_option "$folder is a file, expected a folder."
@@ -103,7 +104,7 @@ done
 case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
 songs=$(check_settings --loss="$loss" --supervision "$supervision" \
   --stages "$stage" "$stop_stage" --adversarial "$adversarial" --classes="$classes" \
-  --prepare_opts="$prepare_opts" --synthesize_opts="$synthesize_opts" --midi_dir="$midi_dir") || exit 2
+  --transcriptor="$transcriptor" --prepare_opts="$prepare_opts" --synthesize_opts="$synthesize_opts" --midi_dir="$midi_dir") || exit 2
 
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 split_words synthesize_opts "$synthesize_opts"; synthesize_options=(${words[@]+"${words[@]}"})
@@ -125,7 +126,9 @@ exp=${exp_root:-exp}/slakh_$tag
 prepared=$data_dir/prepared
 labels=notes
 [ "$supervision" != activity ] || labels=activity
-transcriptor=${transcriptor:-$exp/transcriptor/best_model.pth}
+critic=${transcriptor:-$exp/transcriptor/best_model.pth}
+transcriptor=$critic
+[ "$critic" != none ] || transcriptor=$exp/separator/best_transcriptor.pth
 common=(--preset "$preset" --data_dir "$prepared" --seed "$seed")
 
 began=$(date +%s)
@@ -222,7 +225,7 @@ if [ -n "$minutes" ] && [ "$stage" -le 4 ] && [ "$stop_stage" -ge 2 ]; then
   need "$prepared/manifest.json" 1
   echo; echo "Planning: a trial of each step"
   steps=
-  if runs 2 && [ "$transcriptor" = "$exp/transcriptor/best_model.pth" ]; then steps=t; fi
+  if runs 2 && [ "$critic" = "$exp/transcriptor/best_model.pth" ]; then steps=t; fi
   if runs 3; then steps=${steps}s; fi
   if runs 4 && [ "$supervision" = score ]; then steps=${steps}f; fi
   if [ -n "$steps" ]; then
@@ -236,7 +239,7 @@ if [ -n "$minutes" ] && [ "$stage" -le 4 ] && [ "$stop_stage" -ge 2 ]; then
   fi
 fi
 
-if runs 2; then
+if runs 2 && [ "$critic" != none ]; then
   run_stage 2 "step 1, train the transcriptor on mixtures" "$prepared" "$transcriptor"
   need "$prepared/manifest.json" 1
   if [ "$transcriptor" != "$exp/transcriptor/best_model.pth" ]; then
@@ -249,10 +252,15 @@ if runs 2; then
 fi
 
 if runs 3; then
-  run_stage 3 "step 2, train the separator against the frozen transcriptor" "$transcriptor" "$exp/separator"
-  need "$prepared/manifest.json" 1
-  need "$transcriptor" 2
-  run_python train_separator.py --exp_dir "$exp/separator" --critic "$transcriptor" \
+  if [ "$critic" = none ]; then
+    run_stage 3 "train separator and transcriptor as one network" "$prepared" "$exp/separator"
+    need "$prepared/manifest.json" 1
+  else
+    run_stage 3 "step 2, train the separator against the frozen transcriptor" "$critic" "$exp/separator"
+    need "$prepared/manifest.json" 1
+    need "$critic" 2
+  fi
+  run_python train_separator.py --exp_dir "$exp/separator" --critic "$critic" \
     --supervision "$supervision" ${loss_options[@]+"${loss_options[@]}"} "${common[@]}" \
     ${train_options[@]+"${train_options[@]}"}
   end_stage
@@ -261,7 +269,7 @@ fi
 if runs 4 && [ "$supervision" = score ]; then
   run_stage 4 "step 3, fine-tune both together ($tuning)" "$exp/separator" "$exp/finetune"
   need "$exp/separator/best_model.pth" 3
-  need "$transcriptor" 2
+  need "$transcriptor" $([ "$critic" = none ] && echo 3 || echo 2)
   run_python finetune.py --exp_dir "$exp/finetune" --separator "$exp/separator/best_model.pth" \
     --transcriptor "$transcriptor" ${loss_options[@]+"${loss_options[@]}"} \
     --adversarial "$adversarial" --adapt_critic "$adapt_critic" "${common[@]}" ${train_options[@]+"${train_options[@]}"}

@@ -35,6 +35,9 @@ n_mma=16
 license=
 # Last section of the card.
 limits=local/bundled_limits.md
+# As for run.sh.
+loss=
+transcriptor=
 # More options of `asteroid-scoresup synthesize` for the training songs, and of the training scripts.
 synthesize_opts=
 train_opts=
@@ -62,7 +65,9 @@ fonts=$("$python" -m local.soundfonts --training "$preset" $soundfonts) || exit 
 songs=--mixing\ $mixing
 for font in $soundfonts; do songs+=" --soundfont $font"; done
 [ -z "$synthesize_opts" ] || songs+=" $synthesize_opts"
-check_settings --classes="$classes" --synthesize_opts="$songs" > /dev/null || exit 2
+case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
+check_settings --classes="$classes" --synthesize_opts="$songs" --loss="$loss" \
+  --transcriptor="$transcriptor" > /dev/null || exit 2
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 
 began=$(date +%s)
@@ -97,6 +102,7 @@ limit=(); [ -z "$minutes" ] || limit=(--minutes "$(left 0.9)")
 do_run bash run.sh --python "$python" --preset "$preset" --tag "$tag" --seed "$seed" \
   --n_jobs "$n_jobs" --data_dir "$data_dir" --exp_root "$exp_root" --mixture song \
   --classes "$classes" --synthesize_opts "$songs" --train_opts "$train_opts" \
+  --loss "$loss" --transcriptor "$transcriptor" \
   ${limit[@]+"${limit[@]}"}
 
 limit=(); [ -z "$minutes" ] || limit=(--eval_minutes "$(left 0.9)")
@@ -109,6 +115,8 @@ do_run "$python" score.py --exp_dir "$exp/development" --row "$tag" --separator 
 
 command="bash train_bundled.sh --preset $preset --mixing $mixing --seed $seed"
 [ -z "$minutes" ] || command+=" --minutes $minutes"
+[ -z "$loss" ] || command+=" --loss $loss"
+[ -z "$transcriptor" ] || command+=" --transcriptor $transcriptor"
 [ -z "$soundfonts" ] || command+=" --soundfonts '$soundfonts'"
 [ -z "$synthesize_opts" ] || command+=" --synthesize_opts '$synthesize_opts'"
 [ -z "$train_opts" ] || command+=" --train_opts '$train_opts'"

@@ -1,4 +1,7 @@
-"""Step 2: trains the separator against the frozen critic, or on stems for the upper bound."""
+"""Step 2: trains the separator against the frozen critic, or on stems for the upper bound.
+
+With the loss term `notes` it trains a transcriptor with it, in the same network.
+"""
 
 import argparse
 import itertools
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from asteroid.engine.system import System
 from local import settings
-from local.options import SUPERVISION
+from local.options import OURS, SUPERVISION
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -20,6 +23,7 @@ from asteroid_scoresup.engine import (
     tracker_callbacks,
     warmup_cosine,
 )
+from asteroid_scoresup.losses import terms_that_read
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
 
 STATISTICS = 20  # batches from which Open-Unmix computes mean and scale of its input
@@ -27,13 +31,29 @@ STATISTICS = 20  # batches from which Open-Unmix computes mean and scale of its 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--supervision", default="score", choices=SUPERVISION)
 parser.add_argument("--loss", default="", help="file in local/losses, e.g. clip+harmonic")
-parser.add_argument("--critic", required=True, help="best_model.pth of step 1")
+parser.add_argument(
+    "--critic",
+    required=True,
+    help="best_model.pth of step 1, or none if the loss has no term `transcription`",
+)
+
+
+def read_critic(args: argparse.Namespace, manifest: Manifest) -> SpectrogramModel | None:
+    """The model of step 1, or None if the loss does without."""
+    if args.critic == "none":
+        if "transcription" in args.weights or args.supervision == "activity":
+            settings.bad_option("--critic none: the loss term 'transcription' needs a critic.")
+        if args.model not in OURS:
+            settings.bad_option(f"--critic none: the STFT of {args.model} is that of its critic.")
+        return None
+    critic = SpectrogramModel.from_pretrained(args.critic)
+    settings.require_same(critic, args, manifest)
+    return critic
 
 
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     manifest = Manifest.load(args.data_dir)
-    critic = SpectrogramModel.from_pretrained(args.critic)
-    settings.require_same(critic, args, manifest)
+    critic = read_critic(args, manifest)
     if isinstance(critic, ActivityClassifier) != (args.supervision == "activity"):
         raise SystemExit(
             f"--supervision {args.supervision} does not fit {args.critic}, which "
@@ -41,10 +61,14 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         )
     separator = settings.separator(args, manifest, critic)
     model = Path(args.exp_dir) / "best_model.pth"
-    settings.lock(conf, args, manifest, "separator", "loss", inputs=[args.critic])
-    if settings.is_done([model], args.s_epochs, args.s_minutes):
+    inputs = [] if critic is None else [args.critic]
+    settings.lock(conf, args, manifest, "separator", "loss", inputs=inputs)
+    made = [model]
+    if getattr(separator, "predicts_notes", False):
+        made.append(model.with_name("best_transcriptor.pth"))
+    if settings.is_done(made, args.s_epochs, args.s_minutes):
         return
-    settings.compiled(args, separator, critic)
+    settings.compiled(args, *filter(None, [separator, critic]))
 
     train, validation = settings.loaders(
         args,
@@ -52,6 +76,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.s_steps,
         args.s_batch_size,
         supervision=args.supervision,
+        onsets=bool(terms_that_read("onsets") & set(args.weights)),
         soft_masks=settings.fitted_masks(args, manifest),
     )
     optimizer = adam(separator, args.s_lr, args.precision)
@@ -62,9 +87,9 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         mixtures = (wav for wav, _ in train)
         separator.net.fit_input(itertools.islice(mixtures, STATISTICS))
     system = System(
-        SeparatorTrainingWrapper(separator) if args.model == "tcn" else separator.net,
+        SeparatorTrainingWrapper(separator) if args.model in OURS else separator.net,
         optimizer,
-        settings.loss(args, manifest, critic),
+        settings.loss(args, manifest, separator if critic is None else critic),
         train,
         validation,
         {"interval": "step", "scheduler": schedule},
@@ -84,6 +109,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         **settings.hardware(args),
     )
     save_model(separator, model, training=best)
+    if len(made) > 1:
+        save_model(separator.transcriptor(), made[1], training=best)
     kind = type(separator).__name__
     print(f"{kind} ({args.supervision}): validation loss {best['best_val_loss']:.3f}")
 

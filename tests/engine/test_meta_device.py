@@ -15,7 +15,7 @@ from asteroid_scoresup.data.batches import DeferredBatch, Shared
 from asteroid_scoresup.dsp.equalizer import _band_logs
 from asteroid_scoresup.engine import FineTuneSystem, simulate_separation
 from asteroid_scoresup.losses import TERMS, ScoreSupervisedLoss, terms_that_need, transcription_loss
-from asteroid_scoresup.models import ActivityClassifier, MaskRefiner
+from asteroid_scoresup.models import ActivityClassifier, MaskRefiner, PitchSeparator
 from asteroid_scoresup.score import Factors, soft_masks, soft_masks_of_batch
 
 BATCH, SAMPLES = 4, 4000
@@ -36,6 +36,7 @@ def batch_on(device, frames):
     targets = {
         "mixture": wav,
         "roll": roll,
+        "onsets": roll,
         "sounding": roll,
         "soft_masks": torch.rand(BATCH, 3, N_FFT // 2 + 1, frames, device=device),
         "sources": torch.randn(BATCH, 3, SAMPLES, device=device),
@@ -75,15 +76,23 @@ def test_step_one(gpu):
     backward(transcription_loss(net.outputs(magnitude), roll), net)
 
 
-@pytest.mark.parametrize("term", sorted(set(TERMS) - {"si_sdr"}))
+@pytest.mark.parametrize("term", sorted(set(TERMS) - {"si_sdr", "notes"}))
 def test_terms_of_step_two(gpu, term):
-    """All but SI-SDR, which leaves out silent stems and so has to look at the data."""
+    """All but SI-SDR, which leaves out silent stems and so has to look at the data, and notes."""
     net, critic = networks(gpu)
     wav, targets = batch_on(gpu, net.stft.n_frames(SAMPLES))
     with_drums = templates(unpitched=[2]).to(gpu)
     loss = ScoreSupervisedLoss({term: 1.0}, net.stft, critic, with_drums, 1, residual=True)
     estimates = net(wav) if term in terms_that_need("waveforms") else net.spectrograms(wav)
     backward(loss(estimates, targets), net)
+
+
+def test_a_separator_that_predicts_notes(gpu):
+    with gpu:
+        net = PitchSeparator(NAMES, **NET, pitch_chan=4, predicts_notes=True)
+    wav, targets = batch_on(gpu, net.stft.n_frames(SAMPLES))
+    loss = ScoreSupervisedLoss({"notes": 0.3, "informed": 3.0}, net.stft)
+    backward(loss(net.spectrograms(wav), targets), net)
 
 
 def test_the_weak_baseline(gpu):

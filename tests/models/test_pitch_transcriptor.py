@@ -10,7 +10,7 @@ from asteroid_scoresup.engine import TranscriptorTrainingWrapper
 from asteroid_scoresup.engine.build import build_separator
 from asteroid_scoresup.losses import TranscriptionLoss
 from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, SourceModel
-from asteroid_scoresup.models.pitch_transcriptor import (
+from asteroid_scoresup.models.pitch_model import (
     BINS_PER_SEMITONE,
     log_frequency_matrix,
 )

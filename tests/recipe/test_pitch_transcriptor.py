@@ -1,4 +1,4 @@
-"""Steps 1 to 3 of the recipe with the transcriptor that shares its weights over pitch."""
+"""Steps 1 to 3 of the recipe with the networks that share their weights over pitch."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,13 @@ import pytest
 import torch
 from tiny import write_folder
 
-from asteroid_scoresup.models import PitchTranscriptor, ScoreTranscriptor, TCNSeparator, unpack
+from asteroid_scoresup.models import (
+    PitchSeparator,
+    PitchTranscriptor,
+    ScoreTranscriptor,
+    TCNSeparator,
+    unpack,
+)
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (
@@ -40,11 +46,33 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     critic = tmp_path / "step1" / "best_model.pth"
     first = ScoreTranscriptor.from_pretrained(critic)
     assert type(first) is PitchTranscriptor and first.pitch_chan == 4
-    run("train_separator.py", "step2", "--critic", critic)
+    run("train_separator.py", "tcn", "--critic", critic)
+    separator = TCNSeparator.from_pretrained(tmp_path / "tcn" / "best_model.pth")
+    assert type(separator) is TCNSeparator
+    run("train_separator.py", "step2", "--critic", critic, "--model", "pitch", "--s_lr", 1e-6)
     separator = tmp_path / "step2" / "best_model.pth"
-    assert type(TCNSeparator.from_pretrained(separator)) is TCNSeparator
+    trained = TCNSeparator.from_pretrained(separator)
+    assert type(trained) is PitchSeparator
+    torch.testing.assert_close(trained.front[0].weight, first.front[0].weight, atol=1e-4, rtol=0)
+    joint = ("--critic", "none", "--model", "pitch", "--loss", "informed+notes")
+    run("train_separator.py", "joint", *joint)
+    trained = TCNSeparator.from_pretrained(tmp_path / "joint" / "best_model.pth")
+    assert trained.predicts_notes and trained.transcriptor().n_heads == 2
+    made = [tmp_path / "joint" / name for name in ("best_model.pth", "best_transcriptor.pth")]
+    again = ("--separator", made[0], "--transcriptor", made[1])
+    run("finetune.py", "joint3", *again, "--model", "pitch", "--loss", "informed+notes")
     both = ("--separator", separator, "--transcriptor", critic)
-    run("finetune.py", "step3", *both, "--adversarial", "aml+atl", "--adapt_critic", "true")
+    run(
+        "finetune.py",
+        "step3",
+        *both,
+        "--model",
+        "pitch",
+        "--adversarial",
+        "aml+atl",
+        "--adapt_critic",
+        "true",
+    )
     tuned = PitchTranscriptor.from_pretrained(tmp_path / "step3" / "best_transcriptor.pth")
     # Onsets are still trained in step 3: the last layer of both heads has moved.
     moved = (tuned.head[2].weight - first.head[2].weight).abs().sum(1)
@@ -52,10 +80,18 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     tests = f"test={tmp_path / 'others'}:test"
     run("score.py", "scores", "--row", "tuned", "--transcriptor", critic, "--tests", tests)
     rows = ("--separator", separator, "--transcriptor", critic, "--row", "isolated")
-    run("eval.py", "step2", *rows, data="others")
+    run("eval.py", "step2", *rows, "--model", "pitch", data="others")
     assert unpack(tmp_path / "step2" / "publish_dir" / "model.pth")[1].n_heads == 2
     table = pd.read_csv(tmp_path / "scores" / "scores.csv")
     assert table.value.notna().any() and set(table.row) == {"tuned"}
+
+
+def test_what_needs_a_critic_or_notes_says_so(run):
+    message = run("train_separator.py", "a", "--critic", "none", code=2)
+    assert "the loss term 'transcription' needs a critic" in message
+    joint = ("--critic", "none", "--loss", "informed+notes")
+    message = run("train_separator.py", "b", *joint, code=2)
+    assert "use --model pitch" in message
 
 
 def test_parts_without_stems_are_refused(run, tmp_path):

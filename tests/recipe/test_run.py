@@ -538,3 +538,26 @@ def test_a_killed_run_is_resumed(run, fast_python, prepared, tmp_path):
     logs = sorted(tmp_path.glob("slakh_k/transcriptor/logs/version_*/metrics.csv"))
     epochs = pd.read_csv(logs[-1]).epoch.dropna()
     assert epochs.min() == reached + 1 and epochs.max() == reached + 2
+
+
+def test_separator_and_transcriptor_as_one_network(run, data, tmp_path):
+    options = ("--transcriptor", "none", "--data_dir", data, "--stage", 1, "--tag", "one")
+    exp = ("--exp_root", tmp_path)
+    code, output = run(*options, *exp, cwd=tmp_path)
+    assert code == 2 and "--loss informed+notes" in output
+    opts = f"{TINY} --model pitch --pitch_chan 4"
+    loss = ("--loss", "informed+notes")
+    stages = ("--stop_stage", "separator")
+    code, output = run(*options, *exp, *loss, *stages, cwd=tmp_path, opts=opts)
+    assert code == 0, output
+    stages = ("--stage", "evaluate")
+    code, evaluated = run(*options, *exp, *loss, *stages, cwd=tmp_path, opts=opts)
+    assert code == 0, evaluated
+    assert "Stage 2" not in output and "as one network" in output
+    made = unpack(tmp_path / "slakh_one" / "best_model.pth")
+    first = made.separator.transcriptor().state_dict()
+    for name, weight in made.transcriptor.state_dict().items():
+        torch.testing.assert_close(weight, first[name])
+    table = (tmp_path / "slakh_one" / "tables.md").read_text()
+    assert "isolated, informed+notes" in table and "input mixture" in table
+    assert (tmp_path / "slakh_one" / "separator" / "best_transcriptor.pth").is_file()

@@ -225,8 +225,8 @@ def plan() -> None:
 
 def songs() -> None:
     """Prints how many songs to synthesize."""
+    from local.commands import song_words
     from local.options import song_counts as counts_of
-    from local.options import song_words
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", required=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from .commands import check_prepare, check_synthesize
+from .commands import check_prepare, check_synthesize, song_words
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
@@ -29,6 +29,8 @@ ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: weights in conf.yml, which are those of clip+informed.yml.
 DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "semi"}
 SUPERVISION = tuple(DEFAULT_LOSS)
+#: Settings of `model` that are models of this package: they predict masks.
+OURS = ("tcn", "pitch")
 
 
 class BadOption(ValueError):
@@ -58,18 +60,6 @@ def presets() -> dict[str, dict[str, Any]]:
 def song_counts(preset: str) -> dict[str, Any]:
     """How many songs stage 0 synthesizes for a preset, their length and how: its options."""
     return presets()[preset].get("songs", {})
-
-
-def song_words(songs: Mapping[str, Any]) -> list[str]:
-    """The options of ``asteroid-scoresup synthesize`` in :func:`song_counts`, as words.
-
-    A list stands for an option that is repeated, ``true`` for one without a value.
-    """
-    words = []
-    for name, value in songs.items():
-        for one in value if isinstance(value, list) else [value]:
-            words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
-    return words
 
 
 @functools.cache
@@ -224,9 +214,14 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
     chosen = [term for term, weight in weights.items() if weight]
     stems = [term for term in chosen if term in with_stems]
     scores = [term for term in chosen if term not in with_stems]
+    with_pitch |= terms_that_need("notes")
     if not chosen:
         raise BadOption("the weights of all loss terms are 0: nothing would be learned.")
     for term in chosen:
+        if model != "pitch" and term in terms_that_need("notes"):
+            raise BadOption(
+                f"the loss term {term!r} needs a separator that predicts notes; use --model pitch."
+            )
         if supervision == "activity" and term in with_pitch | with_stems:
             raise BadOption(
                 f"--supervision activity: the term {term!r} needs more than who plays when; use "
@@ -237,9 +232,9 @@ def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn
                 f"--supervision score: the term {term!r} needs stems; use --supervision stems or "
                 "semi."
             )
-        if model == "tcn" and term in with_waveforms:
+        if model in OURS and term in with_waveforms:
             raise BadOption(
-                f"the loss term {term!r} needs waveforms, and --model tcn returns masks; use "
+                f"the loss term {term!r} needs waveforms, and --model {model} returns masks; use "
                 "magnitude_approximation or mask_approximation."
             )
     if supervision in ("stems", "semi") and not stems:
@@ -271,7 +266,7 @@ def check_stages(
         BadOption: if a stage cannot run with the settings.
     """
     model, fine_tunes = values["model"], 4 in stages and supervision == "score"
-    if model != "tcn" and (fine_tunes or 5 in stages):
+    if model not in OURS and (fine_tunes or 5 in stages):
         raise BadOption(
             f"--model {model} ends with step 2: use --stop_stage separator, and run_baselines.sh "
             "to evaluate it."
@@ -306,6 +301,7 @@ def main() -> int:
     parser.add_argument("--given", default="", help="settings, quoted as in a shell")
     parser.add_argument("--loss", default="", help="as for the training scripts")
     parser.add_argument("--supervision", default="score", choices=SUPERVISION)
+    parser.add_argument("--transcriptor", default="", help="as for run.sh")
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
     for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
@@ -318,8 +314,15 @@ def main() -> int:
         check_together(values)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         changed = {key: given[key] for key in given if key in weights}
+        chosen = {**weights, **changed}
+        if args.transcriptor == "none" and (not chosen["notes"] or chosen["transcription"]):
+            raise BadOption(
+                "--transcriptor none: separator and transcriptor are trained as one network, which "
+                "takes the loss term notes and not transcription: --loss informed+notes "
+                '--train_opts "--model pitch".'
+            )
         if args.loss or changed:  # the defaults suit every supervision and model
-            check_loss({**weights, **changed}, args.supervision, values["model"])
+            check_loss(chosen, args.supervision, values["model"])
         songs = song_words(song_counts(args.preset))
         if args.synthesize_opts:
             source = ["--midi_dir", args.midi_dir] if args.midi_dir else songs

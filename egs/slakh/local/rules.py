@@ -127,7 +127,7 @@ RULES: dict[str, Rule] = {
     "pitch_chan": BATCH,
     "t_parts": Text(),
     "t_parts_fraction": FRACTION,
-    "model": Choice("tcn", "ConvTasNet", "OpenUnmix"),
+    "model": Choice("tcn", "pitch", "ConvTasNet", "OpenUnmix"),
     "s_epochs": COUNT,
     "s_minutes": Number(float, 0, 1e6),
     "s_steps": COUNT,

@@ -31,13 +31,13 @@ from asteroid_scoresup.engine import (
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
-from asteroid_scoresup.losses import terms_that_read
+from asteroid_scoresup.losses import terms_that_need, terms_that_read
 from asteroid_scoresup.models import PitchTranscriptor, SourceModel
 from asteroid_scoresup.score import HarmonicTemplates, SoundingOptions
 from asteroid_scoresup.utils.locks import folder_lock
 
 from . import options
-from .options import flat, read_conf
+from .options import OURS, flat, read_conf
 
 __all__ = ["flat", "read_conf"]
 
@@ -184,11 +184,18 @@ def require_same(model: SourceModel, args: Namespace, manifest: Manifest) -> Non
 def separator(
     args: Namespace, manifest: Manifest, critic: SourceModel | None = None
 ) -> SourceModel:
-    """The separator that ``--model`` names; ours starts from the trunk of the critic."""
-    if args.model == "tcn":
-        shares = args.start_from_transcriptor and not isinstance(critic, PitchTranscriptor)
-        trunk = critic if shares else None
-        return build_separator("tcn", network(args, manifest), args.mask_act, trunk)
+    """The separator that ``--model`` names; ours start from the layers of the critic.
+
+    A critic of the other kind has no layers in common with it, and is only a critic.
+    """
+    if args.model in OURS:
+        same = isinstance(critic, PitchTranscriptor) == (args.model == "pitch")
+        trunk = critic if args.start_from_transcriptor and same else None
+        sizes = network(args, manifest)
+        if args.model == "pitch":
+            predicts_notes = bool(terms_that_need("notes") & set(args.weights))
+            sizes.update(pitch_chan=args.pitch_chan, predicts_notes=predicts_notes)
+        return build_separator(args.model, sizes, args.mask_act, trunk)
     sizes = dict(n_fft=args.n_fft, hop_length=args.hop_length)
     shared = dict(sources=manifest.names, sample_rate=manifest.sample_rate, **sizes)
     return build_separator(args.model, shared)

@@ -4,6 +4,7 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$recipe/utils/parse_options.sh"
 for _name in slakh_dir data_dir midi_dir splits transcriptor exp_root exp_dir results keep; do
+  [ "$_name=${!_name-}" != transcriptor=none ] || continue  # not a path
   case "$_names" in *" $_name "*) printf -v "$_name" '%s' "$(absolute "${!_name}")" ;; esac
 done
 case "$python" in */*) python=$(absolute "$python") ;; esac
