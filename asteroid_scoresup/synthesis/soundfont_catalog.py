@@ -75,6 +75,13 @@ CATALOG = (
         True,
         "General MIDI, kits; small",
     ),
+    KnownSoundFont(
+        "sonic_pi_kits",
+        "sonic-pi-samples",
+        "CC0",
+        True,
+        "drum kits; ``egs/slakh/local/drum_kits.py`` writes it from the samples of the package",
+    ),
     KnownSoundFont("TimGM6mb", "timgm6mb-soundfont", "GPL-2", False, "General MIDI, kits"),
     KnownSoundFont(
         "OPL-3_FM_128M", "opl3-soundfont", "CC-BY-SA-4.0", False, "General MIDI by FM synthesis"
@@ -105,10 +112,17 @@ def find_soundfont(soundfont: str | os.PathLike[str]) -> Path:
     path = installed(known.name)
     if path is None:
         raise FileNotFoundError(
-            f"the SoundFont {known.name} is not installed (Debian: apt install {known.package}): "
-            "install it, or give the path of a SoundFont."
+            f"the SoundFont {known.name} is not installed ({_how(known)}): install it, or give the "
+            "path of a SoundFont."
         )
     return path
+
+
+def _how(font: KnownSoundFont) -> str:
+    """How to install a SoundFont."""
+    made = font.name == "sonic_pi_kits"
+    then = f", then python egs/slakh/local/drum_kits.py FOLDER/{font.name}.sf2" if made else ""
+    return f"Debian: apt install {font.package}{then}"
 
 
 def installed(name: str) -> Path | None:
@@ -137,7 +151,7 @@ def table() -> str:
     rows = [("name", "license", "for training", "where")]
     for font in CATALOG:
         path = installed(font.name)
-        where = str(path) if path else f"missing (Debian: apt install {font.package})"
+        where = str(path) if path else f"missing ({_how(font)})"
         rows.append((font.name, font.license, "yes" if font.free else "no", where))
     widths = [max(map(len, column)) for column in list(zip(*rows))[:-1]]
     lines = []
