@@ -48,6 +48,8 @@ HITS: Mapping[tuple[int, ...], tuple[str, ...]] = {
     (60, 62): ("tabla_na_s", "tabla_te2", "tabla_te_m"),
     (61, 63, 64): ("tabla_ghe1", "tabla_ghe8", "tabla_dhec"),
 }
+#: Level of a hit by the first key of its group, in dB relative to kick and snare, about as in FluidR3.
+LEVELS = {37: -6, 39: -4, 42: -11, 44: -12, 46: -9, 49: -4, 51: -8, 52: -5, 54: -12, 56: -8}
 #: Sample rate of the SoundFont, in Hz.
 RATE = 44100
 #: Seconds in which a hit fades after the end of its note: cymbals ring on.
@@ -82,10 +84,11 @@ def write_drum_kits(
             tuning = float(rng.uniform(-_TUNING, _TUNING)) / 2
             if name not in audio:
                 audio[name] = _read(folder / f"{name}.flac")
+            hit = audio[name] * np.float32(10 ** (LEVELS.get(keys[0], 0) / 20))
             for place, key in enumerate(keys):
                 step = tuning + _TUNING / 2 * (place - (len(keys) - 1) / 2)
                 rate = round(RATE * 2 ** (step / 12))  # the header's rate sets the pitch
-                tones.append(Tone(key, audio[name], rate))
+                tones.append(Tone(key, hit, rate))
         presets.append(Preset(program, f"kit {program}", tones, _RELEASE, bank=128))
     write_soundfont(path, "Sonic Pi kits", presets)
 

@@ -124,4 +124,5 @@ text="They have bass, guitar and piano with drums and up to two other instrument
 text+=" Half of the training stems of bass, guitar and piano are rendered with synthetic instruments,"
 text+=" everything else with the SoundFonts $fonts"
 do_run "$python" pack_model.py --exp_dir "$exp" --out "$out" --command "$command" --data "$text" \
+  --commit "$(git rev-parse --short HEAD 2> /dev/null || echo unknown)" \
   --limits "$limits" ${license:+--license "$license"}
