@@ -48,7 +48,7 @@ HITS: Mapping[tuple[int, ...], tuple[str, ...]] = {
     (60, 62): ("tabla_na_s", "tabla_te2", "tabla_te_m"),
     (61, 63, 64): ("tabla_ghe1", "tabla_ghe8", "tabla_dhec"),
 }
-#: Level of a hit by the first key of its group, in dB relative to kick and snare, about as in FluidR3.
+#: Level of a hit by the first key of its group, in dB relative to kick and snare; as in FluidR3.
 LEVELS = {37: -6, 39: -4, 42: -11, 44: -12, 46: -9, 49: -4, 51: -8, 52: -5, 54: -12, 56: -8}
 #: Sample rate of the SoundFont, in Hz.
 RATE = 44100
