@@ -32,14 +32,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--soundfont",
         action="append",
         metavar="SF2",
-        help="SoundFont to play with; if repeated, each song uses a random one "
-        "(default: TimGM6mb.sf2 of pretty_midi)",
+        help="SoundFont to play with: a file, or the name of one that is installed, such as "
+        "FluidR3_GM; if repeated, each song uses a random one (default: TimGM6mb.sf2 of "
+        "pretty_midi)",
+    )
+    add(
+        "--mix_soundfonts",
+        action="store_true",
+        help="play each part of a song with a random SoundFont, instead of the whole song",
+    )
+    add(
+        "--validation_soundfont",
+        action="append",
+        metavar="SF2",
+        help="SoundFont of the split validation, may be repeated (default: as for training)",
     )
     add(
         "--unseen_soundfont",
         action="append",
         metavar="SF2",
-        help="SoundFont of the split test_unseen, may be repeated (default: as the other splits)",
+        help="SoundFont of the split test_unseen, may be repeated (default: as for training)",
     )
     # The choices are synthesis.render.RENDERERS, whose import would make --help wait.
     add(
@@ -98,6 +110,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="add up to N instruments outside the classes (voices, strings, winds) to composed "
         "songs (default: 0)",
     )
+    add(
+        "--programs",
+        choices=("split", "all"),
+        default="split",
+        help="General MIDI programs of composed songs: split, test_unseen has its own; all, every "
+        "song may have all programs of its classes (default: split)",
+    )
+    add(
+        "--mixing",
+        choices=("plain", "produced"),
+        default="plain",
+        help="plain, the sum of the stems; produced, with human timing, layered parts, rooms, "
+        "compression, saturation, a limiter and MP3 (default: plain)",
+    )
+    add(
+        "--mma",
+        type=float,
+        default=0.0,
+        metavar="PROB",
+        help="probability that MMA writes a training song, if it is installed (its grooves are "
+        "under the GPL); needs --programs all (default: 0)",
+    )
     add("--overwrite", action="store_true", help="replace tracks made with other settings")
     add("--quiet", action="store_true", help="show no progress bar and no summary")
 
@@ -149,7 +183,9 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         sample_rate=args.sample_rate,
         soundfonts=args.soundfont,
+        validation_soundfonts=args.validation_soundfont,
         unseen_soundfonts=args.unseen_soundfont,
+        mix_soundfonts=args.mix_soundfonts,
         renderer=args.renderer,
         jobs=args.jobs,
         midi_dir=args.midi_dir,
@@ -161,6 +197,9 @@ def run(args: argparse.Namespace) -> int:
         varispeed=args.varispeed,
         drums=args.drums,
         others=args.others,
+        programs=args.programs,
+        mixing=args.mixing,
+        mma=args.mma,
         overwrite=args.overwrite,
         quiet=args.quiet,
     )

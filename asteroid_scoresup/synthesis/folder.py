@@ -13,7 +13,7 @@ from typing import Any
 from ..data.slakh import GENERATOR
 from ..utils.files import read_json, write_json
 from ..utils.partial_files import remove_folder
-from .slakh_writer import FIRST_NUMBER
+from .track_job import FIRST_NUMBER
 
 #: File in which the settings of a data set and the skipped MIDI files are recorded.
 RECORD = "synthesis.json"

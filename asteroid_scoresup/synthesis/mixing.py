@@ -62,12 +62,39 @@ def mix_stems(
     Returns:
         tuple: Mixture, float32, shape :math:`(time,)`, and the last gain, common to all stems.
     """
+    level_stems(stems, sample_rate, level_spread, rng)
+    mixture = np.asarray(np.sum(stems, axis=0, dtype=np.float64))
+    return normalize_peak(mixture, stems)
+
+
+def level_stems(
+    stems: list[np.ndarray], sample_rate: int, level_spread: float, rng: np.random.Generator
+) -> None:
+    r"""Brings stems to the loudness of Slakh's, with a random gain each.
+
+    Args:
+        stems (list of array): Signals of shape :math:`(time,)`, changed in place.
+        sample_rate (int): Sample rate, in Hz.
+        level_spread (float): Standard deviation of the random gains, see :func:`mix_stems`.
+        rng (numpy.random.Generator): Random generator.
+    """
     for stem in stems:
         gain = float(np.clip(rng.normal(), -2.5, 2.5)) * level_spread
         level = measure_loudness(stem, sample_rate)
         if math.isfinite(level):
             stem *= 10 ** ((STEM_LOUDNESS - level + gain) / 20)
-    mixture = np.asarray(np.sum(stems, axis=0, dtype=np.float64))
+
+
+def normalize_peak(mixture: np.ndarray, stems: list[np.ndarray]) -> tuple[np.ndarray, float]:
+    r"""Scales a mixture and its stems so that the highest peak of all is at :data:`PEAK`.
+
+    Args:
+        mixture (array): Shape :math:`(time,)`.
+        stems (list of array): The same shape, changed in place.
+
+    Returns:
+        tuple: Mixture, float32, and the gain.
+    """
     # Where instruments cancel each other, a stem can have a higher peak than the mixture.
     peak = max(float(np.abs(signal).max()) for signal in (mixture, *stems))
     overall_gain = 10 ** (PEAK / 20) / peak if peak > 0 else 1.0

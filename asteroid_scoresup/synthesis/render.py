@@ -36,7 +36,7 @@ from ..midi.pedals import Pedals
 from ..utils.files import explained
 from ..utils.partial_files import scratch_folder
 from . import tinysoundfont_player
-from .soundfont_reader import soundfont_presets
+from .soundfont_reader import has_preset
 
 #: Names of the renderers; ``auto`` is the first that is installed.
 RENDERERS = ("auto", "fluidsynth", "tinysoundfont")
@@ -149,12 +149,8 @@ def render_instrument(
     if not 1 <= sample_rate < math.inf:
         raise ValueError(f"cannot render at {sample_rate} Hz: expected a positive rate.")
     path = Path(soundfont) if soundfont is not None else default_soundfont()
-    bank = 128 if instrument.is_drum else 0
-    presets = soundfont_presets(path)
-    # As in synthesizers, any drum kit of a SoundFont plays all drum programs.
-    known = any(b == 128 for b, _ in presets) if bank else (0, instrument.program) in presets
-    if not known:
-        what = "drum kit" if bank else f"program {instrument.program}"
+    if not has_preset(path, instrument.program, instrument.is_drum):
+        what = "drum kit" if instrument.is_drum else f"program {instrument.program}"
         raise ValueError(f"the SoundFont {path} has no {what}.")
     play = {"fluidsynth": _play_fluidsynth, "tinysoundfont": _play_tinysoundfont}
     stereo = play[resolve_renderer(renderer)](instrument, seconds, path)

@@ -18,7 +18,6 @@ import hashlib
 import math
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,15 @@ from ..data.slakh import GENERATOR
 from ..midi.reader import read_midi
 from ..score.notes import Notes
 from ..utils.files import explained, write_audio
-from ..utils.partial_files import unfinished
-from .augment import render_varied
-from .channel import random_channel
-from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, compose_song, tidy
+from ..utils.partial_files import scratch_folder, unfinished
+from .composer import compose_song, palette_of, tidy
 from .midi_writer import write_midi
 from .mixing import PEAK, STEM_LOUDNESS, measure_loudness, mix_stems
-from .render import render_instrument, soundfont_presets
+from .mma import accompany
+from .players import draw_soundfonts, play_parts
+from .production import part_kind, produce
 from .tinysoundfont_player import RendererDied
-
-#: First and last track number of every split. Numbers are unique in a data set, as in Slakh, and a
-#: split can grow without renaming the tracks of another.
-FIRST_NUMBER = {"train": 1, "validation": 70001, "test": 80001, "test_unseen": 90001}
-LAST_NUMBER = {"train": 70000, "validation": 80000, "test": 90000, "test_unseen": 99999}
+from .track_job import TrackJob
 
 #: Slakh's name of each family of eight General MIDI programs.
 INST_CLASSES = (
@@ -67,49 +62,6 @@ INST_CLASSES = (
 _LONGEST = 3600.0  # seconds; a damaged MIDI file can seem to last for days
 _HELD = 8.0  # longest time that a pedal sustains the last notes, in seconds
 _TAIL = 1.0  # seconds after the last note of a MIDI file, for its decay
-
-
-@dataclass(frozen=True)
-class TrackJob:
-    """All that a track depends on, as plain values that can be sent to another process.
-
-    Args:
-        folder (str): Folder of the track.
-        split (str): A key of :data:`FIRST_NUMBER`.
-        number (int): Track number.
-        seed (int): Random seed of the data set.
-        seconds (float): Length of a composed song.
-        sample_rate (int): Sample rate of the audio files, in Hz.
-        soundfonts (tuple of str): SoundFonts, of which the song uses a random one.
-        renderer (str): ``fluidsynth`` or ``tinysoundfont``.
-        level_spread (float): Standard deviation of the random gain of a stem, in dB.
-        color_db (float): See :func:`~asteroid_scoresup.synthesis.channel.random_channel`.
-        synthetic (float): Probability of a synthetic instrument.
-        varispeed (float): Largest speed change, in semitones.
-        drums (bool): Whether a composed song has drums.
-        others (int): Largest number of instruments outside the classes.
-        midi (str, optional): MIDI file to render. If None, a song is composed.
-        midi_name (str): Its name relative to the folder of MIDI files.
-        max_seconds (float, optional): Length to which a MIDI file is cut.
-    """
-
-    folder: str
-    split: str
-    number: int
-    seed: int
-    seconds: float
-    sample_rate: int
-    soundfonts: tuple[str, ...]
-    renderer: str
-    level_spread: float
-    color_db: float
-    synthetic: float
-    varispeed: float
-    drums: bool
-    others: int
-    midi: str | None
-    midi_name: str
-    max_seconds: float | None
 
 
 def read_song(
@@ -177,37 +129,58 @@ def make_track(job: TrackJob) -> str | None:
         ValueError: if a SoundFont crashes the renderer.
         OSError: if rendering fails, or a file cannot be written.
     """
-    split_number = list(FIRST_NUMBER).index(job.split)
-    rng = np.random.default_rng([job.seed, split_number, job.number])
+    rng = job.generator()
     soundfont = Path(job.soundfonts[int(rng.integers(len(job.soundfonts)))])
     seconds = job.seconds
     if job.midi is None:
-        palette = UNSEEN_PALETTE if job.split == "test_unseen" else TRAIN_PALETTE
-        song = compose_song(rng, palette, seconds, drums=job.drums, others=job.others)
-        # A separate generator: the notes do not depend on the augmentation.
-        augment_rng = None
-        if job.split == "train":
-            augment_rng = np.random.default_rng([job.seed, split_number, job.number, 1])
+        song = _write_song(job, rng)
+        track = f"{job.split}/{Path(job.folder).name}"
         try:
-            stems = _render(song, seconds, soundfont, job, augment_rng)
+            fonts = draw_soundfonts(song, soundfont, job)
+        except ValueError as error:
+            raise ValueError(f"{track} {error}: add a SoundFont that has it.") from None
+        try:
+            stems = play_parts(song, seconds, fonts, job)
         except RendererDied as error:
-            raise ValueError(f"{job.split}/{Path(job.folder).name}: {error}") from None
+            raise ValueError(f"{track}: {error}") from None
     else:
         try:
             song, seconds = read_song(job.midi, job.max_seconds)
-            _check_programs(song, soundfont)
-            stems = _render(song, seconds, soundfont, job)
+            fonts = draw_soundfonts(song, soundfont, job)
+            stems = play_parts(song, seconds, fonts, job)
         except (ValueError, TimeoutError) as error:  # one bad file does not end a long run
             return str(error)
-    mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
+    if job.mixing == "produced":
+        kinds = [part_kind(part) for part in song.instruments]
+        mixture, overall_gain = produce(
+            stems, kinds, job.sample_rate, job.level_spread, job.generator(4)
+        )
+    else:
+        mixture, overall_gain = mix_stems(stems, job.sample_rate, job.level_spread, rng)
     target = Path(job.folder)
     partial = unfinished(target)
     try:
-        _write_track(partial, target, job, song, stems, mixture, overall_gain, soundfont)
+        _write_track(partial, target, job, song, stems, mixture, overall_gain, fonts)
         os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return None
+
+
+def _write_song(job: TrackJob, rng: np.random.Generator) -> pretty_midi.PrettyMIDI:
+    """A new song, by the composer or by MMA, without parts that have no notes."""
+    writer = job.generator(5)
+    if job.split == "train" and writer.random() < job.mma:
+        with scratch_folder() as folder:
+            accompany(folder / "song.mid", job.seconds, int(writer.integers(2**31)))
+            song, _ = read_song(folder / "song.mid", job.seconds)
+        if not job.drums:
+            song.instruments = [part for part in song.instruments if not part.is_drum]
+        return song
+    palette = palette_of(job.split, job.programs)
+    song = compose_song(rng, palette, job.seconds, drums=job.drums, others=job.others)
+    song.instruments = [part for part in song.instruments if part.notes]
+    return song
 
 
 def _write_track(
@@ -218,14 +191,14 @@ def _write_track(
     stems: list[np.ndarray],
     mixture: np.ndarray,
     overall_gain: float,
-    soundfont: Path,
+    fonts: list[Path],
 ) -> None:
     """Writes the files of a track into the folder `partial`, which will be renamed to `target`."""
     with explained(target):
         (partial / "MIDI").mkdir(parents=True)
         (partial / "stems").mkdir()
     entries = {}
-    for index, (part, stem) in enumerate(zip(song.instruments, stems)):
+    for index, (part, stem, soundfont) in enumerate(zip(song.instruments, stems, fonts)):
         name = f"S{index:02d}"
         write_audio(partial / "stems" / f"{name}.flac", stem, job.sample_rate, "PCM_16")
         write_midi(partial / "MIDI" / f"{name}.mid", song, [part])
@@ -248,35 +221,6 @@ def _write_track(
     path = partial / "metadata.yaml"
     with explained(path), open(path, "w", encoding="utf-8") as file:
         yaml.safe_dump(metadata, file, allow_unicode=True)
-
-
-def _render(
-    song: pretty_midi.PrettyMIDI,
-    seconds: float,
-    soundfont: Path,
-    job: TrackJob,
-    augment_rng: np.random.Generator | None = None,
-) -> list[np.ndarray]:
-    """Renders the instruments of a song, augmented if a random generator is given."""
-    song.instruments = [part for part in song.instruments if part.notes]
-    how = (seconds, job.sample_rate, soundfont, job.renderer)
-    if augment_rng is None:
-        return [render_instrument(part, *how) for part in song.instruments]
-    stems = []
-    for part in song.instruments:
-        stem = render_varied(part, *how, augment_rng, job.synthetic, job.varispeed)
-        stems.append(random_channel(stem, job.sample_rate, job.color_db, augment_rng))
-    return stems
-
-
-def _check_programs(song: pretty_midi.PrettyMIDI, soundfont: Path) -> None:
-    """Raises a ValueError if a SoundFont lacks an instrument of a song."""
-    presets = soundfont_presets(soundfont)
-    for part in song.instruments:
-        if part.is_drum and not any(bank == 128 for bank, _ in presets):
-            raise ValueError(f"has drums, and {soundfont.name} has no drum kit")
-        if not part.is_drum and (0, part.program) not in presets:
-            raise ValueError(f"uses program {part.program}, which {soundfont.name} lacks")
 
 
 def _describe(part: pretty_midi.Instrument, soundfont: Path, level: float) -> dict[str, Any]:

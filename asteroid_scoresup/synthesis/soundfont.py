@@ -45,12 +45,14 @@ class Preset:
         name (str): Name; the first 19 characters are kept, in ASCII.
         tones (sequence of Tone): Sampled tones; each plays the keys nearest to its pitch.
         release (float): Release time after the end of a note, in seconds (to -100 dB).
+        bank (int): 0, or 128 for a drum kit.
     """
 
     program: int
     name: str
     tones: Sequence[Tone]
     release: float = 0.2
+    bank: int = 0
 
 
 def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[Preset]) -> None:
@@ -59,10 +61,11 @@ def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[P
     Args:
         path (str or Path): File to write.
         name (str): Name of the bank.
-        presets (sequence of Preset): Instruments, all in bank 0.
+        presets (sequence of Preset): Instruments and drum kits.
 
     Raises:
-        ValueError: if there is no preset, a preset has no tone, or two have the same program.
+        ValueError: if there is no preset, a preset has no tone, or two have the same bank and
+            program.
         OSError: if the file cannot be written.
 
     Examples
@@ -74,12 +77,13 @@ def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[P
         ...     sorted(soundfont_presets(f"{folder}/a.sf2"))
         [(0, 24)]
     """
-    presets = sorted(presets, key=lambda preset: preset.program)
-    programs = [preset.program for preset in presets]
+    presets = sorted(presets, key=lambda preset: (preset.bank, preset.program))
+    programs = [(preset.bank, preset.program) for preset in presets]
     if not presets or any(not preset.tones for preset in presets):
         raise ValueError(f"{path}: a SoundFont needs a preset, and every preset a tone.")
     if len(set(programs)) < len(programs):
-        raise ValueError(f"{path}: two presets have the same program, in {programs}.")
+        listed = [program for _, program in programs]
+        raise ValueError(f"{path}: two presets have the same program, in {listed}.")
     audio: list[np.ndarray] = []
     headers: list[bytes] = []
     instruments: list[bytes] = []
@@ -106,7 +110,7 @@ def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[P
             headers.append(struct.pack("<20sIIIIIBbHH", _text(f"{tone.pitch}"), *places))
     count = len(presets)
     bank = [
-        struct.pack("<20sHHHIII", _text(preset.name), preset.program, 0, i, 0, 0, 0)
+        struct.pack("<20sHHHIII", _text(preset.name), preset.program, preset.bank, i, 0, 0, 0)
         for i, preset in enumerate(presets)
     ]
     terminal = struct.pack("<20sHHHIII", b"EOP", 0, 0, count, 0, 0, 0)

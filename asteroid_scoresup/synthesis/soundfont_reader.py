@@ -56,6 +56,27 @@ def soundfont_presets(soundfont: str | os.PathLike[str]) -> frozenset[tuple[int,
     return _read_presets(str(path), path.stat().st_mtime_ns, path.stat().st_size)
 
 
+def has_preset(soundfont: str | os.PathLike[str], program: int, is_drum: bool) -> bool:
+    """Whether a SoundFont can play a program.
+
+    Args:
+        soundfont (str or Path): An ``.sf2`` or ``.sf3`` file.
+        program (int): General MIDI program.
+        is_drum (bool): Whether it is that of a drum kit. As in synthesizers, any drum kit of a
+            SoundFont plays all drum programs.
+
+    Returns:
+        bool
+
+    Examples
+        >>> from asteroid_scoresup.synthesis.render import default_soundfont
+        >>> has_preset(default_soundfont(), 33, is_drum=False)
+        True
+    """
+    presets = soundfont_presets(soundfont)
+    return any(bank == 128 for bank, _ in presets) if is_drum else (0, program) in presets
+
+
 @functools.lru_cache(maxsize=16)
 def _read_presets(path: str, mtime_ns: int, size: int) -> frozenset[tuple[int, int]]:
     try:
@@ -95,12 +116,12 @@ def _read_tables(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], int]
     """The nine tables as arrays, and the number of samples."""
     tables: dict[str, np.ndarray] = {}
     n_samples = 0
-    for kind, first, stop in _chunks(file, 12, size):
+    for kind, first, stop in read_chunks(file, 12, size):
         if kind != "LIST":
             continue
         file.seek(first)
         what = file.read(4)
-        for name, start, end in _chunks(file, first + 4, stop) if what != b"INFO" else ():
+        for name, start, end in read_chunks(file, first + 4, stop) if what != b"INFO" else ():
             if what == b"sdta" and name == "smpl":
                 n_samples = (end - start) // 2
             elif what == b"pdta" and name in _RECORD:
@@ -117,8 +138,32 @@ def _read_tables(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], int]
     return tables, n_samples
 
 
-def _chunks(file: BinaryIO, first: int, stop: int) -> Iterator[tuple[str, int, int]]:
-    """Name, start and end of the RIFF chunks between two positions of a file."""
+def sample_headers(soundfont: str | os.PathLike[str]) -> np.ndarray:
+    """Headers of the samples of a SoundFont, without the sentinel.
+
+    Args:
+        soundfont (str or Path): A SoundFont that :func:`soundfont_presets` accepts.
+
+    Returns:
+        :class:`numpy.ndarray`: Records with the fields ``name``, ``place`` (start, end, and start
+        and end of the loop), ``rate`` (Hz), ``rest`` and ``kind`` (link and type).
+    """
+    with open(soundfont, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return _read_tables(file, size)[0]["shdr"][:-1]
+
+
+def read_chunks(file: BinaryIO, first: int, stop: int) -> Iterator[tuple[str, int, int]]:
+    """Finds the RIFF chunks between two positions of a file.
+
+    Args:
+        file (file): A binary file.
+        first (int): Position of the first chunk.
+        stop (int): End of the last chunk.
+
+    Yields:
+        tuple: Name of a chunk, and start and end of its content.
+    """
     while first + 8 <= stop:
         file.seek(first)
         kind, size = struct.unpack("<4sI", file.read(8))

@@ -14,28 +14,35 @@ it is complete.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..utils.files import write_json
 from ..utils.hashing import file_hash
 from ..utils.locks import folder_lock
 from ..utils.parallel import run_parallel
-from ..utils.partial_files import sweep_scratch
-from .composer import TRAIN_PALETTE, UNSEEN_PALETTE, Palette
+from ..utils.partial_files import scratch_folder, sweep_scratch
+from .composer import Palette, palette_of
 from .folder import RECORD, prepare_folder, refuse_foreign_tracks
 from .midi_folder import files_digest, find_midi, split_files
-from .render import default_soundfont, resolve_renderer, soundfont_presets
-from .slakh_writer import FIRST_NUMBER, LAST_NUMBER, TrackJob, make_track
+from .mma import mma_version
+from .options import check_mma, check_options, check_room, check_words
+from .render import default_soundfont, resolve_renderer
+from .slakh_writer import make_track
+from .soundfont_catalog import find_soundfont
+from .soundfont_decoder import decode_soundfont, is_compressed
+from .soundfont_reader import soundfont_presets
+from .track_job import FIRST_NUMBER, TrackJob
+
+#: SoundFonts, as an option names them: one path, or several.
+Fonts: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
 
 #: Changes whenever the same settings would give other tracks than before.
 RECIPE = 3
-#: Longest song, in seconds; a track is kept in memory while it is made.
-LONGEST = 3600.0
 
 
 def synthesize(
@@ -48,8 +55,10 @@ def synthesize(
     seconds: float = 30.0,
     seed: int = 0,
     sample_rate: int = 44100,
-    soundfonts: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
-    unseen_soundfonts: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    soundfonts: Fonts = None,
+    validation_soundfonts: Fonts = None,
+    unseen_soundfonts: Fonts = None,
+    mix_soundfonts: bool = False,
     renderer: str = "auto",
     jobs: int | None = None,
     midi_dir: str | os.PathLike[str] | None = None,
@@ -61,6 +70,9 @@ def synthesize(
     varispeed: float = 4.0,
     drums: bool = False,
     others: int = 0,
+    programs: str = "split",
+    mixing: str = "plain",
+    mma: float = 0.0,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -77,9 +89,15 @@ def synthesize(
         seed (int): The same seed gives the same data set.
         sample_rate (int): Sample rate of the audio files, in Hz. Rendering always runs at 44.1 kHz.
         soundfonts (path or list of paths, optional): SoundFonts, of which each song uses a random
-            one. Default: the small one inside ``pretty_midi``.
+            one: files, or names of :data:`~asteroid_scoresup.synthesis.soundfont_catalog.CATALOG`.
+            Default: the small one inside ``pretty_midi``.
+        validation_soundfonts (path or list of paths, optional): SoundFonts of `validation`, to
+            choose between models by what they do on instruments that are new to them. Default:
+            those of the training songs.
         unseen_soundfonts (path or list of paths, optional): SoundFonts of `test_unseen`. Default:
-            those of the other splits.
+            those of the training songs.
+        mix_soundfonts (bool): Whether each part of a song is played by a random SoundFont of its
+            split, among those that have its program, instead of one for the whole song.
         renderer (str): ``fluidsynth``, ``tinysoundfont``, or ``auto`` for the first installed.
         jobs (int, optional): Number of processes. Default: one per core.
         midi_dir (str or Path, optional): Folder of MIDI files to render instead of composing
@@ -98,6 +116,14 @@ def synthesize(
         drums (bool): Whether composed songs have drums. A mixture of bass, guitar and piano leaves
             them out; they are for mixtures of the whole song.
         others (int): Largest number of instruments outside the classes in a composed song.
+        programs (str): ``split``: composed songs of `test_unseen` have programs that no other split
+            has. ``all``: all songs may have all programs of their classes, and only the SoundFonts
+            can be unseen.
+        mixing (str): ``plain``: the mixture is the sum of the stems at random levels.
+            ``produced``: human timing, layered parts and the effects of a studio, see
+            :mod:`~asteroid_scoresup.synthesis.production`; for songs of all splits.
+        mma (float): Probability that Musical MIDI Accompaniment writes a training song instead of
+            the composer, see :mod:`~asteroid_scoresup.synthesis.mma` (and there on its license).
         overwrite (bool): Whether to replace tracks that were made with other settings.
         quiet (bool): Whether to hide the progress bar.
 
@@ -108,7 +134,7 @@ def synthesize(
     Raises:
         ValueError: if an option makes no sense, or the folder contains tracks of another origin or
             with other settings.
-        FileNotFoundError: if a SoundFont, the renderer or the MIDI folder is missing.
+        FileNotFoundError: if a SoundFont, the renderer, MMA or the MIDI folder is missing.
         OSError: if rendering fails, or a process is killed.
     """
     out_dir = Path(out_dir)
@@ -127,7 +153,10 @@ def synthesize(
     check_options(
         counts, seconds, seed, sample_rate, jobs, max_seconds, others, augmentation, fractions
     )
+    check_words(programs, mixing, sample_rate)
+    check_mma(mma, programs, midi_dir is not None)
     fonts = _list_soundfonts(soundfonts)
+    validation_fonts = _list_soundfonts(validation_soundfonts) if validation_soundfonts else fonts
     unseen_fonts = _list_soundfonts(unseen_soundfonts) if unseen_soundfonts else fonts
     renderer = resolve_renderer(renderer)
     settings: dict[str, Any] = {
@@ -139,6 +168,18 @@ def synthesize(
         "renderer": renderer,
         **augmentation,
     }
+    # Only recorded if given, so that the data sets of earlier versions can still be completed.
+    if validation_soundfonts:
+        settings["validation_soundfonts"] = [_name_and_hash(font) for font in validation_fonts]
+    if mix_soundfonts:
+        settings["mix_soundfonts"] = True
+    if mma:
+        settings["mma"] = [float(mma), mma_version()]
+    if mixing != "plain":
+        settings["mixing"] = mixing
+    packed = {font for font in (*fonts, *validation_fonts, *unseen_fonts) if is_compressed(font)}
+    if packed:  # earlier versions did not decode them first: their tracks differ in the last bit
+        settings["decoded"] = sorted(font.name for font in packed)
     common: dict[str, Any] = {
         "seed": int(seed),
         "seconds": float(seconds),
@@ -147,13 +188,17 @@ def synthesize(
         **augmentation,
         "drums": bool(drums),
         "others": int(others),
+        "programs": programs,
+        "mixing": mixing,
+        "mma": float(mma),
+        "mix_soundfonts": bool(mix_soundfonts),
         "max_seconds": None if max_seconds is None else float(max_seconds),
     }
     songs: list[tuple[str, int, Path | None, str]]
     if midi_dir is None:
         settings.update(source="composer", **{k: common[k] for k in ("seconds", "drums", "others")})
-        settings["palette"] = _plain_palette(TRAIN_PALETTE, drums)
-        settings["unseen_palette"] = _plain_palette(UNSEEN_PALETTE, drums)
+        settings["palette"] = _plain_palette(palette_of("train", programs), drums)
+        settings["unseen_palette"] = _plain_palette(palette_of("test_unseen", programs), drums)
         songs = [(split, k, None, "") for split, count in counts.items() for k in range(count)]
     else:
         files = find_midi(midi_dir)
@@ -166,7 +211,8 @@ def synthesize(
         )
         songs = [*split_files(files, fractions, seed)]
         for split, index, _, _ in songs:
-            _check_room(split, index + 1)
+            check_room(split, index + 1)
+    fonts_of = {"validation": validation_fonts, "test_unseen": unseen_fonts}
     track_jobs = []
     for split, index, path, name in songs:
         number = FIRST_NUMBER[split] + index
@@ -175,7 +221,7 @@ def synthesize(
                 folder=str(out_dir / split / f"Track{number:05d}"),
                 split=split,
                 number=number,
-                soundfonts=tuple(map(str, unseen_fonts if split == "test_unseen" else fonts)),
+                soundfonts=tuple(map(str, fonts_of.get(split, fonts))),
                 midi=None if path is None else str(path),
                 midi_name=name,
                 **common,
@@ -184,9 +230,12 @@ def synthesize(
     if out_dir.is_dir():
         refuse_foreign_tracks(out_dir)
     sweep_scratch()
-    with folder_lock(out_dir, "synthesize"):
+    with ExitStack() as stack:
+        stack.enter_context(folder_lock(out_dir, "synthesize"))
         prepare_folder(out_dir, settings, [Path(job.folder) for job in track_jobs], overwrite)
         missing = [job for job in track_jobs if not Path(job.folder).is_dir()]
+        if missing and packed:
+            missing = _decoded(missing, packed, stack.enter_context(scratch_folder()))
         skipped: dict[str, str] = {}
         for job, reason in run_parallel(make_track, missing, jobs, "synthesize", not quiet):
             if reason:
@@ -212,95 +261,32 @@ def synthesize(
     }
 
 
-def _check_room(split: str, count: float) -> None:
-    room = LAST_NUMBER[split] - FIRST_NUMBER[split] + 1
-    if count > room:
-        raise ValueError(f"too many tracks for {split}: there are numbers for {room} only.")
-
-
-def _check_counts(counts: Mapping[str, float]) -> None:
-    for split, count in counts.items():
-        if not _is_whole(count):
-            raise ValueError(f"n_{split} is {count}, expected a whole number from 0.")
-    if not any(counts.values()):
-        raise ValueError("no songs requested: all of n_train, n_validation, ... are 0.")
-
-
-def check_options(
-    counts: Mapping[str, float],
-    seconds: float,
-    seed: float,
-    sample_rate: float,
-    jobs: float | None,
-    max_seconds: float | None,
-    others: float,
-    augmentation: Mapping[str, float],
-    fractions: Sequence[float],
-) -> None:
-    """Checks the numbers among the options of :func:`synthesize`, without rendering anything.
-
-    Args:
-        counts (dict): Number of composed songs by split.
-        augmentation (dict): ``level_spread``, ``color_db``, ``synthetic`` and ``varispeed``.
-        seconds, seed, sample_rate, jobs, max_seconds, others, fractions: See :func:`synthesize`.
-
-    Raises:
-        ValueError: if one makes no sense; the message names it.
-    """
-    _check_counts(counts)
-    _check_fractions(fractions)
-    for split, count in counts.items():
-        _check_room(split, count)
-    lengths = f"at least 1, at most {LONGEST:g}"
-    whole_rate = _is_whole(sample_rate) and 4000 <= sample_rate <= 192000
-    checks: dict[str, tuple[float | None, bool, str]] = {
-        "seconds": (seconds, 1 <= seconds <= LONGEST, lengths),
-        "seed": (seed, _is_whole(seed), "a whole number from 0"),
-        "others": (others, _is_whole(others) and others <= 16, "a whole number from 0 to 16"),
-        "sample_rate": (sample_rate, whole_rate, "4000 to 192000 Hz"),
-        "jobs": (jobs, jobs is None or _is_whole(jobs) and jobs >= 1, "at least 1"),
-        "max_seconds": (max_seconds, max_seconds is None or 1 <= max_seconds <= LONGEST, lengths),
-    }
-    bounds = {
-        "level_spread": (20, "0 to 20 dB"),
-        "color_db": (20, "0 to 20 dB"),
-        "synthetic": (1, "a probability, 0 to 1"),
-        "varispeed": (12, "0 to 12 semitones"),
-    }
-    for name, (largest, expected) in bounds.items():
-        value = augmentation[name]
-        checks[name] = (value, 0 <= value <= largest, expected)
-    for name, (option, good, expected) in checks.items():
-        if not good:
-            raise ValueError(f"{name} is {option}, expected {expected}.")
-
-
-def _check_fractions(fractions: Sequence[float]) -> None:
-    usable = len(fractions) == 3 and all(0 <= fraction < math.inf for fraction in fractions)
-    if not usable or not 0 < sum(fractions) < math.inf:
-        raise ValueError(
-            f"fractions are {list(fractions)}, expected three numbers from 0, not all 0: those of "
-            "train, validation and test."
-        )
-
-
-def _is_whole(value: float) -> bool:
-    """Whether a value is a whole number from 0."""
-    return math.isfinite(value) and value == int(value) and value >= 0
-
-
 def _list_soundfonts(
-    soundfonts: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+    soundfonts: Fonts,
 ) -> list[Path]:
     """Absolute paths of SoundFonts, all of them checked."""
     if not soundfonts:
         soundfonts = [default_soundfont()]
     elif isinstance(soundfonts, (str, os.PathLike)):
         soundfonts = [soundfonts]
-    paths = [Path(path).absolute() for path in soundfonts]
+    paths = [find_soundfont(path).absolute() for path in soundfonts]
     for path in paths:
         soundfont_presets(path)  # raises for a file that is not a SoundFont
     return paths
+
+
+def _decoded(jobs: Sequence[TrackJob], packed: set[Path], folder: Path) -> list[TrackJob]:
+    """The same tracks, with compressed SoundFonts replaced by decoded ones of the same name."""
+    replaced: dict[str, str] = {}
+    for number, font in enumerate(sorted(packed)):
+        target = folder / f"{number}" / font.name
+        target.parent.mkdir()
+        decode_soundfont(font, target)
+        replaced[str(font)] = str(target)
+    return [
+        replace(job, soundfonts=tuple(replaced.get(font, font) for font in job.soundfonts))
+        for job in jobs
+    ]
 
 
 def _name_and_hash(path: Path) -> str:

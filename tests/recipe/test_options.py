@@ -190,9 +190,19 @@ def test_models_with_masks_refuse_terms_of_waveforms(options):
 def test_every_preset_counts_its_songs(options):
     assert tuple(options.presets()) == options.PRESETS
     for preset in options.PRESETS:
-        assert list(options.song_counts(preset)) == [
+        assert list(options.song_counts(preset))[:5] == [
             "n_train", "n_validation", "n_test", "n_test_unseen", "seconds"
         ]  # fmt: skip
+
+
+def test_songs_of_a_preset_become_options_of_the_command(options, commands):
+    songs = {"n_train": 3, "drums": True, "soundfont": ["a b.sf2", "c"], "seconds": 2}
+    assert commands.song_words(songs) == [
+        *("--n_train", "3", "--drums", "--soundfont", "a b.sf2", "--soundfont", "c"),
+        *("--seconds", "2"),
+    ]
+    for preset in options.PRESETS:
+        commands.check_synthesize(commands.song_words(options.song_counts(preset)))
 
 
 def test_the_rows_of_the_tables_choose_losses_and_settings_that_exist(options):

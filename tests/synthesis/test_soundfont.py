@@ -4,8 +4,9 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from asteroid_scoresup.synthesis.render import render_notes, soundfont_presets
+from asteroid_scoresup.synthesis.render import render_instrument, render_notes
 from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
+from asteroid_scoresup.synthesis.soundfont_reader import has_preset, soundfont_presets
 
 RATE = 16000
 
@@ -56,6 +57,20 @@ def test_presets_keep_their_programs_and_tones(tmp_path):
     for program, pitch in ((33, 40), (0, 80), (0, 90)):
         audio = play(path, program, pitch)[int(0.3 * RATE) : int(0.9 * RATE)]
         assert frequency(audio) == pytest.approx(pretty_midi.note_number_to_hz(pitch), rel=2e-3)
+
+
+def test_a_drum_kit_plays_its_keys(tmp_path):
+    path = tmp_path / "a.sf2"
+    presets = [Preset(8, "kit", (sine(36), sine(38)), bank=128), Preset(8, "sine", (sine(60),))]
+    write_soundfont(path, "bank", presets)
+    assert soundfont_presets(path) == {(0, 8), (128, 8)}
+    assert has_preset(path, 0, is_drum=True) and not has_preset(path, 0, is_drum=False)
+    for key in (36, 38):
+        drums = pretty_midi.Instrument(8, is_drum=True)
+        drums.notes = [pretty_midi.Note(100, key, 0.1, 1.0)]
+        audio = render_instrument(drums, 1.0, RATE, path, "tinysoundfont")
+        expected = pretty_midi.note_number_to_hz(key)
+        assert frequency(audio[RATE // 4 : -RATE // 4]) == pytest.approx(expected, rel=0.01)
 
 
 def test_the_same_tones_give_the_same_file(tmp_path):

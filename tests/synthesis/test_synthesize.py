@@ -1,6 +1,7 @@
 """Synthesized data sets: format, levels, labels, restarts."""
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -16,12 +17,16 @@ from torchaudio.functional import loudness
 from asteroid_scoresup.data.slakh import find_slakh_tracks, read_slakh_track
 from asteroid_scoresup.scripts import synthesize as command
 from asteroid_scoresup.synthesis import slakh_writer
-from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, UNSEEN_PALETTE
+from asteroid_scoresup.synthesis.composer import ALL_PALETTE, TRAIN_PALETTE, UNSEEN_PALETTE
 from asteroid_scoresup.synthesis.midi_folder import find_midi, split_files
 from asteroid_scoresup.synthesis.mixing import measure_loudness, mix_stems
 from asteroid_scoresup.synthesis.render import default_soundfont
 from asteroid_scoresup.synthesis.slakh_writer import read_song
+from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
 from asteroid_scoresup.synthesis.synthesize import synthesize
+
+# The package exports the function of the same name.
+synthesis = importlib.import_module("asteroid_scoresup.synthesis.synthesize")
 
 SMALL = {
     "n_train": 2,
@@ -297,6 +302,68 @@ def test_songs_use_several_soundfonts(tmp_path):
     assert used == {"train": {"TimGM6mb.sf2", "second.sf2"}, "test_unseen": {"second.sf2"}}
 
 
+def _small_font(path, programs):
+    time = np.arange(4000) / 8000
+    tone = Tone(60, 0.3 * np.sin(2 * np.pi * 261.6 * time), 8000)
+    write_soundfont(path, path.stem, [Preset(program, "sine", (tone,)) for program in programs])
+    return path
+
+
+#: No effects on the sound, which take time.
+DRY = {"synthetic": 0.0, "varispeed": 0.0, "color_db": 0.0}
+
+
+def test_parts_of_a_song_are_played_by_several_soundfonts(tmp_path):
+    whole = _small_font(tmp_path / "whole.sf2", range(128))
+    bass = _small_font(tmp_path / "bass.sf2", TRAIN_PALETTE.bass)
+    other = _small_font(tmp_path / "other.sf2", UNSEEN_PALETTE.bass)
+    fonts = {"soundfonts": [whole, bass, other], "mix_soundfonts": True}
+    few = {**SMALL, **DRY, "n_train": 4, "seconds": 1.0, "validation_soundfonts": whole}
+    synthesize(tmp_path / "d", jobs=1, **fonts, **few)
+    used = {"train": set(), "validation": set(), "test_unseen": set()}
+    for folder in find_slakh_tracks(tmp_path / "d"):
+        facts = metadata(folder.path)["stems"].values()
+        used[folder.split] |= {(s["inst_class"] == "Bass", s["plugin_name"]) for s in facts}
+    # Only SoundFonts that have the program are drawn.
+    assert used["train"] == {(False, "whole.sf2"), (True, "whole.sf2"), (True, "bass.sf2")}
+    assert used["validation"] == {(False, "whole.sf2"), (True, "whole.sf2")}
+    assert (True, "bass.sf2") not in used["test_unseen"]
+    record = json.loads((tmp_path / "d" / "synthesis.json").read_text())["settings"]
+    assert record["mix_soundfonts"] is True and len(record["validation_soundfonts"]) == 1
+    with pytest.raises(ValueError, match=r"Track\d+ uses program .* bass.sf2 and other.sf2 lack: "):
+        synthesize(tmp_path / "e", jobs=1, **{**fonts, "soundfonts": [bass, other]}, **few)
+
+
+def test_all_programs_may_be_in_all_splits(tmp_path):
+    font = _small_font(tmp_path / "whole.sf2", range(128))
+    many = {**SMALL, **DRY, "n_train": 12, "n_validation": 0, "seconds": 1.0, "soundfonts": font}
+    synthesize(tmp_path / "d", jobs=1, programs="all", **many)
+    tracks = [folder.path for folder in find_slakh_tracks(tmp_path / "d")]
+    used = {s["program_num"] for track in tracks for s in metadata(track)["stems"].values()}
+    for palette in (TRAIN_PALETTE, UNSEEN_PALETTE):
+        assert used & {*palette.piano, *palette.guitar, *palette.bass}
+    assert used <= {*ALL_PALETTE.piano, *ALL_PALETTE.guitar, *ALL_PALETTE.bass}
+
+
+def test_compressed_soundfonts_are_decoded_once(tmp_path, monkeypatch):
+    calls = []
+
+    def decode(font, target):
+        calls.append(str(font))
+        shutil.copy(default_soundfont(), target)
+
+    monkeypatch.setattr(synthesis, "is_compressed", lambda font: font.suffix == ".sf3")
+    monkeypatch.setattr(synthesis, "decode_soundfont", decode)
+    font = shutil.copy(default_soundfont(), tmp_path / "a.sf3")
+    few = {**SMALL, "n_validation": 0, "seconds": 1.0, "soundfonts": font}
+    synthesize(tmp_path / "d", jobs=1, **few)
+    assert calls == [str(font)]
+    for folder in find_slakh_tracks(tmp_path / "d"):
+        facts = metadata(folder.path)["stems"].values()
+        assert {s["plugin_name"] for s in facts} == {"a.sf3"}
+    assert synthesize(tmp_path / "d", jobs=1, **few)["kept"] == 3 and len(calls) == 1
+
+
 # ------------------------------------------------------------------------------ folders of MIDI
 
 
@@ -402,6 +469,9 @@ def test_a_folder_without_usable_midi_is_an_error(tmp_path):
         ({"max_seconds": 0.1}, "max_seconds is 0.1"),
         ({"fractions": (1, 0)}, "fractions are"),
         ({"renderer": "timidity"}, "unknown renderer"),
+        ({"programs": "some"}, "programs is 'some', expected split or all"),
+        ({"mixing": "loud"}, "mixing is 'loud', expected plain or produced"),
+        ({"mixing": "produced", "sample_rate": 9000}, "no sample rate of 9000 Hz: use one of 8000"),
     ],
 )
 def test_bad_options_are_named_and_nothing_is_written(tmp_path, options, message):

@@ -22,7 +22,15 @@ players (`bass`, `guitar`, `piano`, `drums`, `band`), and the song (`plan`, `per
 from .band import PATTERNS
 from .chords import Chord, parse_numeral
 from .meter import METERS
-from .palette import OTHER_PROGRAMS, PITCH_RANGES, TRAIN_PALETTE, UNSEEN_PALETTE, Palette
+from .palette import (
+    ALL_PALETTE,
+    OTHER_PROGRAMS,
+    PITCH_RANGES,
+    TRAIN_PALETTE,
+    UNSEEN_PALETTE,
+    Palette,
+    palette_of,
+)
 from .performance import tidy
 from .rhythm import RHYTHMS, draw_rhythm
 from .section import Part, Section
@@ -34,8 +42,10 @@ __all__ = [
     "PATTERNS",
     "PITCH_RANGES",
     "RHYTHMS",
+    "ALL_PALETTE",
     "TRAIN_PALETTE",
     "UNSEEN_PALETTE",
+    "palette_of",
     "Chord",
     "Palette",
     "Part",

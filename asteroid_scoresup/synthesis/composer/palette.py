@@ -70,3 +70,31 @@ TRAIN_PALETTE = Palette(
 UNSEEN_PALETTE = Palette(piano=(4, 6), guitar=(25, 27), bass=(33, 36), kits=(25, 40))
 """Programs that share no sample with :data:`TRAIN_PALETTE` in the default SoundFont; its drum kits
 have some samples in common."""
+
+ALL_PALETTE = Palette(
+    piano=tuple(PROGRAM_RANGES["piano"]),
+    guitar=tuple(program for program in PROGRAM_RANGES["guitar"] if program != 31),
+    bass=tuple(PROGRAM_RANGES["bass"]),
+    kits=(0, 8, 16, 24, 25, 32, 40, 48),
+)
+"""All programs but guitar harmonics, for songs that are unseen because of their SoundFont."""
+
+
+def palette_of(split: str, programs: str = "split") -> Palette:
+    """The palette of a split.
+
+    Args:
+        split (str): ``train``, ``validation``, ``test`` or ``test_unseen``.
+        programs (str): ``split`` for other programs in `test_unseen` than in the other splits,
+            ``all`` for the same palette everywhere.
+
+    Returns:
+        Palette
+
+    Examples
+        >>> set(palette_of("test_unseen").piano) & set(palette_of("train").piano)
+        set()
+    """
+    if programs == "all":
+        return ALL_PALETTE
+    return UNSEEN_PALETTE if split == "test_unseen" else TRAIN_PALETTE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from asteroid_scoresup_cli import read_arguments
 
@@ -55,7 +56,7 @@ def check_synthesize(options: Sequence[str]) -> None:
     """
     args = _parse("synthesize", ["out", *options], "synthesize_opts")
     from asteroid_scoresup.scripts.synthesize import song_counts
-    from asteroid_scoresup.synthesis.synthesize import check_options
+    from asteroid_scoresup.synthesis.options import check_options
 
     augmentation = ("level_spread", "color_db", "synthetic", "varispeed")
     with _named("synthesize_opts"):
@@ -70,6 +71,18 @@ def check_synthesize(options: Sequence[str]) -> None:
             {name: getattr(args, name) for name in augmentation},
             args.fractions,
         )
+
+
+def song_words(songs: Mapping[str, Any]) -> list[str]:
+    """The options of ``asteroid-scoresup synthesize`` that a preset has under `songs`, as words.
+
+    A list stands for an option that is repeated, ``true`` for one without a value.
+    """
+    words = []
+    for name, value in songs.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
+    return words
 
 
 @contextlib.contextmanager

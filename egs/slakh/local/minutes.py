@@ -225,6 +225,7 @@ def plan() -> None:
 
 def songs() -> None:
     """Prints how many songs to synthesize."""
+    from local.commands import song_words
     from local.options import song_counts as counts_of
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -240,8 +241,7 @@ def songs() -> None:
         chosen = song_counts(wanted, made, args.spent, SONGS * 60 * args.minutes)
     else:
         chosen = {**wanted, **made}
-    for key, setting in chosen.items():
-        print(f"--{key} {setting}")
+    print(*song_words(chosen), sep="\n")
 
 
 if __name__ == "__main__":

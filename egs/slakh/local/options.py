@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
-from .commands import check_prepare, check_synthesize
+from .commands import check_prepare, check_synthesize, song_words
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
 #: Options of all training scripts that may be given among the settings.
 FLAGS = ("quiet",)
-PRESETS = ("mini", "bundled", "small", "paper")
+PRESETS = ("mini", "bundled", "band", "small", "paper")
 ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: The kinds of supervision and the default loss of each, a file in losses/; empty for the
 #: weights in conf.yml, which are those of clip+informed.yml.
@@ -57,8 +57,8 @@ def presets() -> dict[str, dict[str, Any]]:
     return read_yaml(HERE / "presets.yml")
 
 
-def song_counts(preset: str) -> dict[str, float]:
-    """How many songs stage 0 synthesizes for a preset, and their length: its options."""
+def song_counts(preset: str) -> dict[str, Any]:
+    """How many songs stage 0 synthesizes for a preset, their length and how: its options."""
     return presets()[preset].get("songs", {})
 
 
@@ -323,11 +323,9 @@ def main() -> int:
             )
         if args.loss or changed:  # the defaults suit every supervision and model
             check_loss(chosen, args.supervision, values["model"])
-        songs = [f"--{name} {value}" for name, value in song_counts(args.preset).items()]
+        songs = song_words(song_counts(args.preset))
         if args.synthesize_opts:
-            source = (
-                ["--midi_dir", args.midi_dir] if args.midi_dir else split_words(" ".join(songs))
-            )
+            source = ["--midi_dir", args.midi_dir] if args.midi_dir else songs
             check_synthesize([*source, *split_words(args.synthesize_opts)])
         n_classes = check_prepare(args.classes, split_words(args.prepare_opts))
         stages = range(args.stages[0], args.stages[1] + 1)

@@ -27,10 +27,10 @@ stage_number() {
 folder_exists() { [ -z "$2" ] || [ -d "$2" ] || bad_option "--$1 $2 is not a folder."; }
 file_exists() { [ -z "$2" ] || [ -f "$2" ] || bad_option "--$1 $2 is not a file."; }
 
-one_of preset "$preset" mini bundled small paper
+one_of preset "$preset" mini bundled band small paper
 [ -z "$n_jobs" ] || whole_number n_jobs "$n_jobs" 1 4096
 command -v "$python" > /dev/null || bad_option "--python '$python' is not a program."
-folder_exists slakh_dir "$slakh_dir"
+folder_exists slakh_dir "${slakh_dir:-}"
 jobs=(); [ -z "$n_jobs" ] || jobs=(--jobs "$n_jobs")
 # Options of local/options.py: ends the script if a setting is invalid, else prints the number of
 # songs that stage 0 synthesizes.
