@@ -32,10 +32,11 @@ OUTPUT_LAYER = ("trunk.mask_net.1.weight", "trunk.mask_net.1.bias")
 
 
 class PitchSeparator(PitchModel, TCNSeparator):
-    r"""Estimates masks by a :class:`PitchModel` together with its TCN (our choice).
+    r"""Estimates masks with weights that are shared over pitch (our choice).
 
-    For each semitone up to the Nyquist frequency the vectors of the :class:`PitchModel` are
-    exchanged with those at the intervals of partials; each predicts logits of the masks of its
+    For each semitone up to the Nyquist frequency the vectors of the
+    :class:`~asteroid_scoresup.models.pitch_model.PitchModel` are exchanged with those at the
+    intervals of partials; each predicts logits of the masks of its
     :data:`~asteroid_scoresup.models.pitch_model.BINS_PER_SEMITONE` bins, which are interpolated to
     the bins of the STFT. The logits that the TCN predicts for these are added. It can start from
     all layers of a trained :class:`~asteroid_scoresup.models.PitchTranscriptor`.
@@ -161,7 +162,7 @@ class PitchSeparator(PitchModel, TCNSeparator):
         return self.output_act(at_least_single(logits))
 
     def load_trunk(self, other: SpectrogramModel) -> None:
-        """Copies all layers that a trained :class:`PitchTranscriptor` has in common with this one.
+        """Copies all layers that a trained pitch transcriptor has in common with this separator.
 
         Raises:
             ValueError: if `other` has no such layers, or their shapes differ.
