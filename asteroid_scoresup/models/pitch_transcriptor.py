@@ -18,7 +18,7 @@ N_HEADS = 2
 
 
 class PitchTranscriptor(PitchModel, ScoreTranscriptor):
-    r"""Predicts frames and onsets of the 88 pitches with a :class:`~asteroid_scoresup.models.pitch_model.PitchModel` (ours).
+    r"""Predicts frames and onsets of the 88 pitches with weights that are shared over pitch (ours).
 
     Args:
         sources (sequence of str): Names of the classes, in order.
