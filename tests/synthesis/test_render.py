@@ -10,15 +10,15 @@ import numpy as np
 import pretty_midi
 import pytest
 
-from asteroid_scoresup.synthesis import render
+from asteroid_scoresup.synthesis import render, soundfont_reader
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, UNSEEN_PALETTE
 from asteroid_scoresup.synthesis.render import (
     default_soundfont,
     render_instrument,
     render_notes,
     resolve_renderer,
-    soundfont_presets,
 )
+from asteroid_scoresup.synthesis.soundfont_reader import soundfont_presets
 
 HAS = {
     "fluidsynth": shutil.which("fluidsynth") is not None,
@@ -207,7 +207,7 @@ def test_bad_values_are_named(tmp_path):
 
 
 def test_a_program_that_the_soundfont_lacks_is_named(monkeypatch):
-    monkeypatch.setattr(render, "soundfont_presets", lambda path: frozenset({(0, 0)}))
+    monkeypatch.setattr(soundfont_reader, "soundfont_presets", lambda path: frozenset({(0, 0)}))
     with pytest.raises(ValueError, match="has no program 33"):
         render_notes([note(40)], 33, 0.5)
     kit = pretty_midi.Instrument(0, is_drum=True)
