@@ -19,7 +19,7 @@ import numpy as np
 from ..score import Notes
 from .clock import ScoreClock
 from .features import HOP, audio_vectors, score_vectors, shifted
-from .path import FREE_TEMPO, Evidence, Penalties, find_margins, find_path
+from .path import FREE_TEMPO, Evidence, Penalties, find_margins, find_path, find_total
 
 #: Recordings and scores beyond this length, in seconds, have a coarser path.
 LONG = 1800.0
@@ -82,9 +82,8 @@ class CoarsePath:
 
     def margins(self) -> np.ndarray:
         """The margins of :func:`~asteroid_scoresup.alignment.path.find_margins`, per frame."""
-        n_score = self.fit.score.shape[1]
         apart = round(_APART / self.hop)
-        return find_margins(self.fit.rows, self.frames, n_score, self.penalties, apart)
+        return find_margins(self.fit.rows, self.frames, self.fit.n_score, self.penalties, apart)
 
 
 class Search:
@@ -130,7 +129,7 @@ class Search:
             clock = ScoreClock.even(stretch, self.end)
             score = _vectors(_on_clock(notes, clock), hop, self.end * stretch)
             fit = Evidence(audio, score, rest=_REST)
-            _, totals[number] = find_path(fit.rows, len(audio), len(score), _TEMPO_PENALTIES)
+            totals[number] = find_total(fit.rows, len(audio), len(score), _TEMPO_PENALTIES)
         found: list[float] = []
         for _ in range(_STARTS):
             best = int(totals.argmax())
