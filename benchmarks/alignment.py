@@ -8,6 +8,7 @@ Songs are composed, made by MMA (Debian: mma), and taken from Freedoom (Debian: 
 with SoundFonts (Debian: timgm6mb-soundfont, fluid-soundfont-gm, musescore-general-soundfont-small).
 The sets ``dev``, on which constants were chosen, and ``test`` differ in songs and SoundFonts.
 
+In the case ``wrong score``, each recording is aligned with scores of other songs (`--wrong`).
 Errors are those of the onsets that the recording plays, in ms; an onset that no span covers counts
 as an infinite error. `jumps` is the fraction of skips and repeats whose place was found within
 0.5 s. `refused` is the fraction of trials below the shipped threshold, and the last line compares
@@ -35,6 +36,7 @@ parser.add_argument("--set", default="test", choices=["dev", "test"])
 parser.add_argument("--songs", type=int, default=6, help="songs of each of the three sources")
 parser.add_argument("--seconds", type=float, default=75.0, help="largest length of a song")
 parser.add_argument("--cases", default="", help="regular expression of the cases to run")
+parser.add_argument("--wrong", type=int, default=3, help="other scores tried with each recording")
 parser.add_argument("--every", type=int, default=1, help="use only every n-th song")
 parser.add_argument("--only", default="", help="regular expression of the songs to use")
 parser.add_argument("--peer", action="store_true", help="also align with synctoolbox's MrMsDTW")
@@ -135,8 +137,10 @@ def main(args: argparse.Namespace) -> None:
     confidence: dict[bool, list[float]] = {True: [], False: []}
     for case in chosen:
         errors, peers, jumps, keys, refused, seconds = [], [], [], [], [], 0.0
-        for number in range(len(available)):
-            other = available[(number + 1) % len(available)]
+        trials = range(len(available) * (args.wrong if case == "wrong score" else 1))
+        for number, turn in ((n % len(available), n // len(available)) for n in trials):
+            distance = 1 + turn % max(1, len(available) - 1)
+            other = available[(number + distance) % len(available)]
             trial = make_trial(case, available[number], other, number)
             start = time.process_time()
             found = align(trial.audio, trial.score, RATE)

@@ -176,7 +176,7 @@ def score_vectors(notes: Notes, hop: float, n_frames: int) -> np.ndarray:
     """
     level = np.zeros((n_frames, N_PITCHES), dtype=np.float32)
     rise = np.zeros((n_frames, N_PITCHES), dtype=np.float32)
-    loud = np.sqrt(np.clip(notes.velocity, 1, 127) / 100)
+    loud = np.sqrt(np.clip(notes.velocity, 1, 127) / 100).astype(np.float32)
     band = notes.pitch - LOWEST_PITCH
     first = np.clip((notes.onset / hop).astype(int), 0, n_frames - 1)
     end = np.minimum(np.maximum(notes.release, notes.onset + 0.15), notes.onset + 4.0)
@@ -184,12 +184,13 @@ def score_vectors(notes: Notes, hop: float, n_frames: int) -> np.ndarray:
     lengths = stop - first
     note = np.repeat(np.arange(len(band)), lengths)
     since = np.arange(len(note)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    fade = loud[note] * np.exp(-hop * since)
-    for semitones, weight in PARTIALS:
+    fade = loud[note] * np.exp(-hop * since).astype(np.float32)
+    for semitones, amplitude in PARTIALS:
+        weight = np.float32(amplitude)
         row = band + semitones
         inside = (row >= 0) & (row < N_PITCHES)
-        np.maximum.at(rise, (first[inside], row[inside]), weight * loud[inside])
+        np.maximum.at(rise.ravel(), (first * N_PITCHES + row)[inside], weight * loud[inside])
         sounds = inside[note]
-        where = (first[note[sounds]] + since[sounds], row[note[sounds]])
-        np.maximum.at(level, where, weight * fade[sounds])
+        where = (first[note] + since) * N_PITCHES + row[note]
+        np.maximum.at(level.ravel(), where[sounds], weight * fade[sounds])
     return frame_vectors(np.sqrt(level), rise, 1.0)

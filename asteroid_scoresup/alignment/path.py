@@ -4,15 +4,18 @@ A hidden Markov model whose clock is the recording (all choices ours). Its state
 the score and one more for music, silence or applause that the score does not have. From one frame
 of the recording to the next, the score advances by 0 to :data:`MOST_ADVANCE` frames, at a cost that
 grows with the distance from 1; a jump to any frame of the score costs a
-penalty, and so does an interruption. The Viterbi algorithm keeps the scores of every n-th frame
-only and computes the back pointers again from there, so that its memory grows with the length
-times its square root, not with the square of the length.
+penalty, and so does an interruption. The Viterbi algorithm keeps the sums of a block of frames at a
+time, searches the other blocks again on the way back, and finds the steps of the path from the sums
+rather than from back pointers. Its memory grows with the length times its square root, not with the
+square of the length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +24,7 @@ MOST_ADVANCE = 4
 #: The cost of advancing by 0, 1, … frames where the tempo is unknown.
 FREE_TEMPO = (0.15, 0.0, 0.15, 0.6, 1.0)
 
-_JUMP, _RESUME = 5, 6  # back pointers beyond those of an advance
+_CELLS = 2**23  # pairs of frames whose sums are kept at a time, unless the recording is long
 
 
 @dataclass(frozen=True)
@@ -64,32 +67,37 @@ class Evidence:
         half = audio.shape[1] // 2
         scale = np.ones(audio.shape[1], dtype=np.float32)
         scale[half:] = rise_weight
-        self.audio, self.score = audio, np.ascontiguousarray((score * scale).T)
-        self.bias = -0.5 * rise_weight * (score[:, half:] ** 2).sum(axis=1)
-        rng = np.random.default_rng(0)
-        rows = rng.integers(0, len(audio), 400)
-        self.rest = rest
+        bias = -0.5 * rise_weight * (score[:, half:] ** 2).sum(axis=1)
+        weights = np.vstack([(score * scale).T, bias])
+        ones = np.ones((len(audio), 1), dtype=np.float32)
+        self.audio = np.hstack([audio, ones])
+        rows = np.random.default_rng(0).integers(0, len(audio), 400)
         sounds = score[:, :half].any(axis=1)
-        self.rests = np.flatnonzero(~sounds) if rest is not None else np.zeros(0, dtype=np.int64)
-        raw = audio[rows] @ self.score + self.bias
-        raw = raw[:, sounds] if len(self.rests) and sounds.any() else raw
+        apart = rest is not None and sounds.any() and not sounds.all()
+        raw = self.audio[rows] @ (weights[:, sounds] if apart else weights)
         self.mean, self.deviation = float(raw.mean()), max(float(raw.std()), 1e-3)
+        # The whole evidence is one product of matrices, since these grow to gigabytes.
+        weights[-1] -= self.mean
+        weights /= self.deviation
+        if rest is not None:
+            weights[:, ~sounds] = 0
+            weights[-1, ~sounds] = rest
+        self.weights = np.ascontiguousarray(weights, dtype=np.float32)
+
+    @property
+    def n_score(self) -> int:
+        """Number of frames of the score."""
+        return self.weights.shape[1]
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Evidence of frames of the recording, shape (stop - start, n_score), float32."""
-        raw = self.audio[start:stop] @ self.score + self.bias
-        found = np.asarray((raw - self.mean) / self.deviation, dtype=np.float32)
-        if len(self.rests):
-            found[:, self.rests] = self.rest
-        return found
+        return np.asarray(self.audio[start:stop] @ self.weights)
 
     def along(self, path: np.ndarray) -> np.ndarray:
         """Evidence along a path, NaN where it is outside of the score."""
         inside = np.flatnonzero(path >= 0)
         found = np.full(len(path), np.nan)
-        raw = np.einsum("tf,ft->t", self.audio[inside], self.score[:, path[inside]])
-        found[inside] = (raw + self.bias[path[inside]] - self.mean) / self.deviation
-        found[inside[np.isin(path[inside], self.rests)]] = self.rest
+        found[inside] = np.einsum("tf,ft->t", self.audio[inside], self.weights[:, path[inside]])
         return found
 
 
@@ -109,28 +117,30 @@ def find_path(
         tuple: The frame of the score for each frame of the recording, -1 outside of the score,
         int64, shape :math:`(n\_audio,)`; and the sum of evidence minus penalties.
     """
-    size = max(256, int(np.sqrt(n_audio)))
-    starts = list(range(0, n_audio, size))
     model = _Model(n_score, penalties)
-    kept = []
-    state = model.initial()
-    for start in starts:
-        kept.append(state)
-        if start != starts[-1]:
-            state, _ = model.run(state, rows(start, min(start + size, n_audio)), False)
     path = np.full(n_audio, -1, dtype=np.int64)
     at: int | None = None
     total = 0.0
-    for start, before in zip(reversed(starts), reversed(kept)):
-        stop = min(start + size, n_audio)
-        state, pointers = model.run(before, rows(start, stop), True)
+    for start, before, scores, outside in _backward_blocks(model, rows, n_audio):
         if at is None:
-            at, total = model.best_end(state)
-        assert pointers is not None
-        for t in range(stop - 1, start - 1, -1):
-            path[t] = at
-            at = pointers.before(t - start, at)
+            at, total = model.best_end(_State(scores[-1], outside[-1]))
+        for t in range(len(scores) - 1, -1, -1):
+            path[start + t] = at
+            at = model.came_from(at, _State(scores[t - 1], outside[t - 1]) if t else before)
     return path, total
+
+
+def find_total(
+    rows: Callable[[int, int], np.ndarray], n_audio: int, n_score: int, penalties: Penalties
+) -> float:
+    """The sum of evidence minus penalties of the most likely path, without the path."""
+    model = _Model(n_score, penalties)
+    state = model.initial()
+    size = _block_size(n_audio, n_score)
+    for start in range(0, n_audio, size):
+        scores, outside = model.run(state, rows(start, min(start + size, n_audio)))
+        state = _State(scores[-1].copy(), outside[-1])
+    return model.best_end(state)[1]
 
 
 def find_margins(
@@ -158,110 +168,118 @@ def find_margins(
         where the path is outside of the score, shape :math:`(n\_audio,)`.
     """
     n_audio = len(path)
-    size = max(256, int(np.sqrt(n_audio)))
-    starts = list(range(0, n_audio, size))
     # Reversed in both times, an advance is an advance, and the beginning is the end.
     model = _Model(n_score, penalties)
-    kept = []
-    state = model.initial()
-    for start in starts:
-        kept.append(state)
-        state, _ = model.run(state, rows(start, min(start + size, n_audio)), False)
-    best = model.best_end(state)[1]
     margins = np.full(n_audio, np.nan)
     later = model.initial()
-    for start, before in zip(reversed(starts), reversed(kept)):
-        evidence = rows(start, min(start + size, n_audio))
-        through = np.empty_like(evidence)
-        for t, row in enumerate(evidence):
-            before, _ = model.run(before, row[None], False)
-            through[t] = before[0]
-        for t in range(len(evidence) - 1, -1, -1):
-            later, _ = model.run(later, evidence[t, None, ::-1], False)
-            through[t] += later[0][::-1] - evidence[t]
+    best: float | None = None
+    for start, _, scores, outside in _backward_blocks(model, rows, n_audio):
+        if best is None:
+            best = model.best_end(_State(scores[-1], outside[-1]))[1]
+        stop = start + len(scores)
+        evidence = rows(start, stop)
+        reverse, beyond = model.run(later, evidence[::-1, ::-1])
+        later = _State(reverse[-1].copy(), beyond[-1])
+        scores -= evidence  # which the searches from both ends have
+        scores += reverse[::-1, ::-1]
+        for t in np.flatnonzero(path[start:stop] >= 0):
             at = path[start + t]
-            if at >= 0:
-                through[t, max(0, at - apart) : at + apart + 1] = -np.inf
-                margins[start + t] = max(0.0, best - float(through[t].max(initial=-np.inf)))
+            scores[t, max(0, at - apart) : at + apart + 1] = -np.inf
+            margins[start + t] = max(0.0, best - float(scores[t].max(initial=-np.inf)))
     return margins
 
 
-@dataclass
-class _Pointers:
-    advance: np.ndarray  # (frames, n_score), uint8
-    jumped_from: np.ndarray  # (frames,): the best frame of the score before each frame
-    left_from: np.ndarray  # (frames,): where the outside was entered from, -1: it was outside
+def _block_size(n_audio: int, n_score: int) -> int:
+    """Frames of the recording that are searched at a time."""
+    return max(256, math.isqrt(n_audio), _CELLS // n_score)
 
-    def before(self, t: int, at: int) -> int:
-        if at < 0:
-            return int(self.left_from[t])
-        step = self.advance[t, at]
-        if step == _JUMP:
-            return int(self.jumped_from[t])
-        return -1 if step == _RESUME else at - int(step)
+
+def _backward_blocks(
+    model: _Model, rows: Callable[[int, int], np.ndarray], n_audio: int
+) -> Iterator[tuple[int, _State, np.ndarray, np.ndarray]]:
+    """Blocks of a search, the last first: first frame, state before it, and all its states."""
+    size = _block_size(n_audio, model.n)
+    starts = list(range(0, n_audio, size))
+    kept = [model.initial()]
+    for start in starts:
+        scores, outside = model.run(kept[-1], rows(start, min(start + size, n_audio)))
+        if start != starts[-1]:
+            kept.append(_State(scores[-1].copy(), outside[-1]))
+    yield starts[-1], kept[-1], scores, outside
+    for start, before in zip(starts[-2::-1], kept[-2::-1]):
+        del scores
+        scores, outside = model.run(before, rows(start, start + size))
+        yield start, before, scores, outside
+
+
+class _State(NamedTuple):
+    """Best sums up to a frame of the recording that end in each frame of the score, or outside."""
+
+    scores: np.ndarray  # (n_score,)
+    outside: float
 
 
 class _Model:
     def __init__(self, n_score: int, penalties: Penalties) -> None:
         self.penalties = penalties
         self.n = n_score
-        enter = np.full(n_score, penalties.leave, dtype=np.float32)
-        leave = enter.copy()
-        near = min(3, n_score)
-        enter[:near] = penalties.edge
-        leave[-near:] = penalties.edge
-        self.enter, self.leave = enter, leave
+        self.near = min(3, n_score)  # frames at the beginning and the end that are edges
+        self.advance = np.array(penalties.advance, dtype=np.float32)
 
-    def initial(self) -> tuple[np.ndarray, float]:
-        return np.full(self.n, -np.inf, dtype=np.float32), 0.0
+    def initial(self) -> _State:
+        return _State(np.full(self.n, -np.inf, dtype=np.float32), 0.0)
 
-    def best_end(self, state: tuple[np.ndarray, float]) -> tuple[int, float]:
-        inside = state[0] - self.leave
-        at = int(inside.argmax())
-        return (at, float(inside[at])) if inside[at] >= state[1] else (-1, float(state[1]))
+    def best_exit(self, scores: np.ndarray) -> float:
+        """The best sum of a path that leaves the score."""
+        edge = float(scores[-self.near :].max()) - self.penalties.edge
+        return max(float(scores.max()) - self.penalties.leave, edge)
 
-    def run(
-        self, state: tuple[np.ndarray, float], evidence: np.ndarray, keep: bool
-    ) -> tuple[tuple[np.ndarray, float], _Pointers | None]:
-        scores, outside = state[0].copy(), state[1]
-        n, jump = self.n, self.penalties.jump
-        cost = np.array(self.penalties.advance, dtype=np.float32)
+    def exit(self, scores: np.ndarray) -> int:
+        """Where that path leaves the score."""
+        leaving = scores - np.float32(self.penalties.leave)
+        leaving[-self.near :] = scores[-self.near :] - np.float32(self.penalties.edge)
+        return int(leaving.argmax())
+
+    def best_end(self, state: _State) -> tuple[int, float]:
+        """Last frame of the best path, -1 if it is outside of the score, and its sum."""
+        inside = self.best_exit(state.scores)
+        return (self.exit(state.scores), inside) if inside >= state.outside else (-1, state.outside)
+
+    def came_from(self, at: int, before: _State) -> int:
+        """Where the best path to a frame of the score, or to outside of it (-1), was before."""
+        scores, outside = before
+        if at < 0:
+            return -1 if outside >= self.best_exit(scores) else self.exit(scores)
+        steps = min(MOST_ADVANCE, at) + 1
+        sums = scores[at - steps + 1 : at + 1][::-1] - self.advance[:steps]
+        step = int(sums.argmax())
+        entered = outside - (self.penalties.edge if at < self.near else self.penalties.leave)
+        top = float(scores.max()) - self.penalties.jump
+        if entered > max(float(sums[step]), top):
+            return -1
+        return at - step if sums[step] >= top else int(scores.argmax())
+
+    def run(self, state: _State, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sums at every frame of a block, and those outside of the score."""
+        penalties, n, near = self.penalties, self.n, self.near
+        found = np.empty(evidence.shape, dtype=np.float32)
+        beyond = np.empty(len(evidence))
         padded = np.full(n + MOST_ADVANCE, -np.inf, dtype=np.float32)
-        pointers = None
-        if keep:
-            pointers = _Pointers(
-                np.zeros((len(evidence), n), dtype=np.uint8),
-                np.zeros(len(evidence), dtype=np.int64),
-                np.zeros(len(evidence), dtype=np.int64),
-            )
-        trial = np.empty(n, dtype=np.float32)
-        better = np.empty(n, dtype=bool)
-        for t, row in enumerate(evidence):
-            top = int(scores.argmax())
+        before = np.lib.stride_tricks.sliding_window_view(padded, n)[::-1]
+        advance = self.advance[:, None]
+        advanced = np.empty((MOST_ADVANCE + 1, n), dtype=np.float32)
+        best = np.empty(n, dtype=np.float32)
+        scores, outside = state
+        # Few calls per frame: in songs of some minutes they take longer than the arithmetic.
+        for t in range(len(evidence)):
+            top = float(np.maximum.reduce(scores))
             padded[MOST_ADVANCE:] = scores
-            best = scores - cost[0]
-            choice = pointers.advance[t] if pointers is not None else None
-            for step in range(1, MOST_ADVANCE + 1):
-                before = padded[MOST_ADVANCE - step : n + MOST_ADVANCE - step]
-                np.subtract(before, cost[step], trial)
-                if choice is not None:
-                    np.greater(trial, best, better)
-                    choice[better] = step
-                np.maximum(best, trial, best)
-            level = scores[top] - jump
-            if choice is not None:
-                choice[best < level] = _JUMP
-            np.maximum(best, level, best)
-            np.subtract(outside, self.enter, trial)
-            if choice is not None:
-                choice[best < trial] = _RESUME
-            np.maximum(best, trial, best)
-            ending = scores - self.leave
-            end = int(ending.argmax())
-            stays = outside >= ending[end]
-            if pointers is not None:
-                pointers.jumped_from[t] = top
-                pointers.left_from[t] = -1 if stays else end
-            outside = (outside if stays else float(ending[end])) + self.penalties.outside
-            np.add(best, row, scores)
-        return (scores, outside), pointers
+            np.subtract(before, advance, out=advanced)
+            np.maximum.reduce(advanced, axis=0, out=best)
+            np.maximum(best, max(top - penalties.jump, outside - penalties.leave), out=best)
+            np.maximum(best[:near], outside - penalties.edge, out=best[:near])
+            edge = float(np.maximum.reduce(scores[-near:])) - penalties.edge
+            outside = max(outside, top - penalties.leave, edge) + penalties.outside
+            scores = np.add(best, evidence[t], out=found[t])
+            beyond[t] = outside
+        return found, beyond

@@ -19,7 +19,7 @@ import numpy as np
 from ..score import Notes
 from .clock import ScoreClock
 from .features import HOP, audio_vectors, score_vectors, shifted
-from .path import FREE_TEMPO, Evidence, Penalties, find_margins, find_path
+from .path import FREE_TEMPO, Evidence, Penalties, find_margins, find_path, find_total
 
 #: Recordings and scores beyond this length, in seconds, have a coarser path.
 LONG = 1800.0
@@ -38,10 +38,12 @@ _STRETCHES = np.geomspace(0.4, 2.5, 20)
 _STARTS = 2
 
 #: Penalties of successive paths, and the seconds over which the tempo before each is averaged.
+#: While haste is cheap, jumps are, too: a path that hurries over what the recording skips bends the
+#: clock to it, so that later paths do not find the jump.
 _ROUNDS = (
-    (Penalties(120.0, 45.0, outside=0.3, advance=(1.0, 0.0, 1.0, 3.0, 5.0)), 0.0),
-    (Penalties(120.0, 45.0, outside=0.3, advance=(1.5, 0.0, 1.5, 4.5, 7.5)), 12.0),
-    (Penalties(120.0, 45.0, outside=0.3, advance=(2.0, 0.0, 2.0, 6.0, 10.0)), 8.0),
+    (Penalties(50.0, 45.0, outside=0.3, advance=(1.0, 0.0, 1.0, 3.0, 5.0)), 0.0),
+    (Penalties(50.0, 45.0, outside=0.3, advance=(1.5, 0.0, 1.5, 4.5, 7.5)), 12.0),
+    (Penalties(80.0, 45.0, outside=0.3, advance=(2.0, 0.0, 2.0, 6.0, 10.0)), 8.0),
 )
 _SHORT = 30.0  # seconds; in shorter recordings, jumps and edges cost less in proportion
 _REST = 0.25  # evidence where the score has a rest
@@ -82,9 +84,8 @@ class CoarsePath:
 
     def margins(self) -> np.ndarray:
         """The margins of :func:`~asteroid_scoresup.alignment.path.find_margins`, per frame."""
-        n_score = self.fit.score.shape[1]
         apart = round(_APART / self.hop)
-        return find_margins(self.fit.rows, self.frames, n_score, self.penalties, apart)
+        return find_margins(self.fit.rows, self.frames, self.fit.n_score, self.penalties, apart)
 
 
 class Search:
@@ -130,7 +131,7 @@ class Search:
             clock = ScoreClock.even(stretch, self.end)
             score = _vectors(_on_clock(notes, clock), hop, self.end * stretch)
             fit = Evidence(audio, score, rest=_REST)
-            _, totals[number] = find_path(fit.rows, len(audio), len(score), _TEMPO_PENALTIES)
+            totals[number] = find_total(fit.rows, len(audio), len(score), _TEMPO_PENALTIES)
         found: list[float] = []
         for _ in range(_STARTS):
             best = int(totals.argmax())

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
+import asteroid_scoresup.alignment.path as path_search
 from asteroid_scoresup.alignment.jumps import find_sections
-from asteroid_scoresup.alignment.path import Evidence, Penalties, find_margins, find_path
+from asteroid_scoresup.alignment.path import (
+    Evidence,
+    Penalties,
+    find_margins,
+    find_path,
+    find_total,
+)
 
 
 def plain_viterbi(evidence, penalties):
@@ -50,16 +57,20 @@ def value(path, evidence, penalties):
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("jump", [2.0, 6.0])
-def test_equals_an_exhaustive_search(seed, jump):
+def test_equals_an_exhaustive_search(seed, jump, monkeypatch):
+    monkeypatch.setattr(path_search, "_CELLS", 1)
     rng = np.random.default_rng(seed)
-    evidence = rng.normal(size=(600, 12)).astype(np.float32)  # three blocks of pointers
+    evidence = rng.normal(size=(600, 12)).astype(np.float32)  # three blocks
     penalties = Penalties(jump=jump, leave=jump / 2, edge=0.5, outside=0.6)
     path, total = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
     assert total == pytest.approx(plain_viterbi(evidence, penalties), abs=0.05)
     assert value(path, evidence, penalties) == pytest.approx(total, abs=0.05)
+    alone = find_total(lambda a, b: evidence[a:b], *evidence.shape, penalties)
+    assert alone == pytest.approx(total, abs=1e-3)
 
 
-def test_margins_equal_a_search_without_the_path():
+def test_margins_equal_a_search_without_the_path(monkeypatch):
+    monkeypatch.setattr(path_search, "_CELLS", 1)
     rng = np.random.default_rng(4)
     evidence = rng.normal(size=(300, 10)).astype(np.float32)  # two blocks
     penalties = Penalties(jump=6.0, leave=3.0, edge=0.5, outside=0.4)

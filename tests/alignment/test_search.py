@@ -5,6 +5,7 @@ import pytest
 
 from asteroid_scoresup.alignment.clock import ScoreClock
 from asteroid_scoresup.alignment.features import band_levels, loudness
+from asteroid_scoresup.alignment.jumps import find_sections
 from asteroid_scoresup.alignment.search import Search
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.stream import Recording
@@ -80,6 +81,20 @@ def test_does_not_wander_through_repetitions(music):
     place = found.clock.score_at((found.frames[inside] + 0.5) * found.hop) + start
     truth = np.interp((inside + 0.5) * found.hop, AUDIO_TIMES, SCORE_TIMES)
     assert len(inside) > 280 and np.mean(np.abs(place - truth) < 0.3) > 0.97
+
+
+def test_does_not_hurry_over_what_the_recording_skips(music):
+    notes, _, _ = music
+    audio = render(notes)
+    skipped = np.concatenate([audio[: 8 * RATE], audio[16 * RATE :]])
+    levels = band_levels(Recording(skipped, RATE))
+    score = at_clock(notes, SCORE_TIMES, AUDIO_TIMES)
+    search, start = search_of(levels, loudness(levels), score)
+    found = search.path(0)
+    first, second = find_sections(found.frames, found.hop)
+    assert first.audio[-1] == pytest.approx(8, abs=0.3)
+    edges = found.clock.score_at(np.array([first.score[-1], second.score[0]])) + start
+    assert edges == pytest.approx(np.interp([8, 16], AUDIO_TIMES, SCORE_TIMES), abs=0.5)
 
 
 def test_margins_are_small_where_another_place_fits(music):
