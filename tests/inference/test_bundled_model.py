@@ -40,6 +40,19 @@ def test_it_is_small_and_holds_half_precision_tensors():
         assert needed in card
 
 
+def test_the_model_with_drums_separates_an_unseen_song_too(song):
+    true, mixture = song
+    separator = Separator.from_pretrained("band_drums")
+    assert separator.names == ["bass", "drums", "guitar", "piano"]
+    estimates = separator.separate(mixture, RATE)
+    rows = separation_scores({name: true[name] for name in estimates}, estimates, mixture)
+    scores = {row["instrument"]: row["si_sdr_imp"] for row in rows}
+    assert np.mean(list(scores.values())) > 2 and scores["drums"] > 4, scores
+    card = BUNDLED_MODEL.with_name("band_drums.md").read_text()
+    for needed in ("No stem was used", "MIT license", "SI-SDRi (dB)", "## Limits"):
+        assert needed in card
+
+
 def test_it_separates_an_unseen_song(song):
     true, mixture = song
     estimates = Separator.from_pretrained().separate(mixture, RATE)

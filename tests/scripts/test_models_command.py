@@ -26,11 +26,13 @@ def printed(capsys, *arguments):
 
 
 def test_list_shows_the_bundled_models(capsys):
-    header, _, row = printed(capsys, "models", "list").splitlines()
+    header, _, *rows = printed(capsys, "models", "list").splitlines()
     titles = [cell.strip() for cell in header.split("|")[1:5]]
     assert titles == ["model", "license", "classes", "MIDI"]
-    cells = [cell.strip() for cell in row.split("|")[1:-1]]
-    assert cells[0] == "band" and cells[2:5] == ["bass, guitar, piano", "yes", "16000"]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    three, four = "bass, guitar, piano", "bass, drums, guitar, piano"
+    assert [row[0] for row in cells] == ["band", "band_drums"] and cells[1][1] == "mit"
+    assert [row[2:5] for row in cells] == [[three, "yes", "16000"], [four, "yes", "16000"]]
 
 
 def test_list_shows_the_facts_of_files_and_folders(model, tmp_path, capsys):
