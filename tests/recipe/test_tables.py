@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from asteroid_scoresup.data.prepare import prepare
+from asteroid_scoresup.models import load_package
 from asteroid_scoresup.synthesis.synthesize import synthesize
 
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
@@ -317,8 +318,11 @@ def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
     oracles = {"input mixture", "score oracle", "ideal ratio mask"}
     assert oracles <= set(means.index) and set(rows) <= set(means.index)
     trained = means.loc[rows]
-    # To the best checkpoint, which may be an early one.
+    # To the best checkpoint, which may be an early one; the training itself takes its minutes.
     assert (trained.training_minutes > 0).all() and (trained.updates >= 1).all()
+    models = list(tmp_path.rglob("*supervised*/best_model.pth"))
+    minutes = [load_package(path)["infos"]["training"]["minutes"] for path in models]
+    assert len(minutes) == len(rows) and min(minutes) > 0.015
     assert (trained[["times_real_time", "peak_mib", "si_sdr_i"]].notna()).all(axis=None)
     size = trained.million_parameters
     assert size["ConvTasNet, score-supervised"] == pytest.approx(5.1, abs=0.1)
