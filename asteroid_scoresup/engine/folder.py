@@ -39,9 +39,11 @@ def lock_experiment(
     sweep(exp_dir, locked=False)
     if has_results(exp_dir):
         old, flat = _flatten(_read_config(path)), _flatten(config)
+        # A setting of a later version that is off changes nothing.
+        new = {key for key, value in flat.items() if key not in old and not value}
         changed = [
             f"{key} ({old.get(key)!r} → {flat.get(key)!r})"
-            for key in sorted(set(old) | set(flat))
+            for key in sorted((set(old) | set(flat)) - new)
             if old.get(key) != flat.get(key) and key.split(".")[1] not in ignore
         ]
         if changed:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from asteroid.engine.system import System
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import EMAWeightAveraging, TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 
 from ..models import checkpoint
@@ -85,6 +85,7 @@ def fit(
     clock: Clock | None = None,
     logger: str = "csv",
     profile: bool = False,
+    ema_decay: float = 0.0,
 ) -> dict[str, Any]:
     """Trains a System, or resumes an interrupted run, and loads the best weights into it.
 
@@ -110,6 +111,8 @@ def fit(
             be -1.
         logger (str): See :func:`~asteroid_scoresup.engine.trackers.make_loggers`.
         profile (bool): Whether to write the time of each step of the training to the folder.
+        ema_decay (float): If above 0, validation and checkpoints use the exponential moving average
+            of the weights with this decay per update.
 
     Returns:
         dict: ``best_model_path``, ``best_val_loss``, ``epochs``, and minutes of training:
@@ -137,11 +140,23 @@ def fit(
     clock = clock or Clock()
     bar = [] if quiet else [TQDMProgressBar(refresh_rate=10)]
     clip = [ClipGradients(gradient_clip)] if gradient_clip else []
+    # After the other callbacks: it puts the trained weights back at the end of a validation.
+    average = [EMAWeightAveraging(decay=ema_decay)] if ema_decay else []
     system.train()  # Lightning keeps modes as they are, and loaded models are in evaluation mode
     files = AtomicCheckpointIO(system)
     trainer = Trainer(
         max_epochs=epochs,
-        callbacks=[clock, best, newest, BatchSeed(), *bar, *callbacks, StopOnNonFinite(), *clip],
+        callbacks=[
+            clock,
+            best,
+            newest,
+            BatchSeed(),
+            *bar,
+            *callbacks,
+            StopOnNonFinite(),
+            *clip,
+            *average,
+        ],
         plugins=[files],
         logger=make_loggers(logger, exp_dir),
         profiler=make_profiler(exp_dir) if profile else None,

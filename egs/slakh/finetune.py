@@ -104,7 +104,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
             LogValidationSISDR(separator, manifest),
             *tracker_callbacks(args.logger, manifest, separator, transcriptor),
         ],
-        **settings.hardware(args),
+        **settings.training(args),
     )
     for model, path in zip((transcriptor, separator), models):
         save_model(model, path, training=best)

@@ -55,6 +55,9 @@ adapt_critic=false
 # A transcriptor to use instead of training one in stage 2; or none, to train it in stage 3 together
 # with the separator: --loss informed+notes --train_opts "--model pitch".
 transcriptor=
+# A trained separator that step 2 starts from, of the same classes and STFT: a model file, or the name
+# of a bundled model, such as band_drums (with --train_opts "--model pitch").
+start=
 seed=0
 # Minutes for all stages together; empty for no limit. Then stage 0 makes as many songs as a trial
 # says there is time for, a trial of each step divides the rest among the trainings, whose schedules
@@ -97,6 +100,7 @@ folder_exists midi_dir "$midi_dir"
   || bad_option "--midi_dir and --synthesize_opts are for stage 0, which --slakh_dir replaces."
 file_exists splits "$splits"
 [ "$transcriptor" = none ] || file_exists transcriptor "$transcriptor"
+starting_point
 for folder in "$data_dir" "$exp_root"; do
   [ -z "$folder" ] || [ ! -e "$folder" ] || [ -d "$folder" ] \
     || bad_option "$folder is a file, expected a folder."
@@ -104,7 +108,7 @@ done
 case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
 songs=$(check_settings --loss="$loss" --supervision "$supervision" \
   --stages "$stage" "$stop_stage" --adversarial "$adversarial" --classes="$classes" \
-  --transcriptor="$transcriptor" --prepare_opts="$prepare_opts" --synthesize_opts="$synthesize_opts" --midi_dir="$midi_dir") || exit 2
+  --transcriptor="$transcriptor" --start="$start" --prepare_opts="$prepare_opts" --synthesize_opts="$synthesize_opts" --midi_dir="$midi_dir") || exit 2
 
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 split_words synthesize_opts "$synthesize_opts"; synthesize_options=(${words[@]+"${words[@]}"})
@@ -260,7 +264,7 @@ if runs 3; then
     need "$prepared/manifest.json" 1
     need "$critic" 2
   fi
-  run_python train_separator.py --exp_dir "$exp/separator" --critic "$critic" \
+  run_python train_separator.py --exp_dir "$exp/separator" --critic "$critic" --start "$start" \
     --supervision "$supervision" ${loss_options[@]+"${loss_options[@]}"} "${common[@]}" \
     ${train_options[@]+"${train_options[@]}"}
   end_stage

@@ -38,6 +38,7 @@ limits=local/bundled_limits.md
 # As for run.sh.
 loss=
 transcriptor=
+start=
 # More options of `asteroid-scoresup synthesize` for the training songs, and of the training scripts.
 synthesize_opts=
 train_opts=
@@ -66,8 +67,9 @@ songs=--mixing\ $mixing
 for font in $soundfonts; do songs+=" --soundfont $font"; done
 [ -z "$synthesize_opts" ] || songs+=" $synthesize_opts"
 case "$loss" in /*|"") ;; */*|*.yml) loss=$caller/$loss ;; esac
+starting_point
 check_settings --classes="$classes" --synthesize_opts="$songs" --loss="$loss" \
-  --transcriptor="$transcriptor" > /dev/null || exit 2
+  --transcriptor="$transcriptor" --start="$start" > /dev/null || exit 2
 split_words train_opts "$train_opts"; train_options=(${words[@]+"${words[@]}"})
 
 began=$(date +%s)
@@ -102,7 +104,7 @@ limit=(); [ -z "$minutes" ] || limit=(--minutes "$(left 0.9)")
 do_run bash run.sh --python "$python" --preset "$preset" --tag "$tag" --seed "$seed" \
   --n_jobs "$n_jobs" --data_dir "$data_dir" --exp_root "$exp_root" --mixture song \
   --classes "$classes" --synthesize_opts "$songs" --train_opts "$train_opts" \
-  --loss "$loss" --transcriptor "$transcriptor" \
+  --loss "$loss" --transcriptor "$transcriptor" --start "$start" \
   ${limit[@]+"${limit[@]}"}
 
 limit=(); [ -z "$minutes" ] || limit=(--eval_minutes "$(left 0.9)")
@@ -117,6 +119,7 @@ command="bash train_bundled.sh --preset $preset --mixing $mixing --seed $seed"
 [ -z "$minutes" ] || command+=" --minutes $minutes"
 [ -z "$loss" ] || command+=" --loss $loss"
 [ -z "$transcriptor" ] || command+=" --transcriptor $transcriptor"
+[ -z "$start" ] || command+=" --start $(basename "$start")"
 [ -z "$soundfonts" ] || command+=" --soundfonts '$soundfonts'"
 [ -z "$synthesize_opts" ] || command+=" --synthesize_opts '$synthesize_opts'"
 [ -z "$train_opts" ] || command+=" --train_opts '$train_opts'"

@@ -60,7 +60,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.exp_dir,
         args.r_epochs,
         gradient_clip=args.gradient_clip,
-        **settings.hardware(args),
+        **settings.training(args),
     )
     save_model(refiner, model, training=best)
     print(f"MaskRefiner ({args.supervision}): validation loss {best['best_val_loss']:.3f} dB")

@@ -25,6 +25,7 @@ from asteroid_scoresup.engine import (
 )
 from asteroid_scoresup.losses import terms_that_read
 from asteroid_scoresup.models import ActivityClassifier, SpectrogramModel
+from asteroid_scoresup.models.hub import locate
 
 STATISTICS = 20  # batches from which Open-Unmix computes mean and scale of its input
 
@@ -35,6 +36,11 @@ parser.add_argument(
     "--critic",
     required=True,
     help="best_model.pth of step 1, or none if the loss has no term `transcription`",
+)
+parser.add_argument(
+    "--start",
+    default="",
+    help="a trained separator to start from: a model file, or the name of a bundled model",
 )
 
 
@@ -59,9 +65,13 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
             f"--supervision {args.supervision} does not fit {args.critic}, which "
             f"contains a {type(critic).__name__}."
         )
-    separator = settings.separator(args, manifest, critic)
+    if args.start:
+        separator = settings.trained_separator(conf, args, manifest)
+    else:
+        separator = settings.separator(args, manifest, critic)
     model = Path(args.exp_dir) / "best_model.pth"
     inputs = [] if critic is None else [args.critic]
+    inputs += [locate(args.start)] if args.start else []
     settings.lock(conf, args, manifest, "separator", "loss", inputs=inputs)
     made = [model]
     if getattr(separator, "predicts_notes", False):
@@ -83,7 +93,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     clock = Clock(args.s_minutes) if args.s_minutes else None
     n_steps = args.s_epochs * args.s_steps
     schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
-    if args.model == "OpenUnmix":
+    if args.model == "OpenUnmix" and not args.start:
         mixtures = (wav for wav, _ in train)
         separator.net.fit_input(itertools.islice(mixtures, STATISTICS))
     system = System(
@@ -106,7 +116,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
             *tracker_callbacks(args.logger, manifest, separator, critic),
         ],
         gradient_clip=args.gradient_clip,
-        **settings.hardware(args),
+        **settings.training(args),
     )
     save_model(separator, model, training=best)
     if len(made) > 1:

@@ -81,7 +81,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         clock=clock,
         callbacks=tracker_callbacks(args.logger, manifest, transcriptor=transcriptor),
         gradient_clip=args.gradient_clip,
-        **settings.hardware(args),
+        **settings.training(args),
     )
     save_model(transcriptor, model, training=best)
     print(f"{type(transcriptor).__name__}: validation loss {best['best_val_loss']:.3f}")

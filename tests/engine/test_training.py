@@ -106,6 +106,9 @@ def test_a_folder_belongs_to_its_configuration(tmp_path):
     message = r"run contains a run with another configuration: optim.lr \(0.001 → 0.1\). .*--tag"
     with pytest.raises(ValueError, match=message):
         lock_experiment(folder, {**CONF, "optim": {"lr": 0.1, "seed": 0}}, ignore)
+    later = {**CONF, "optim": {**CONF["optim"], "later": 0.0}}
+    lock_experiment(folder, later, ignore)  # a setting that an earlier version did not have, off
+    lock_experiment(folder, CONF, {*ignore, "later"})
     with pytest.raises(ValueError, match=r"optim.new \(None → 1\), optim.seed \(0 → None\)"):
         lock_experiment(folder, {**CONF, "optim": {"lr": 0.001, "new": 1}}, ignore)
     assert yaml.safe_load((folder / "conf.yml").read_text())["optim"] == CONF["optim"]
@@ -204,6 +207,33 @@ def test_the_best_epoch_is_chosen_and_the_last_is_resumed(manifest, tmp_path):
     assert system.model.weight.item() == 12.0 and longer["best_val_loss"] == 0.5
 
 
+class SeesValidation(Callback):
+    """Notes the weight that is validated."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        self.seen.append(pl_module.model.weight.item())
+
+
+@pytest.mark.slow
+def test_the_moving_average_is_validated_saved_and_resumed(manifest, tmp_path):
+    expected, average = [], 1.0  # the weight counts the steps
+    for step in range(2, 7):
+        average = 0.8 * average + 0.2 * step
+        expected += [average] if step % 2 == 0 else []
+    look = SeesValidation()
+    fit(Scripted(manifest), tmp_path / "a", 2, callbacks=[look], quiet=True, ema_decay=0.8)
+    system = Scripted(manifest)
+    fit(system, tmp_path / "a", 3, callbacks=[look], quiet=True, ema_decay=0.8)
+    assert look.seen == pytest.approx(expected)
+    assert system.model.weight.item() == pytest.approx(expected[1])  # the second epoch was best
+    last = torch.load(tmp_path / "a" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["state_dict"]["model.weight"].item() == pytest.approx(expected[2])
+    assert last["current_model_state"]["model.weight"].item() == 6.0
+
+
 class Killed(Exception):
     pass
 
@@ -219,10 +249,10 @@ class KillAt(Callback):
             raise Killed
 
 
-def run(build, manifest, folder, epochs, *callbacks):
+def run(build, manifest, folder, epochs, *callbacks, **options):
     torch.manual_seed(7)  # as the recipe seeds itself whenever it starts
     system = build(manifest)
-    fit(system, folder, epochs, callbacks=callbacks, quiet=True)
+    fit(system, folder, epochs, callbacks=callbacks, quiet=True, **options)
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
@@ -231,11 +261,12 @@ def three_with_aml(manifest):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decay", [0.0, 0.9])
 @pytest.mark.parametrize("build", [step_one, step_two, three_with_aml])
-def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build):
-    whole = run(build, manifest, tmp_path / "whole", 3)
-    run(build, manifest, tmp_path / "parts", 1)
-    parts = run(build, manifest, tmp_path / "parts", 3)
+def test_a_resumed_run_equals_an_uninterrupted_one(manifest, tmp_path, build, decay):
+    whole = run(build, manifest, tmp_path / "whole", 3, ema_decay=decay)
+    run(build, manifest, tmp_path / "parts", 1, ema_decay=decay)
+    parts = run(build, manifest, tmp_path / "parts", 3, ema_decay=decay)
     assert whole["global_step"] == parts["global_step"] > 6
     assert not differing(whole["state_dict"], parts["state_dict"])
     assert whole["lr_schedulers"] == parts["lr_schedulers"] != []

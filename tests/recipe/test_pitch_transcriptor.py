@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 from tiny import write_folder
 
 from asteroid_scoresup.models import (
@@ -59,6 +60,28 @@ def test_all_steps_with_parts_of_other_songs(run, tmp_path):
     trained = TCNSeparator.from_pretrained(tmp_path / "joint" / "best_model.pth")
     assert trained.predicts_notes and trained.transcriptor().n_heads == 2
     made = [tmp_path / "joint" / name for name in ("best_model.pth", "best_transcriptor.pth")]
+    run(
+        "train_separator.py",
+        "more",
+        *joint,
+        "--start",
+        made[0],
+        "--s_lr",
+        1e-6,
+        "--ema_decay",
+        0.5,
+        "--bn_chan",
+        16,
+    )
+    more = TCNSeparator.from_pretrained(tmp_path / "more" / "best_model.pth")
+    for name, weight in trained.state_dict().items():
+        torch.testing.assert_close(more.state_dict()[name], weight, atol=1e-4, rtol=0)
+    conf = yaml.safe_load((tmp_path / "more" / "conf.yml").read_text())
+    assert conf["network"]["bn_chan"] == 8  # that of the file
+    message = run("train_separator.py", "other", "--critic", critic, "--start", made[0], code=2)
+    assert "with --model pitch, found --model tcn" in message
+    message = run("train_separator.py", "other", *joint, "--start", separator, code=2)
+    assert "predicts no notes" in message
     again = ("--separator", made[0], "--transcriptor", made[1])
     run("finetune.py", "joint3", *again, "--model", "pitch", "--loss", "informed+notes")
     both = ("--separator", separator, "--transcriptor", critic)

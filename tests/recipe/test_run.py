@@ -398,6 +398,8 @@ BAD_OPTIONS = {
     "--slakh_dir / --midi_dir /": "are for stage 0, which --slakh_dir replaces",
     "--splits nothing.json": "nothing.json is not a file",
     "--transcriptor nothing.pth": "nothing.pth is not a file",
+    "--start nothing": "neither a file nor a bundled model (band, band_drums)",
+    "--start runs/nothing.pth": "--start runs/nothing.pth is neither a file",
     "--exp_root /dev/null": "/dev/null is a file, expected a folder",
 }
 BAD_SETTINGS = {
@@ -574,3 +576,14 @@ def test_separator_and_transcriptor_as_one_network(run, data, tmp_path):
     table = (tmp_path / "slakh_one" / "tables.md").read_text()
     assert "isolated, informed+notes" in table and "input mixture" in table
     assert (tmp_path / "slakh_one" / "separator" / "best_transcriptor.pth").is_file()
+    trained = tmp_path / "slakh_one" / "separator" / "best_model.pth"
+    again = ("--tag", "two", "--start", trained.relative_to(tmp_path))
+    only = ("--stage", "separator", "--stop_stage", "separator")
+    code, output = run(
+        *options, *exp, *loss, *again, *only, cwd=tmp_path, opts=f"{opts} --s_lr 1e-7"
+    )
+    assert code == 0, output
+    more = TCNSeparator.from_pretrained(tmp_path / "slakh_two" / "separator" / "best_model.pth")
+    for name, weight in more.state_dict().items():
+        expected = made.separator.state_dict()[name]
+        torch.testing.assert_close(weight, expected, atol=1e-4, rtol=0)

@@ -21,6 +21,8 @@ from .commands import check_prepare, check_synthesize, song_words
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
+#: The folder of the bundled models.
+PRETRAINED = HERE.parents[2] / "asteroid_scoresup" / "pretrained"
 #: Options of all training scripts that may be given among the settings.
 FLAGS = ("quiet",)
 PRESETS = ("mini", "bundled", "band", "small", "paper")
@@ -295,6 +297,20 @@ def split_words(text: str) -> list[str]:
         raise BadOption(f"{text!r} is not quoted as in a shell: {error}.") from None
 
 
+def check_start(name: str) -> None:
+    """Checks the separator that a training starts from, without reading it.
+
+    Raises:
+        BadOption: if it is no file or folder, no bundled model, and cannot be one of the Hub.
+    """
+    bundled = sorted(path.stem for path in PRETRAINED.glob("*.pth"))
+    on_the_hub = name.count("/") == 1 and not Path(name).suffix
+    if name and not Path(name).exists() and name not in bundled and not on_the_hub:
+        raise BadOption(
+            f"--start {name} is neither a file nor a bundled model ({', '.join(bundled)})."
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--preset", required=True)
@@ -304,7 +320,7 @@ def main() -> int:
     parser.add_argument("--transcriptor", default="", help="as for run.sh")
     parser.add_argument("--stages", type=int, nargs=2, default=(0, 0), help="the first and last")
     parser.add_argument("--adversarial", default="none", help="as for run.sh")
-    for name in ("classes", "prepare_opts", "synthesize_opts", "midi_dir"):
+    for name in ("start", "classes", "prepare_opts", "synthesize_opts", "midi_dir"):
         parser.add_argument(f"--{name}", default="", help="as for run.sh")
     args = parser.parse_args()
     try:
@@ -312,6 +328,7 @@ def main() -> int:
         given = given_settings(split_words(args.given))
         values.update(given)
         check_together(values)
+        check_start(args.start)
         weights = read_conf(args.preset, args.loss or DEFAULT_LOSS[args.supervision])["loss"]
         changed = {key: given[key] for key in given if key in weights}
         chosen = {**weights, **changed}

@@ -157,6 +157,7 @@ RULES: dict[str, Rule] = {
     "r_batch_size": BATCH,
     "r_lr": RATE,
     "gradient_clip": Number(float, 0, 1e9),
+    "ema_decay": Number(float, 0, 0.999999),
     "warmup_steps": Number(int, 0, 10**8),
     "devices": Number(int, 1, 1024),
     "num_nodes": Number(int, 1, 65536),

@@ -25,6 +25,7 @@ from asteroid_scoresup.engine import (
     build_separator,
     compile_networks,
     lock_experiment,
+    read_separator,
     require_match,
     training_loaders,
 )
@@ -158,7 +159,7 @@ def lock(
         "inputs": hash_inputs(args.exp_dir, inputs),
     }
     # Losses are compared by their weights, not by the names of their files.
-    ignored = {"data_dir", "exp_dir", "critic", "separator", "loss", *FREE}
+    ignored = {"data_dir", "exp_dir", "critic", "separator", "start", "loss", *FREE}
     ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
 
@@ -201,6 +202,29 @@ def separator(
     return build_separator(args.model, shared)
 
 
+def trained_separator(conf: Conf, args: Namespace, manifest: Manifest) -> SourceModel:
+    """The separator that ``--start`` names; its sizes replace those of the settings."""
+    model = read_separator(args.start)
+    require_same(model, args, manifest)
+    sizes = model.get_model_args()
+    kind = {"PitchSeparator": "pitch", "TCNSeparator": "tcn"}.get(type(model).__name__)
+    if (kind or sizes["model"]) != args.model:
+        bad_option(
+            f"--start {args.start} contains a separator of the kind {kind or sizes['model']}: "
+            f"train it with --model {kind or sizes['model']}, found --model {args.model}."
+        )
+    notes = terms_that_need("notes") & set(args.weights)
+    if notes and not getattr(model, "predicts_notes", False):
+        bad_option(
+            f"--start {args.start} predicts no notes, which the loss term "
+            f"'{min(notes)}' needs: choose a --loss without it."
+        )
+    known = {key: value for key, value in sizes.items() if key in conf["network"]}
+    conf["network"].update(known)
+    vars(args).update(known)
+    return model
+
+
 def loss(args: Namespace, manifest: Manifest, critic: SourceModel) -> Any:
     """The loss of step 2 with the weights of the settings."""
     return build_loss(
@@ -219,9 +243,10 @@ def compiled(args: Namespace, *models: SourceModel) -> None:
         compile_networks(*models)
 
 
-def hardware(args: Namespace) -> dict[str, Any]:
-    """What a training runs on and where it logs, for :func:`~asteroid_scoresup.engine.fit`."""
+def training(args: Namespace) -> dict[str, Any]:
+    """Options that every training shares, for :func:`~asteroid_scoresup.engine.fit`."""
     keys = ("precision", "quiet", "devices", "num_nodes", "strategy", "logger", "profile")
+    keys += ("ema_decay",)
     return {key: getattr(args, key) for key in keys}
 
 

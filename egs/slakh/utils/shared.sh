@@ -25,6 +25,10 @@ stage_number() {
   bad_option "--$1 is a number from 0 to 5 or one of $(join "${stages[@]}"), found '$2'."
 }
 folder_exists() { [ -z "$2" ] || [ -d "$2" ] || bad_option "--$1 $2 is not a folder."; }
+# Makes the path of --start absolute, unless it is the name of a model.
+starting_point() {
+  case "$start" in ""|/*) ;; *) [ ! -e "$caller/$start" ] || start=$caller/$start ;; esac
+}
 file_exists() { [ -z "$2" ] || [ -f "$2" ] || bad_option "--$1 $2 is not a file."; }
 
 one_of preset "$preset" mini bundled band small paper
