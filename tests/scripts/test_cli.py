@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -189,6 +191,17 @@ def test_bad_input_has_a_traceback_on_request_only(tmp_path, capsys):
     argv = ["separate", "song.wav", "--model", str(tmp_path / "none.pth")]
     assert main(argv) == 1 and "Traceback" not in capsys.readouterr().err
     assert main([*argv, "--traceback"]) == 1 and "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given, policy", [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(given, policy):
+    environment = {key: os.environ[key] for key in os.environ if key != "OMP_WAIT_POLICY"}
+    if given:
+        environment["OMP_WAIT_POLICY"] = given
+    code = "import os, asteroid_scoresup_cli; print(os.environ['OMP_WAIT_POLICY'])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == policy
 
 
 def test_version(capsys):

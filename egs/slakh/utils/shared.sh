@@ -1,6 +1,8 @@
 # Sourced by run.sh, run_tables.sh and run_baselines.sh after their variables: reads the command
 # line, makes paths absolute, enters the folder of the recipe and checks the options that they share.
 set -euo pipefail
+# Threads that wait must not keep a core busy: beside another process that costs a factor of 5 and more.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$recipe/utils/parse_options.sh"
 for _name in slakh_dir data_dir midi_dir splits transcriptor exp_root exp_dir results keep; do
