@@ -21,6 +21,8 @@ from ..notation import read_score as read_instruments
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.stream import Recording
 from . import certainty as sure
+from .boundaries import move_boundaries
+from .clock import ScoreClock
 from .features import band_levels, loudness
 from .jumps import Section, find_sections
 from .mismatch import UnalignableScoreError, WrongScoreError, explain_mismatch
@@ -38,6 +40,8 @@ _LEAST_NOTES = 8
 _LONGEST = 12 * 3600.0  # seconds of a score
 _EDGE = 0.15  # seconds by which an onset may come out before its section
 _BEYOND = 0.3  # seconds around a section in which onsets belong to it
+_FASTEST = 4.0  # a section that is played faster or slower than the score by more is none
+_ADJACENT = 0.2  # seconds between sections of which the second begins where the first ends
 _CLOSEST = 0.002  # seconds between anchors, in both clocks
 
 
@@ -164,7 +168,7 @@ def best_alignment(
         tuning_cents (float): Its tuning.
         max_transposition (int): Largest transposition looked for, in semitones.
     """
-    aligner = _Aligner(levels, notes, seconds)
+    aligner = Aligner(levels, notes, seconds)
     best: Alignment | None = None
     likely = aligner.search.transpositions(max_transposition)[:_TRIED]
     # Most scores have the key of the recording, which sustained sounds may hide.
@@ -178,31 +182,63 @@ def best_alignment(
     return best
 
 
-class _Aligner:
+@dataclass(frozen=True, eq=False)
+class Draft:
+    r"""A warp and the signs of how certain it is.
+
+    Args:
+        warp (Warp): Score time to audio time.
+        signs (Signs): Those of the whole.
+        local (array): Those of each stretch, from
+            :func:`~asteroid_scoresup.alignment.certainty.local_signs`.
+    """
+
+    warp: Warp
+    signs: sure.Signs
+    local: np.ndarray
+
+
+class Aligner:
     """A recording's levels and a score, aligned under one transposition after another."""
 
     def __init__(self, levels: np.ndarray, notes: Notes, seconds: float) -> None:
         self.seconds = seconds
-        loud = loudness(levels)
+        self.levels, self.loud = levels, loudness(levels)
         # The clock of the paths starts at the first note: what is before it is not a rest.
         self.origin = float(notes.onset.min())
         notes = notes.shifted(-self.origin)
         self.end = float(np.minimum(notes.release, notes.onset + 8).max())
-        self.search = Search(levels, loud, notes, self.end)
-        self.rises = [rises(levels, loud, one.before, one.after) for one in PASSES]
+        self.search = Search(levels, self.loud, notes, self.end)
+        self.rises = [rises(levels, self.loud, one.before, one.after) for one in PASSES]
 
     def at(self, shift: int, tuning: float) -> Alignment:
         """The alignment under a transposition."""
+        draft = self.draft(shift)
+        local = sure.local_certainty(draft.local)
+        confidence = draft.signs.confidence()
+        return Alignment(
+            warp=draft.warp,
+            transposition=shift,
+            tuning_cents=tuning,
+            certainty=local,
+            confidence=confidence,
+            uncertain=sure.uncertain_stretches(local, self.seconds),
+            is_match=confidence >= sure.MATCH,
+        )
+
+    def draft(self, shift: int) -> Draft:
+        """The warp under a transposition, and the signs of how certain it is."""
         found = self.search.path(shift)
-        clock, end = found.clock, float(found.clock.of(np.array(self.end)))
+        clock = found.clock
         groups = Groups.of(found.notes)
         pieces = []
         sections = find_sections(found.frames, found.hop)
+        sections = move_boundaries(sections, self.levels, self.loud, found.notes)
         ends = [min(s.audio[-1], t.audio[0]) for s, t in zip(sections, sections[1:])]
         for number, section in enumerate(sections):
             start = ends[number - 1] if number else 0.0
             stop = ends[number] if number < len(ends) else self.seconds
-            piece = self.span(section, groups, start, stop, end)
+            piece = self.span(section, groups, start, stop, clock)
             if piece is not None:
                 pieces.append(piece)
         spans = [span for span, _, _ in pieces]
@@ -214,21 +250,12 @@ class _Aligner:
         covered = [(float(s.audio[0]), float(s.audio[-1])) for s in spans]
         margin = found.margins()[np.clip(at / found.hop, 0, len(found.frames) - 1).astype(int)]
         margin = np.nan_to_num(margin)  # an onset beyond the ends of the path
-        local = sure.local_certainty(at, every_contrast, margin, covered, self.seconds)
+        local = sure.local_signs(at, every_contrast, margin, covered, self.seconds)
         signs = sure.Signs.of(spans, len(at), len(groups.times), self.seconds, found.fitness())
-        confidence = signs.confidence()
-        return Alignment(
-            warp=warp,
-            transposition=shift,
-            tuning_cents=tuning,
-            certainty=local,
-            confidence=confidence,
-            uncertain=sure.uncertain_stretches(local, self.seconds),
-            is_match=confidence >= sure.MATCH,
-        )
+        return Draft(warp, signs, local)
 
     def span(
-        self, section: Section, groups: Groups, start: float, stop: float, end: float
+        self, section: Section, groups: Groups, start: float, stop: float, clock: ScoreClock
     ) -> tuple[Span, np.ndarray, np.ndarray] | None:
         """A refined section between two times: its span, and times and contrasts of its onsets."""
         expected = section.to_audio(groups.times)
@@ -256,13 +283,23 @@ class _Aligner:
         score = np.insert(score, 0, score[0] - 2 * TOGETHER)
         audio = np.insert(audio, 0, audio[0] - lead)
         path = Section(audio, score)
+        if section.audio[0] - start < _ADJACENT and audio[0] > start + _CLOSEST:
+            # Back to where the recording jumped, at the tempo of the first onsets.
+            head = max(float(path.to_score(np.array([start]))[0]), 0.0)
+            if head < score[0] - _CLOSEST:
+                score, audio = np.insert(score, 0, head), np.insert(audio, 0, start)
         # On to the end of the section, or of the last notes, at the tempo of the last onsets.
+        end = float(clock.of(np.array(self.end)))
         tail = min(section.score[-1] if last < len(groups.times) else end, end)
         tail_audio = float(path.to_audio(np.array([tail]))[0])
         if tail_audio > stop:
             tail_audio, tail = stop, float(path.to_score(np.array([stop]))[0])
         if tail > score[-1] + _CLOSEST and tail_audio > audio[-1] + _CLOSEST:
             score, audio = np.append(score, tail), np.append(audio, tail_audio)
+        # Under a wrong key, one chord may fit so well that a clock stretches it over minutes.
+        speed = np.ptp(clock.score_at(score)) / np.ptp(audio)
+        if not 1 / _FASTEST <= speed <= _FASTEST:
+            return None
         inside = (at >= start) & (at <= stop)
         return Span(score, audio), at[inside], contrast[inside]
 

@@ -91,23 +91,27 @@ class Signs:
             fit=fit,
         )
 
+    def values(self) -> list[float]:
+        """The signs as :data:`WHOLE` weights them: unrest, share that is covered, and fit."""
+        cover = float(np.sqrt(self.audio_share * self.score_share))
+        return [self.unrest, cover, self.fit]
+
     def confidence(self) -> float:
         """Probability, 0 to 1, that the score belongs to the recording."""
         if self.audio_share <= 0:
             return 0.0
-        cover = np.sqrt(self.audio_share * self.score_share)
-        total = np.dot(WHOLE[:3], [self.unrest, cover, self.fit]) + WHOLE[3]
+        total = np.dot(WHOLE[:3], self.values()) + WHOLE[3]
         return float(1 / (1 + np.exp(-total)))
 
 
-def local_certainty(
+def local_signs(
     at: np.ndarray,
     contrast: np.ndarray,
     margin: np.ndarray,
     spans: list[tuple[float, float]],
     seconds: float,
 ) -> np.ndarray:
-    """Certainty of successive stretches of 5 s (``CERTAINTY_STEP``).
+    r"""What the certainty of successive stretches of 5 s (``CERTAINTY_STEP``) follows from.
 
     Args:
         at (array): Times of the onsets in the recording, in seconds.
@@ -117,10 +121,11 @@ def local_certainty(
         seconds (float): Length of the recording.
 
     Returns:
-        :class:`numpy.ndarray`: 0 to 1, NaN where the score has nothing.
+        :class:`numpy.ndarray`: Mean contrast and mean margin of each stretch, NaN where the score
+        has nothing, shape :math:`(n, 2)`.
     """
     count = max(1, int(np.ceil(seconds / CERTAINTY_STEP)))
-    found = np.full(count, np.nan)
+    found = np.full((count, 2), np.nan)
     both = np.stack([contrast, margin])
     overall = both.mean(axis=1) if len(at) else np.zeros(2)
     for number in range(count):
@@ -130,9 +135,13 @@ def local_certainty(
         if covered < min(0.5, 0.5 * (stop - start)):
             continue
         near = np.abs(at - (start + stop) / 2) < _LOOK
-        mean = (both[:, near].sum(axis=1) + _PRIOR * overall) / (near.sum() + _PRIOR)
-        found[number] = 1 / (1 + np.exp(-(np.dot(LOCAL[:2], mean) + LOCAL[2])))
+        found[number] = (both[:, near].sum(axis=1) + _PRIOR * overall) / (near.sum() + _PRIOR)
     return found
+
+
+def local_certainty(signs: np.ndarray) -> np.ndarray:
+    """Certainty of each stretch, 0 to 1, NaN where the score has nothing, from `local_signs`."""
+    return np.asarray(1 / (1 + np.exp(-(signs @ np.array(LOCAL[:2]) + LOCAL[2]))))
 
 
 def uncertain_stretches(certainty: np.ndarray, seconds: float) -> tuple[tuple[float, float], ...]:

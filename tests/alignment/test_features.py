@@ -9,6 +9,7 @@ from asteroid_scoresup.alignment.certainty import (
     LOCAL,
     Signs,
     local_certainty,
+    local_signs,
     uncertain_stretches,
 )
 from asteroid_scoresup.alignment.features import (
@@ -142,7 +143,7 @@ def test_certainty_follows_contrast_and_margin():
     good = np.where(at < 15, 2.5, 0.0)
     spans = [(0.0, 30.0)]
     for contrast, margin in ((good, 6 * good + 2), (2.5 + 0 * at, 8 * good)):
-        found = local_certainty(at, contrast, margin, spans, 40.0)
+        found = local_certainty(local_signs(at, contrast, margin, spans, 40.0))
         assert found.shape == (8,) and np.all(found[:2] > 0.9) and np.all(found[4:6] < 0.5)
         assert np.isnan(found[6:]).all()
         ((start, stop),) = uncertain_stretches(found, 40.0)
