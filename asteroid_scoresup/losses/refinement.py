@@ -30,7 +30,7 @@ class RefinementItem(NamedTuple):
         magnitude (:class:`torch.Tensor`): Mixture magnitudes :math:`|X|`, :math:`(freq, frames)`.
         estimates (:class:`torch.Tensor`): See
             :func:`~asteroid_scoresup.models.mask_refiner.class_estimates`,
-            :math:`(n\_src, freq, frames)`, or one more with what no class owns.
+            :math:`(n\_src + 1, freq, frames)`.
         group (:class:`torch.Tensor`): Group of each class, :math:`(n\_src,)`.
         projection (:class:`torch.Tensor`): :math:`Re(X^* S_g)`, :math:`(n\_groups, freq, frames)`.
         energy (:class:`torch.Tensor`): :math:`\sum |S_g|^2`, :math:`(n\_groups,)`.

@@ -153,6 +153,7 @@ RULES: dict[str, Rule] = {
     "r_segment": Number(float, 0, 3600, above=True),
     "r_variants": COUNT,
     "r_epochs": COUNT,
+    "r_minutes": Number(float, 0, 1e6),
     "r_steps": COUNT,
     "r_batch_size": BATCH,
     "r_lr": RATE,
