@@ -62,6 +62,8 @@ class RefinementDataset(Dataset):
             each track.
         segment (float): Seconds of an item.
         n_variants (int): Ensembles per track.
+        n_bins (int, optional): Lowest bins of the STFT that items have, which most of the energy
+            is in. Default: all.
         n_fft, hop_length (int): STFT, in samples.
         seed (int): Item `i` depends on the seed and on `i` only.
 
@@ -77,6 +79,7 @@ class RefinementDataset(Dataset):
         n_segments: int | None = None,
         segment: float = 2.048,
         n_variants: int = 3,
+        n_bins: int | None = None,
         n_fft: int = 2048,
         hop_length: int = 512,
         seed: int = 0,
@@ -104,7 +107,7 @@ class RefinementDataset(Dataset):
                 f"{manifest.root}: no track of {split} has two classes; a refiner needs at least "
                 "two."
             )
-        self.n_segments, self.n_variants = n_segments, n_variants
+        self.n_segments, self.n_variants, self.n_bins = n_segments, n_variants, n_bins
         self.stft = STFT(n_fft, hop_length, manifest.sample_rate)
         self.templates = song_templates(manifest.sample_rate, n_fft)
         self.unpitched = set(unpitched_indices(manifest.classes))
@@ -226,15 +229,16 @@ class RefinementDataset(Dataset):
         spectra = self.stft(torch.from_numpy(part))
         spectra = spectra[..., first - start : last - start] * self.stft.scale
         mixture = spectra.sum(0)
-        truth = spectra[:-1]
-        projection = truth.real * mixture.real + truth.imag * mixture.imag
+        truth, low = spectra[:-1, : self.n_bins], mixture[: self.n_bins]
+        projection = truth.real * low.real + truth.imag * low.imag
         energy = (truth.real.square() + truth.imag.square()).sum((1, 2))
         magnitude = mixture.abs()
         activations = factors.activations[:, first:last]
         sounds = activations.amax(1) > 0
         cut = Factors(factors.templates[sounds], activations[sounds], factors.class_index[sounds])
         estimates = class_estimates(magnitude, cut, len(group))
-        return RefinementItem(magnitude, estimates, group, projection, energy)
+        part = magnitude[: self.n_bins], estimates[:, : self.n_bins]
+        return RefinementItem(*part, group, projection, energy)
 
 
 def ensemble_loader(

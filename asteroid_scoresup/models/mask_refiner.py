@@ -32,12 +32,14 @@ BUNDLED_REFINER = "refiner"
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 8), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.
 LEVEL_FRAMES = 8
+#: Bins to which the energy of a frame refers, whatever their number.
+_LEVEL_BINS = 1024
 #: Maps per class that the network receives, see :meth:`MaskRefiner.features`.
 N_MAPS = 6
 #: The first of them are combined linearly in each bin, with weights that the network predicts.
 N_COMBINED = 3
-#: Bins of the spectra of the training data: the position of a row is that of the last one above.
-_POSITION_BINS = 1024
+#: Rows above this bin (4 kHz) have its position.
+_POSITION_BINS = 512
 #: Smallest estimate relative to the mixture: no class is ruled out for the network.
 _FLOOR = 1e-4
 #: Frames that are processed at a time.
@@ -170,7 +172,7 @@ class MaskRefiner(SourceModel):
     def _positions(self, rows: int) -> torch.Tensor:
         """Where rows are in the spectrum, logarithmic; (1, 2, rows, 1)."""
         octaves = (((torch.arange(rows) + 0.5) * self.bins) / _POSITION_BINS).log2().clamp(max=0)
-        position = 1 + octaves / 4
+        position = 0.75 + octaves / 4
         return torch.stack([position, position.square()]).view(1, 2, rows, 1)
 
     def masks(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
@@ -227,8 +229,8 @@ class _Block(nn.Module):
 
 
 def _level(magnitude: torch.Tensor) -> torch.Tensor:
-    """RMS around each frame, above 0; shape (1, frames)."""
-    power = magnitude.square().mean(0).view(1, 1, -1)
+    """Level around each frame, above 0; shape (1, frames). Empty bins above do not change it."""
+    power = magnitude.square().sum(0).view(1, 1, -1) / _LEVEL_BINS
     width = 2 * LEVEL_FRAMES + 1
     power = avg_pool1d(power, width, 1, LEVEL_FRAMES, count_include_pad=False)
     return power[0].sqrt().clamp(min=EPS)

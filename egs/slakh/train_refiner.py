@@ -45,6 +45,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.r_steps * args.r_batch_size,
         args.r_segment,
         args.r_variants,
+        args.r_bins or None,
         **shared,
     )
     # Segments of the same songs with stems, whatever the network is trained on.

@@ -215,7 +215,7 @@ def test_parts_of_no_class_sound_and_may_be_in_the_score(manifest):
     manifest.mixture = "song"
     track = manifest.select("train")[0]
     found = {"alone": 0, "known": 0, "unknown": 0}
-    for seed in range(40):
+    for seed in range(120):
         made = parts_of(manifest, track, np.random.default_rng(seed))
         n_src = len(made.group)
         assert n_src in (2, 3) and len(made.signals) == n_src + 1
@@ -226,3 +226,16 @@ def test_parts_of_no_class_sound_and_may_be_in_the_score(manifest):
         else:
             found["known" if n_src in index else "unknown"] += 1
     assert min(found.values()) >= 2
+
+
+def test_items_of_the_lowest_bins_are_parts_of_whole_items(manifest):
+    whole, low = (
+        RefinementDataset(manifest, "train", n_segments=2, n_bins=n, **SIZE)[1] for n in (None, 40)
+    )
+    torch.testing.assert_close(low.magnitude, whole.magnitude[:40])
+    torch.testing.assert_close(low.estimates, whole.estimates[:, :40])
+    torch.testing.assert_close(low.projection, whole.projection[:, :40])
+    # Of the energy, too: true masks have as little error as the bins allow.
+    assert (low.energy <= whole.energy * 1.001).all()
+    single = low.projection.abs().sum((1, 2)) > 0
+    assert low.energy[single].min() > 0
