@@ -47,17 +47,17 @@ class Ensemble(NamedTuple):
 def damage(notes: Notes, rng: np.random.Generator, unpitched: Collection[int] = ()) -> Notes:
     """Damages a score as alignment and manual transcription do.
 
-    Half of the scores drift smoothly by up to 80 ms. A third lack up to a tenth of their notes, and
-    a third have up to one in twenty at a wrong pitch.
+    A third of the scores drift smoothly by up to 50 ms, a quarter lack up to one in twenty of their
+    notes, and a quarter have as many at a wrong pitch.
 
     Args:
         notes (Notes): The score.
         rng (numpy.random.Generator): Random generator.
         unpitched (collection of int): Classes whose notes keep their keys.
     """
-    if rng.random() < 0.5 and len(notes):
+    if rng.random() < 0.33 and len(notes):
         periods, phases = rng.uniform(4, 20, (2, 1)), rng.uniform(0, 2 * np.pi, (2, 1))
-        largest = rng.uniform(0, 0.08)
+        largest = rng.uniform(0, 0.05)
 
         def late(times: np.ndarray) -> np.ndarray:
             waves = np.sin(2 * np.pi * times / periods + phases)
@@ -66,9 +66,9 @@ def damage(notes: Notes, rng: np.random.Generator, unpitched: Collection[int] = 
         notes = notes.replace(
             onset=late(notes.onset), offset=late(notes.offset), release=late(notes.release)
         )
-    if rng.random() < 0.33:
-        notes = notes.select(rng.random(len(notes)) >= rng.uniform(0, 0.1))
-    if rng.random() < 0.33:
+    if rng.random() < 0.25:
+        notes = notes.select(rng.random(len(notes)) >= rng.uniform(0, 0.05))
+    if rng.random() < 0.25:
         wrong = rng.random(len(notes)) < rng.uniform(0, 0.05)
         wrong &= ~np.isin(notes.class_index, list(unpitched))
         notes = notes.replace(pitch=notes.pitch + wrong * rng.choice([-2, -1, 1, 2], len(notes)))

@@ -29,7 +29,7 @@ from .ensembles import Ensemble, parts_of, played, sum_of
 #: What a refiner is trained on: stems, or sums of two mixtures with their scores.
 SUPERVISION = ("stems", "mixtures")
 #: Version of the variants, so that old files are not used.
-_VERSION = 3
+_VERSION = 4
 #: Arrays of a file; ensembles have one channel, and their factors no gains.
 _ARRAYS = ("templates", "activations", "class_index")
 

@@ -3,8 +3,8 @@
 A score-informed factorization (:mod:`asteroid_scoresup.score.song_factors`) finds the spectrum of
 every note and drum in the recording itself, at its own sample rate and with all of its channels,
 and splits each time-frequency bin. A small network
-(:class:`~asteroid_scoresup.models.MaskRefiner`) corrects these masks. What the score assigns to no
-class, and what is not in the score, is in no stem.
+(:class:`~asteroid_scoresup.models.MaskRefiner`) can correct these masks. What the score assigns to
+no class, and what is not in the score, is in no stem.
 
 A recording is processed in windows that overlap, each with its own factorization, in constant
 memory. The windows are cross-faded.
@@ -27,7 +27,11 @@ from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT
 from ..models.fingerprint import loaded_model_hash
-from ..models.mask_refiner import BUNDLED_REFINER, MaskRefiner, load_refiner
+from ..models.mask_refiner import (
+    MaskRefiner,
+    class_estimates,
+    load_refiner,
+)
 from ..notation.reader import MIDI_SUFFIXES
 from ..score import Factors, Notes, factorize_song, soft_masks, song_templates
 from ..score.defaults import HIT_SECONDS, INFORMED_POWER
@@ -85,9 +89,8 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
-        refiner (MaskRefiner, str or Path, optional): The network that refines the masks, or its
-            file. None: the masks of the factorization are used, in a third less time. Default: the
-            bundled one.
+        refiner (MaskRefiner, str or Path, optional): A network that refines the masks, or its file
+            or name (``"refiner"``: the bundled one). Default: none.
 
     Raises:
         FileNotFoundError: if there is no such refiner.
@@ -321,15 +324,15 @@ class _WindowModel:
         if self.refiner is None:
             masks = soft_masks(part, self.n_src, INFORMED_POWER)
             return masks if factors.gains is not None else masks.unsqueeze(0)
-        gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
-        masks = torch.stack(
-            [
-                self.refiner(
-                    channel[:, start:stop],
-                    part._replace(activations=part.activations * gain, gains=None),
-                    self.n_src,
-                )
-                for channel, gain in zip(magnitude, gains)
-            ]
+        # One pass of the network, on the mean of the channels: each keeps the panning of its own.
+        whole = class_estimates(
+            magnitude[..., start:stop].mean(0), part._replace(gains=None), self.n_src
         )
-        return masks[..., first - start : last - start]
+        corrections = self.refiner.all_corrections(magnitude[..., start:stop].mean(0), whole)
+        gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
+        masks = []
+        for channel, gain in zip(magnitude[..., start:stop], gains):
+            panned = part._replace(activations=part.activations * gain, gains=None)
+            estimates = class_estimates(channel, panned, self.n_src)
+            masks.append(self.refiner.masks(channel, estimates, corrections))
+        return torch.stack(masks)[..., first - start : last - start]

@@ -26,8 +26,6 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
-#: Name of the bundled refiner, see :func:`~asteroid_scoresup.models.hub.read_package`.
-BUNDLED_REFINER = "refiner"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 8), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.
@@ -38,7 +36,7 @@ _LEVEL_BINS = 1024
 N_MAPS = 6
 #: The first of them are combined linearly in each bin, with weights that the network predicts.
 N_COMBINED = 3
-#: Rows above this bin (4 kHz) have its position.
+#: Bin at which the position of a row is 0.75.
 _POSITION_BINS = 512
 #: Smallest estimate relative to the mixture: no class is ruled out for the network.
 _FLOOR = 1e-4
@@ -64,6 +62,8 @@ class MaskRefiner(SourceModel):
         channels (int): Channels of the hidden layers.
         n_blocks (int): Residual blocks.
         bins (int): Bins of the spectrum that are one row of the network.
+        n_bins (int): Lowest bins that it corrects, 4 kHz at the default sample rate: most of the
+            energy is there. Those above keep the masks of the factorization.
         power (float): The power :math:`p`.
         sample_rate (float): Sample rate of the training data, in Hz. The network can be applied at
             any other rate if the width of a bin and the hop are about the same in Hz and seconds.
@@ -84,12 +84,14 @@ class MaskRefiner(SourceModel):
         channels: int = 32,
         n_blocks: int = 6,
         bins: int = 8,
+        n_bins: int = 512,
         power: float = INFORMED_POWER,
         sample_rate: float = 16000,
     ) -> None:
         # Classes are those of the score, not of the network.
         super().__init__([], sample_rate)
         self.channels, self.n_blocks, self.bins, self.power = channels, n_blocks, bins, power
+        self.n_bins = n_bins
         self.inputs = nn.Conv2d(N_MAPS * bins, channels, 1)
         self.position = nn.Conv2d(2, channels, 1, bias=False)
         self.no_class = nn.Parameter(torch.zeros(channels, 1, 1))
@@ -119,11 +121,6 @@ class MaskRefiner(SourceModel):
               relative to the mixture; the mixture relative to the level around the frame; the mask
               of the factorization. The last row is that of no class.
         """
-        return self._features(magnitude, estimates, self.logits(magnitude, estimates))
-
-    def _features(
-        self, magnitude: torch.Tensor, estimates: torch.Tensor, logits: torch.Tensor
-    ) -> torch.Tensor:
         level = _level(magnitude)
         floor = 1e-3 * magnitude + _FLOOR * level
         total, reference = estimates.sum(0), (magnitude + floor).log()
@@ -137,7 +134,7 @@ class MaskRefiner(SourceModel):
         maps[:, 2] = relative(total)
         maps[:, 3] = relative(estimates[-1])
         maps[:, 4] = (magnitude / level + 1e-3).log_().div_(3)
-        maps[:, 5] = logits.softmax(0)
+        maps[:, 5] = self.logits(magnitude, estimates).softmax(0)
         return maps
 
     def logits(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
@@ -175,8 +172,8 @@ class MaskRefiner(SourceModel):
         position = 0.75 + octaves / 4
         return torch.stack([position, position.square()]).view(1, 2, rows, 1)
 
-    def masks(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
-        r"""Refined masks of a range of frames.
+    def all_corrections(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+        r"""Corrections of the logits in all bins; see :meth:`corrections`.
 
         Args:
             magnitude (:class:`torch.Tensor`): Mixture magnitudes.
@@ -185,6 +182,29 @@ class MaskRefiner(SourceModel):
         Shape:
             - magnitude: :math:`(freq, frames)`
             - estimates: :math:`(n\_src + 1, freq, frames)`
+            - output: :math:`(n\_src + 1, freq, frames)`; 0 above the bins that are corrected
+        """
+        low, parts = magnitude[: self.n_bins], estimates[:, : self.n_bins]
+        corrections = self.corrections(self.features(low, parts))
+        return pad(corrections, (0, 0, 0, len(magnitude) - len(low)))
+
+    def masks(
+        self,
+        magnitude: torch.Tensor,
+        estimates: torch.Tensor,
+        corrections: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        r"""Refined masks of a range of frames.
+
+        Args:
+            magnitude (:class:`torch.Tensor`): Mixture magnitudes.
+            estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
+            corrections (:class:`torch.Tensor`, optional): Those of all channels together. Default:
+                those of :meth:`all_corrections` for these magnitudes.
+
+        Shape:
+            - magnitude: :math:`(freq, frames)`
+            - estimates, corrections: :math:`(n\_src + 1, freq, frames)`
             - output: :math:`(n\_src, freq, frames)`
 
         Returns:
@@ -192,9 +212,9 @@ class MaskRefiner(SourceModel):
         """
         if len(estimates) == 1:
             return estimates[:0]
-        logits = self.logits(magnitude, estimates)
-        refined = logits + self.corrections(self._features(magnitude, estimates, logits))
-        return refined.softmax(0)[:-1]
+        if corrections is None:
+            corrections = self.all_corrections(magnitude, estimates)
+        return (self.logits(magnitude, estimates) + corrections).softmax(0)[:-1]
 
     def forward(self, magnitude: torch.Tensor, factors: Factors, n_src: int) -> torch.Tensor:
         """As :func:`refine_masks`, with gradients."""
@@ -202,7 +222,7 @@ class MaskRefiner(SourceModel):
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
-        names = ("channels", "n_blocks", "bins", "power", "sample_rate")
+        names = ("channels", "n_blocks", "bins", "n_bins", "power", "sample_rate")
         return {name: getattr(self, name) for name in names}
 
 

@@ -32,6 +32,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     refiner = MaskRefiner(
         args.r_channels,
         args.r_blocks,
+        n_bins=args.r_bins,
         power=args.informed_power,
         sample_rate=manifest.sample_rate,
     )
@@ -45,7 +46,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.r_steps * args.r_batch_size,
         args.r_segment,
         args.r_variants,
-        args.r_bins or None,
+        refiner.n_bins,
         **shared,
     )
     # Segments of the same songs with stems, whatever the network is trained on.

@@ -267,6 +267,9 @@ def test_a_score_is_found_by_name(tmp_path):
         (["--align", "always"], "--align is for --score, which is missing"),
         (["--score", "{score}", "--without", "flute"], "--without names 'flute', but the stems"),
         (["--only", "flute"], "--only names 'flute', but the stems"),
+        (["--refiner", "none"], "--refiner is for --score, which is missing"),
+        (["--score", "{score}", "--refiner", "band"], "a TCNSeparator, expected a MaskRefiner"),
+        (["--score", "{score}", "--refiner", "x.pth"], "There is no model file x.pth"),
         (["--score", "nothing.mid"], "nothing.mid: there is no such score"),
         (["--score", "{audio}"], "one.wav"),
         (
@@ -439,10 +442,15 @@ def test_a_separator_separates_with_a_score_too(long_song):
     notes, sources = long_song
     short, mixture = notes.within(0, 4), sources.sum(0)[: 4 * RATE]
     separator = Separator(TCNSeparator(NAMES, **NET))
-    stems = separator.separate(mixture, RATE, score=short, align="never")
-    expected = informed(short).separate(mixture, RATE)
+    plain = separator.separate(mixture, RATE, score=short, align="never")
+    refined = separator.separate(mixture, RATE, score=short, align="never", refiner="refiner")
     for name in NAMES:
-        np.testing.assert_array_equal(stems[name], expected[name])
+        expected = informed(short).separate(mixture, RATE)[name]
+        np.testing.assert_array_equal(plain[name], expected)
+        # With the bundled refiner.
+        expected = informed(short, refiner="refiner").separate(mixture, RATE)[name]
+        np.testing.assert_array_equal(refined[name], expected)
+        assert np.abs(refined[name] - plain[name]).max() > 1e-4
     other = Separator(TCNSeparator(["strings"], **NET))
     with pytest.raises(ValueError, match="The programs of the classes strings are not known"):
         other.separate(mixture, RATE, score=short)

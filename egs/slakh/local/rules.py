@@ -152,7 +152,7 @@ RULES: dict[str, Rule] = {
     "r_blocks": Number(int, 1, 20),
     "r_segment": Number(float, 0, 3600, above=True),
     "r_variants": COUNT,
-    "r_bins": Number(int, 0, 1e6),
+    "r_bins": Number(int, 1, 1e5),
     "r_epochs": COUNT,
     "r_minutes": Number(float, 0, 1e6),
     "r_steps": COUNT,
