@@ -42,9 +42,9 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--songs", type=int, default=0, help="number of songs (0: all)")
     parser.add_argument("--tempo", type=float, default=0.3, help="largest change of the tempo")
-    parser.add_argument("--refiner", help="a network that refines the masks: a file, or refiner")
+    parser.add_argument("--refiner", default="refiner", help="a file, or none (the bundled one)")
     args = parser.parse_args()
-    refiner = load_refiner(args.refiner) if args.refiner else None
+    refiner = None if args.refiner == "none" else load_refiner(args.refiner)
     manifest = Manifest.load(args.prepared)
     tracks = manifest.select(args.split)[: args.songs or None]
     gains: dict[str, list[list[float]]] = {}

@@ -229,16 +229,16 @@ class RefinementDataset(Dataset):
         spectra = self.stft(torch.from_numpy(part))
         spectra = spectra[..., first - start : last - start] * self.stft.scale
         mixture = spectra.sum(0)
-        truth, low = spectra[:-1, : self.n_bins], mixture[: self.n_bins]
-        projection = truth.real * low.real + truth.imag * low.imag
+        truth, present = spectra[:-1, : self.n_bins], mixture[: self.n_bins]
+        projection = truth.real * present.real + truth.imag * present.imag
         energy = (truth.real.square() + truth.imag.square()).sum((1, 2))
         magnitude = mixture.abs()
         activations = factors.activations[:, first:last]
         sounds = activations.amax(1) > 0
         cut = Factors(factors.templates[sounds], activations[sounds], factors.class_index[sounds])
         estimates = class_estimates(magnitude, cut, len(group))
-        part = magnitude[: self.n_bins], estimates[:, : self.n_bins]
-        return RefinementItem(*part, group, projection, energy)
+        low = magnitude[: self.n_bins]
+        return RefinementItem(low, estimates[:, : self.n_bins], group, projection, energy)
 
 
 def ensemble_loader(

@@ -3,7 +3,7 @@
 A score-informed factorization (:mod:`asteroid_scoresup.score.song_factors`) finds the spectrum of
 every note and drum in the recording itself, at its own sample rate and with all of its channels,
 and splits each time-frequency bin. A small network
-(:class:`~asteroid_scoresup.models.MaskRefiner`) can correct these masks. What the score assigns to
+(:class:`~asteroid_scoresup.models.MaskRefiner`) corrects these masks. What the score assigns to
 no class, and what is not in the score, is in no stem.
 
 A recording is processed in windows that overlap, each with its own factorization, in constant
@@ -28,6 +28,7 @@ from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT
 from ..models.fingerprint import loaded_model_hash
 from ..models.mask_refiner import (
+    BUNDLED_REFINER,
     MaskRefiner,
     class_estimates,
     load_refiner,
@@ -89,8 +90,9 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
-        refiner (MaskRefiner, str or Path, optional): A network that refines the masks, or its file
-            or name (``"refiner"``: the bundled one). Default: none.
+        refiner (MaskRefiner, str or Path, optional): The network that refines the masks, or its
+            file; None for the masks of the factorization, which takes less time. Default: the
+            bundled one.
 
     Raises:
         FileNotFoundError: if there is no such refiner.
@@ -110,7 +112,7 @@ class ScoreInformedSeparator:
         score: str | Path | Notes,
         classes: ClassMap | str = DEFAULT_CLASSES,
         align: str = "auto",
-        refiner: MaskRefiner | str | Path | None = None,
+        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
     ) -> None:
         if align not in ALIGN_MODES:
             raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
@@ -325,14 +327,13 @@ class _WindowModel:
             masks = soft_masks(part, self.n_src, INFORMED_POWER)
             return masks if factors.gains is not None else masks.unsqueeze(0)
         # One pass of the network, on the mean of the channels: each keeps the panning of its own.
-        whole = class_estimates(
-            magnitude[..., start:stop].mean(0), part._replace(gains=None), self.n_src
-        )
-        corrections = self.refiner.all_corrections(magnitude[..., start:stop].mean(0), whole)
+        mean = magnitude[..., start:stop].mean(0)
+        estimates = class_estimates(mean, part._replace(gains=None), self.n_src)
+        corrections = self.refiner.all_corrections(mean, estimates)
         gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
-        masks = []
+        refined = []
         for channel, gain in zip(magnitude[..., start:stop], gains):
             panned = part._replace(activations=part.activations * gain, gains=None)
             estimates = class_estimates(channel, panned, self.n_src)
-            masks.append(self.refiner.masks(channel, estimates, corrections))
-        return torch.stack(masks)[..., first - start : last - start]
+            refined.append(self.refiner.masks(channel, estimates, corrections))
+        return torch.stack(refined)[..., first - start : last - start]

@@ -19,7 +19,7 @@ from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, r
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import FACTS, loaded_model_hash
 from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
-from ..models.mask_refiner import MaskRefiner
+from ..models.mask_refiner import BUNDLED_REFINER, MaskRefiner
 from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Chunk, Recording
@@ -210,7 +210,7 @@ class Separator(HubMixin):
         score: str | Path | Notes | None = None,
         classes: ClassMap | str | None = None,
         align: str = "auto",
-        refiner: MaskRefiner | str | Path | None = None,
+        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 

@@ -26,6 +26,8 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
+#: Name of the bundled refiner, see :func:`~asteroid_scoresup.models.hub.read_package`.
+BUNDLED_REFINER = "refiner"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 8), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.

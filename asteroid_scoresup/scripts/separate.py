@@ -29,8 +29,8 @@ _OF_NETWORKS = {
 # Those of them that are for notes.
 _OF_NOTES = ("threshold", "onset_threshold", "min_note")
 ALIGN_MODES = ("auto", "always", "never")
-# Value of --refiner for the masks of the factorization alone.
-NO_REFINER = "none"
+# Values of --refiner: no network, and the bundled one (a copy of BUNDLED_REFINER in models).
+NO_REFINER, BUNDLED_REFINER = "none", "refiner"
 FORMATS = ("wav16", "wav24", "wav32f", "flac", "mp3")
 CLIP_MODES = ("rescale", "clamp", "none")
 FILENAME = "{track}/{stem}.{ext}"
@@ -115,8 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--refiner",
         metavar="MODEL",
-        help="with --score: refine the masks with a network: a file of train_refiner.py, or "
-        "refiner, the bundled one (default: none)",
+        help="with --score: the network that refines the masks, a file of train_refiner.py; none "
+        "takes less time (default: the bundled one)",
     )
     add_stream_arguments(parser)
 
@@ -201,6 +201,7 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
             f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
             "score for each."
         )
-    refiner = None if args.refiner in (None, NO_REFINER) else load_refiner(args.refiner)
+    name = args.refiner or BUNDLED_REFINER
+    refiner = None if name == NO_REFINER else load_refiner(name)
     align = args.align or "auto"
     return lambda song: ScoreInformedSeparator(scores.of(song), classes, align, refiner)

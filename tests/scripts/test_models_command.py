@@ -67,7 +67,8 @@ def test_card_shows_the_card_of_a_model(model, tmp_path, capsys):
     assert "Data: slakh-score." in text
     save_model(MaskRefiner(channels=4, n_blocks=1), tmp_path / "refiner.pth")
     text = printed(capsys, "models", "card", tmp_path / "refiner.pth")
-    assert "MaskRefiner of any classes" in text and "--score song.mid --refiner" in text
+    assert "for any classes. MaskRefiner" in text and "--score song.mid --refiner" in text
+    assert "refiner: MaskRefiner of any classes" in printed(capsys, "models", "card", "refiner")
     save_folder(pack(separator()), tmp_path / "m", limits="It leaks.")
     text = printed(capsys, "models", "card", tmp_path / "m")
     assert "license of the weights: not stated" in text and "It leaks." in text
