@@ -34,6 +34,7 @@ def _register_models() -> None:
         models.PitchTranscriptor,
         models.ScoreTranscriptor,
         models.ActivityClassifier,
+        models.MaskRefiner,
         models.WaveformSeparator,
     ):
         if getattr(asteroid.models, model.__name__, None) is None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from asteroid.engine.system import System
 
-from ..losses.refinement import RefinementItem, refinement_loss
+from ..losses.refinement import SILENT, RefinementItem, refinement_loss
 from ..models import MaskRefiner
 
 
@@ -43,9 +43,7 @@ class RefinerSystem(System):
         """Mean loss of the items, in dB."""
         losses = []
         for item in batch:
-            loss = self.loss_func(
-                self.model.masks(item.magnitude, item.estimates, len(item.group)), item
-            )
+            loss = self.loss_func(self.model.masks(item.magnitude, item.estimates), item)
             if not train:
                 self._log_gain(item, loss)
             losses.append(loss.mean())
@@ -53,8 +51,8 @@ class RefinerSystem(System):
 
     def _log_gain(self, item: RefinementItem, loss: torch.Tensor) -> None:
         logits = self.model.logits(item.magnitude, item.estimates)
-        before = self.loss_func(logits.softmax(0)[: len(item.group)], item)
-        sounds = item.energy > 1e-2 * item.magnitude.square().sum()
+        before = self.loss_func(logits.softmax(0)[:-1], item)
+        sounds = item.energy > SILENT * item.magnitude.square().sum()
         if bool(sounds.any()):
             sdr = -loss[sounds].mean()
             gain = (before - loss)[sounds].mean()

@@ -231,8 +231,8 @@ def _write_results(
     if with_page:
         notes: dict[str, Any] = {}
         if isinstance(separator, ScoreInformedSeparator):
-            used, name = separator.use(recording), Path(separator.name).name
-            notes = {"score": used.score.notes, "remark": used.describe(name)}
+            score = separator.use(recording).score.notes
+            notes = {"score": score, "remark": separator.describe(recording)}
         elif transcription is not None:
             notes = {"transcription": transcription.notes()}
         song, write_page = Path(recording.name), _import_write_page()

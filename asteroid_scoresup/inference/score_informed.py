@@ -1,9 +1,10 @@
-"""Separation of a recording with its score, without a trained network.
+"""Separation of a recording with its score.
 
-A score-informed factorization (:mod:`asteroid_scoresup.score.informed`) finds the spectrum of every
-note and drum in the recording itself, at its own sample rate and with all of its channels, and
-splits each time-frequency bin. What the score assigns to no class, and what is not in the score, is
-in no stem.
+A score-informed factorization (:mod:`asteroid_scoresup.score.song_factors`) finds the spectrum of
+every note and drum in the recording itself, at its own sample rate and with all of its channels,
+and splits each time-frequency bin. A small network
+(:class:`~asteroid_scoresup.models.MaskRefiner`) corrects these masks. What the score assigns to
+no class, and what is not in the score, is in no stem.
 
 A recording is processed in windows that overlap, each with its own factorization, in constant
 memory. The windows are cross-faded.
@@ -24,21 +25,17 @@ import torch
 from ..alignment import ALIGN_MODES
 from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
-from ..dsp import STFT, FrameGrid
+from ..dsp import STFT
 from ..models.fingerprint import loaded_model_hash
-from ..models.mask_refiner import MaskRefiner, refine_masks
-from ..notation.reader import MIDI_SUFFIXES
-from ..score import (
-    Factors,
-    HarmonicTemplates,
-    Notes,
-    hit_roll,
-    onset_roll,
-    score_informed_nmf,
-    soft_masks,
-    sounding_roll,
+from ..models.mask_refiner import (
+    BUNDLED_REFINER,
+    MaskRefiner,
+    class_estimates,
+    load_refiner,
 )
-from ..score.defaults import HIT_SECONDS, INFORMED_ITERATIONS, INFORMED_POWER, N_FREE
+from ..notation.reader import MIDI_SUFFIXES
+from ..score import Factors, Notes, factorize_song, soft_masks, song_templates
+from ..score.defaults import HIT_SECONDS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import ChunkProgress, Progress, SeparatedChunk, chunk_progress, join_stems
@@ -48,10 +45,6 @@ from .stem_writer import require_stem_names
 
 #: Length of the STFT's window, and of its hop, in seconds; see :func:`stft_for`.
 WINDOW_SECONDS, HOPS = 0.128, 4
-#: Seconds after an onset in which the noise of an attack may sound.
-ATTACK_SECONDS = 0.25
-#: Half-width of a partial, relative to its frequency.
-RELATIVE_WIDTH = 0.01
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
 CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.
@@ -88,7 +81,7 @@ def _is_fast(number: int) -> bool:
 
 
 class ScoreInformedSeparator:
-    """Separates one recording with its score; no network is needed.
+    """Separates one recording with its score.
 
     Args:
         score (str, Path or Notes): The score of the recording: a MIDI or MusicXML file; or notes
@@ -97,12 +90,14 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
-        refiner (MaskRefiner, optional): A network that refines the masks. Default:
-            none.
+        refiner (MaskRefiner, str or Path, optional): The network that refines the masks, or its
+            file; None for the masks of the factorization, which takes less time. Default: the
+            bundled one.
 
     Raises:
-        ValueError: if the score cannot be read or has no notes of the classes, or `align` is
-            unknown.
+        FileNotFoundError: if there is no such refiner.
+        ValueError: if the score cannot be read or has no notes of the classes, `align` is unknown,
+            or the refiner is another kind of model.
 
     Examples
         >>> score = Notes([0.2, 0.6], [1.0, 1.4], [40, 76], [0, 2], [90, 90])
@@ -117,12 +112,12 @@ class ScoreInformedSeparator:
         score: str | Path | Notes,
         classes: ClassMap | str = DEFAULT_CLASSES,
         align: str = "auto",
-        refiner: MaskRefiner | None = None,
+        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
     ) -> None:
         if align not in ALIGN_MODES:
             raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
         self.align_mode = align
-        self.refiner = None if refiner is None else refiner.cpu().eval()
+        self.refiner = None if refiner is None else load_refiner(refiner)
         self.classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
         try:
             require_stem_names(self.classes.names)
@@ -176,6 +171,15 @@ class ScoreInformedSeparator:
             "alignment": self.align_mode,
             "refiner": None if self.refiner is None else loaded_model_hash(self.refiner),
         }
+
+    def describe(self, recording: Recording) -> str:
+        """How a recording was separated, in a few sentences.
+
+        Args:
+            recording (Recording): The recording.
+        """
+        text = self.use(recording).describe(Path(self.name).name)
+        return text if self.refiner is None else f"{text} A network has refined the masks."
 
     def write_midi(self, path: str | Path, recording: Recording) -> None:
         """Writes the score as it is used for a recording.
@@ -276,9 +280,7 @@ class _WindowModel:
         refiner: MaskRefiner | None = None,
     ) -> None:
         self.n_src, self.stft, self.refiner = n_src, stft_for(sample_rate), refiner
-        self.templates = HarmonicTemplates(
-            sample_rate, self.stft.n_fft, relative_width=RELATIVE_WIDTH, tuning_cents=tuning_cents
-        )
+        self.templates = song_templates(sample_rate, self.stft.n_fft, tuning_cents)
 
     def separate(
         self, chunk: stream.Chunk, score: SongScore, after: int, tell: ChunkProgress
@@ -303,23 +305,16 @@ class _WindowModel:
 
     def fit(self, magnitude: torch.Tensor, score: SongScore, tell: ChunkProgress) -> Factors:
         """The factors of a window; those of no class have the class index -1."""
-        grid: FrameGrid = self.stft.grid
-        # The parts of no class have a row of their own, so that they do not share components.
-        size = (self.n_src + 1, magnitude.shape[-1], grid)
-        attack = round(ATTACK_SECONDS * grid.frames_per_second)
         is_mono = all(torch.equal(channel, magnitude[0]) for channel in magnitude[1:])
-        factors = score_informed_nmf(
+        return factorize_song(
             magnitude[0] if is_mono else magnitude,
-            sounding_roll(score.pitched, *size),
-            onset_roll(score.pitched, *size, after=attack),
+            score.pitched,
+            score.unpitched,
+            self.n_src,
+            self.stft.grid,
             self.templates,
-            INFORMED_ITERATIONS,
-            free=N_FREE,
-            hits=hit_roll(score.unpitched, *size),
             progress=lambda done: tell(_FIT * done),
         )
-        index = factors.class_index
-        return factors._replace(class_index=index.masked_fill(index == self.n_src, -1))
 
     def _masks(
         self, magnitude: torch.Tensor, factors: Factors, first: int, last: int
@@ -331,16 +326,14 @@ class _WindowModel:
         if self.refiner is None:
             masks = soft_masks(part, self.n_src, INFORMED_POWER)
             return masks if factors.gains is not None else masks.unsqueeze(0)
+        # One pass of the network, on the mean of the channels: each keeps the panning of its own.
+        mean = magnitude[..., start:stop].mean(0)
+        estimates = class_estimates(mean, part._replace(gains=None), self.n_src)
+        corrections = self.refiner.all_corrections(mean, estimates)
         gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
-        masks = torch.stack(
-            [
-                refine_masks(
-                    channel[:, start:stop],
-                    part._replace(activations=part.activations * gain, gains=None),
-                    self.n_src,
-                    self.refiner,
-                )
-                for channel, gain in zip(magnitude, gains)
-            ]
-        )
-        return masks[..., first - start : last - start]
+        refined = []
+        for channel, gain in zip(magnitude[..., start:stop], gains):
+            panned = part._replace(activations=part.activations * gain, gains=None)
+            estimates = class_estimates(channel, panned, self.n_src)
+            refined.append(self.refiner.masks(channel, estimates, corrections))
+        return torch.stack(refined)[..., first - start : last - start]

@@ -19,6 +19,7 @@ from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, r
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import FACTS, loaded_model_hash
 from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
+from ..models.mask_refiner import BUNDLED_REFINER, MaskRefiner
 from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Chunk, Recording
@@ -209,23 +210,23 @@ class Separator(HubMixin):
         score: str | Path | Notes | None = None,
         classes: ClassMap | str | None = None,
         align: str = "auto",
+        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
         Args:
-            audio (array, str or Path): Samples of shape :math:`(time)` or
-                :math:`(channels, time)`, floats or integers (see
-                :class:`~asteroid_scoresup.utils.stream.Recording`); or a file, whose stems have
-                shape :math:`(channels, time)`.
+            audio (array, str or Path): Samples of shape :math:`(time)` or :math:`(channels, time)`,
+                floats or integers (see :class:`~asteroid_scoresup.utils.stream.Recording`); or a
+                file, whose stems have shape :math:`(channels, time)`.
             sample_rate (int, optional): Sample rate of an array, in Hz.
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
             score (str, Path or Notes, optional): The score of the recording. The stems are then
                 those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
-                not use the network.
+                not use the network of this one.
             classes (ClassMap or str, optional): With a score: the classes and their programs.
                 Default: those of this model, if all of them are default classes.
-            align (str): With a score: see the same class.
+            align, refiner: With a score: see the same class.
 
         Returns:
             dict of str to array: stems by name, float32, with the shape of `audio`.
@@ -236,8 +237,8 @@ class Separator(HubMixin):
         """
         if score is not None:
             classes = default_classes(self.names) if classes is None else classes
-            informed = ScoreInformedSeparator(score, classes, align)
-            return informed.separate(audio, sample_rate, progress)
+            made = ScoreInformedSeparator(score, classes, align, refiner)
+            return made.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)
         chunks = self.chunks(recording, progress=progress)
         return join_stems(chunks, self.names, recording, audio)

@@ -21,8 +21,9 @@ _TAGS = ["audio", "asteroid", "music-source-separation", "score-supervision", "s
 _MOST_CARD = 1 << 20  # bytes
 _MOST_METADATA = 1 << 15  # characters, which the reader of YAML takes a fraction of a second for
 
-#: Names of the classes of transcriptors.
+#: Names of the classes of transcriptors, and of networks that refine masks.
 TRANSCRIPTORS = ("ScoreTranscriptor", "PitchTranscriptor")
+REFINER = "MaskRefiner"
 _USE = """## Use
 
 ```bash
@@ -39,6 +40,18 @@ _USE_TRANSCRIPTOR = """## Use
 
 ```bash
 asteroid-scoresup transcribe song.wav --transcriptor {name}
+```
+"""
+_USE_REFINER = """## Use
+
+```bash
+asteroid-scoresup separate song.wav --score song.mid --refiner {name}
+```
+
+```python
+from asteroid_scoresup.inference import ScoreInformedSeparator
+
+stems = ScoreInformedSeparator("song.mid", refiner="{name}").separate("song.wav")
 ```
 """
 
@@ -179,6 +192,7 @@ def model_card(package: dict, name: str) -> str:
     """
     facts = model_facts(package)
     use = _USE_TRANSCRIPTOR if facts.kind in TRANSCRIPTORS else _USE
+    use = _USE_REFINER if facts.kind == REFINER else use
     sections = [
         f"# {name.rsplit('/', 1)[-1]}",
         _description(facts),
@@ -214,6 +228,12 @@ def card_metadata(package: dict, name: str) -> str:
 
 
 def _description(facts: ModelFacts) -> str:
+    if facts.kind == REFINER:
+        return (
+            "Refines the masks of separation with a score, for any classes. "
+            f"{facts.kind}, {facts.n_weights / 1e6:.2f} million weights "
+            f"({facts.n_bytes / 1e6:.1f} MB). Made with [{LIBRARY}](https://arxiv.org/abs/2010.11904)."
+        )
     does = f"Separates songs into {', '.join(facts.classes)}"
     if facts.kind in TRANSCRIPTORS:
         does = f"Transcribes songs to MIDI tracks of {', '.join(facts.classes)}"

@@ -3,9 +3,10 @@ r"""A network that refines score-informed masks, for any list of classes.
 Score-informed NMF (:mod:`asteroid_scoresup.score.informed`) splits each bin by the spectra of the
 notes, which it assumes to be constant: attacks, beating partials and decays are not. This network
 receives what the factorization found and corrects its masks. It is applied to one class at a time,
-with the same weights for each, and receives the sum of the others: what it learns applies to any
-number of classes of any instruments. It is convolutional in time and in frequency, its receptive
-field is bounded, and nothing in it depends on the level of the recording.
+with the same weights for each, and to what belongs to no class; each receives the sum of the
+others. What it learns applies to any number of classes of any instruments. It is convolutional in
+time and in frequency, its receptive field is bounded, and nothing in it depends on the level of the
+recording.
 
 The last layer is initialized with zeros, so an untrained network returns the masks of the
 factorization. Our choice throughout, not in Hung et al. 2021.
@@ -14,6 +15,7 @@ factorization. Our choice throughout, not in Hung et al. 2021.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +26,20 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
+#: Name of the bundled refiner, see :func:`~asteroid_scoresup.models.hub.read_package`.
+BUNDLED_REFINER = "refiner"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
-DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 1), (1, 2), (1, 1))
+DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 8), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.
 LEVEL_FRAMES = 8
+#: Bins to which the energy of a frame refers, whatever their number.
+_LEVEL_BINS = 1024
 #: Maps per class that the network receives, see :meth:`MaskRefiner.features`.
 N_MAPS = 6
+#: The first of them are combined linearly in each bin, with weights that the network predicts.
+N_COMBINED = 3
+#: Bin at which the position of a row is 0.75.
+_POSITION_BINS = 512
 #: Smallest estimate relative to the mixture: no class is ruled out for the network.
 _FLOOR = 1e-4
 #: Frames that are processed at a time.
@@ -43,14 +53,19 @@ class MaskRefiner(SourceModel):
 
     .. math:: M_i = \frac{V_i^p e^{\delta_i}}{\sum_j V_j^p e^{\delta_j}},
 
-    where :math:`j` runs over the classes and, if there are any, the components of no class. Without
-    them the masks sum to 1: the mixture has nothing else. :math:`p` is the power
-    of :func:`~asteroid_scoresup.score.soft_masks`, and :math:`\delta` is the output of the network.
+    where :math:`j` runs over the classes and the components of no class, and :math:`p` is the power
+    of :func:`~asteroid_scoresup.score.soft_masks`. The network predicts the corrections
+    :math:`\delta`, as a bias and the weights of three log ratios :math:`r_k` in each bin (the
+    estimate of the class, of the others, and their sum, relative to the mixture):
+
+    .. math:: \delta_i = b_i + \sum_k w_{ik} r_{ik}.
 
     Args:
         channels (int): Channels of the hidden layers.
         n_blocks (int): Residual blocks.
         bins (int): Bins of the spectrum that are one row of the network.
+        n_bins (int): Lowest bins that it corrects, 4 kHz at the default sample rate: most of the
+            energy is there. Those above keep the masks of the factorization.
         power (float): The power :math:`p`.
         sample_rate (float): Sample rate of the training data, in Hz. The network can be applied at
             any other rate if the width of a bin and the hop are about the same in Hz and seconds.
@@ -68,31 +83,31 @@ class MaskRefiner(SourceModel):
 
     def __init__(
         self,
-        channels: int = 16,
-        n_blocks: int = 4,
+        channels: int = 32,
+        n_blocks: int = 6,
         bins: int = 8,
+        n_bins: int = 512,
         power: float = INFORMED_POWER,
         sample_rate: float = 16000,
     ) -> None:
         # Classes are those of the score, not of the network.
         super().__init__([], sample_rate)
         self.channels, self.n_blocks, self.bins, self.power = channels, n_blocks, bins, power
+        self.n_bins = n_bins
         self.inputs = nn.Conv2d(N_MAPS * bins, channels, 1)
+        self.position = nn.Conv2d(2, channels, 1, bias=False)
+        self.no_class = nn.Parameter(torch.zeros(channels, 1, 1))
         self.dilations = [DILATIONS[block % len(DILATIONS)] for block in range(n_blocks)]
         self.blocks = nn.ModuleList(_Block(channels, dilation) for dilation in self.dilations)
-        self.class_logits = nn.Conv2d(channels, bins, 1)
-        self.rest_logits = nn.Conv2d(channels, bins, 1)
-        for layer in (self.class_logits, self.rest_logits):
-            _initialize_with_zeros(layer)
+        self.outputs = nn.Conv2d(channels, (1 + N_COMBINED) * bins, 1)
+        _initialize_with_zeros(self.outputs)
 
     @property
     def receptive_field(self) -> int:
         """Number of frames on each side that can change the masks of a frame."""
         return LEVEL_FRAMES + sum(dilation[1] for dilation in self.dilations)
 
-    def features(
-        self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int
-    ) -> torch.Tensor:
+    def features(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
         r"""What the network receives: logarithms of ratios, which do not depend on the level.
 
         Args:
@@ -102,32 +117,26 @@ class MaskRefiner(SourceModel):
 
         Shape:
             - magnitude: :math:`(freq, frames)`
-            - estimates: :math:`(n\_src, freq, frames)`, or one more with components of no class
-            - output: :math:`(n\_src, 6, freq, frames)`: the mixture relative to the level around
-              the frame; the estimate of the class, of everything else, of the components of no
-              class and the sum of all estimates, each relative to the mixture; the mask of the
-              factorization.
+            - estimates: :math:`(n\_src + 1, freq, frames)`
+            - output: :math:`(n\_src + 1, 6, freq, frames)`: the estimate of the class, of
+              everything else, the sum of all estimates, and the components of no class, each
+              relative to the mixture; the mixture relative to the level around the frame; the mask
+              of the factorization. The last row is that of no class.
         """
-        return self._features(magnitude, estimates, n_src, self.logits(magnitude, estimates))
-
-    def _features(
-        self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int, logits: torch.Tensor
-    ) -> torch.Tensor:
         level = _level(magnitude)
         floor = 1e-3 * magnitude + _FLOOR * level
         total, reference = estimates.sum(0), (magnitude + floor).log()
-        classes = estimates[:n_src]
 
         def relative(part: torch.Tensor) -> torch.Tensor:
             return ((part + floor).log_() - reference).div_(3).clamp_(-3, 1.5)
 
-        maps = magnitude.new_empty(n_src, N_MAPS, *magnitude.shape)
-        maps[:, 0] = (magnitude / level + 1e-3).log_().div_(3)
-        maps[:, 1] = relative(classes)
-        maps[:, 2] = relative(total - classes)
-        maps[:, 3] = relative(estimates[n_src:].sum(0))
-        maps[:, 4] = relative(total)
-        maps[:, 5] = logits.softmax(0)[:n_src]
+        maps = magnitude.new_empty(len(estimates), N_MAPS, *magnitude.shape)
+        maps[:, 0] = relative(estimates)
+        maps[:, 1] = relative(total - estimates)
+        maps[:, 2] = relative(total)
+        maps[:, 3] = relative(estimates[-1])
+        maps[:, 4] = (magnitude / level + 1e-3).log_().div_(3)
+        maps[:, 5] = self.logits(magnitude, estimates).softmax(0)
         return maps
 
     def logits(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
@@ -139,54 +148,83 @@ class MaskRefiner(SourceModel):
         r"""The network: features of all classes → corrections of the logits.
 
         Shape:
-            - features: :math:`(n\_src, 6, freq, frames)`
-            - output: :math:`(n\_src + 1, freq, frames)`; the last is that of no class
+            - features: :math:`(n\_src + 1, 6, freq, frames)`
+            - output: :math:`(n\_src + 1, freq, frames)`
         """
-        n_src, n_maps, n_freqs, n_frames = features.shape
+        n_rows, n_maps, n_freqs, n_frames = features.shape
         rows = math.ceil(n_freqs / self.bins)
         padded = pad(features, (0, 0, 0, rows * self.bins - n_freqs))
-        stacked = padded.view(n_src, n_maps, rows, self.bins, n_frames).transpose(2, 3)
-        hidden = self.inputs(stacked.reshape(n_src, n_maps * self.bins, rows, n_frames))
+        stacked = padded.view(n_rows, n_maps, rows, self.bins, n_frames).transpose(2, 3)
+        hidden = self.inputs(stacked.reshape(n_rows, n_maps * self.bins, rows, n_frames))
+        hidden = hidden + self.position(self._positions(rows).to(hidden))
+        hidden = torch.cat([hidden[:-1], hidden[-1:] + self.no_class])
         # The part of each class in a row: silent classes do not count in means over classes.
         part = stacked[:, -1].mean(1).unsqueeze(1)
         for block in self.blocks:
             hidden = block(hidden, part)
-        hidden = hidden.relu()
-        rest = (hidden * part).sum(0, keepdim=True)
-        logits = torch.cat([self.class_logits(hidden), self.rest_logits(rest)])
-        return logits.transpose(1, 2).reshape(n_src + 1, rows * self.bins, n_frames)[:, :n_freqs]
+        predicted = self.outputs(hidden.relu())
+        predicted = predicted.view(n_rows, 1 + N_COMBINED, self.bins, rows, n_frames)
+        weighted = (predicted[:, 1:] * stacked[:, :N_COMBINED]).sum(1)
+        logits = (predicted[:, 0] + weighted).transpose(1, 2)
+        return logits.reshape(n_rows, rows * self.bins, n_frames)[:, :n_freqs]
 
-    def masks(self, magnitude: torch.Tensor, estimates: torch.Tensor, n_src: int) -> torch.Tensor:
+    def _positions(self, rows: int) -> torch.Tensor:
+        """Where rows are in the spectrum, logarithmic; (1, 2, rows, 1)."""
+        octaves = (((torch.arange(rows) + 0.5) * self.bins) / _POSITION_BINS).log2().clamp(max=0)
+        position = 0.75 + octaves / 4
+        return torch.stack([position, position.square()]).view(1, 2, rows, 1)
+
+    def all_corrections(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+        r"""Corrections of the logits in all bins; see :meth:`corrections`.
+
+        Args:
+            magnitude (:class:`torch.Tensor`): Mixture magnitudes.
+            estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
+
+        Shape:
+            - magnitude: :math:`(freq, frames)`
+            - estimates: :math:`(n\_src + 1, freq, frames)`
+            - output: :math:`(n\_src + 1, freq, frames)`; 0 above the bins that are corrected
+        """
+        low, parts = magnitude[: self.n_bins], estimates[:, : self.n_bins]
+        corrections = self.corrections(self.features(low, parts))
+        return pad(corrections, (0, 0, 0, len(magnitude) - len(low)))
+
+    def masks(
+        self,
+        magnitude: torch.Tensor,
+        estimates: torch.Tensor,
+        corrections: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         r"""Refined masks of a range of frames.
 
         Args:
             magnitude (:class:`torch.Tensor`): Mixture magnitudes.
             estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
-            n_src (int): Number of classes.
+            corrections (:class:`torch.Tensor`, optional): Those of all channels together. Default:
+                those of :meth:`all_corrections` for these magnitudes.
 
         Shape:
             - magnitude: :math:`(freq, frames)`
-            - estimates: :math:`(n\_src, freq, frames)`, or one more with components of no class
+            - estimates, corrections: :math:`(n\_src + 1, freq, frames)`
             - output: :math:`(n\_src, freq, frames)`
 
         Returns:
-            :class:`torch.Tensor`: Masks; with that of no class, if there is one, they sum to 1 in
-            every bin.
+            :class:`torch.Tensor`: Masks; with that of no class they sum to 1 in every bin.
         """
-        if not n_src:
+        if len(estimates) == 1:
             return estimates[:0]
-        logits = self.logits(magnitude, estimates)
-        features = self._features(magnitude, estimates, n_src, logits)
-        refined = logits + self.corrections(features)[: len(logits)]
-        return refined.softmax(0)[:n_src]
+        if corrections is None:
+            corrections = self.all_corrections(magnitude, estimates)
+        return (self.logits(magnitude, estimates) + corrections).softmax(0)[:-1]
 
     def forward(self, magnitude: torch.Tensor, factors: Factors, n_src: int) -> torch.Tensor:
         """As :func:`refine_masks`, with gradients."""
-        return self.masks(magnitude, class_estimates(magnitude, factors, n_src), n_src)
+        return self.masks(magnitude, class_estimates(magnitude, factors, n_src))
 
     def get_model_args(self) -> dict[str, Any]:
         """The arguments of the constructor; plain Python types only."""
-        names = ("channels", "n_blocks", "bins", "power", "sample_rate")
+        names = ("channels", "n_blocks", "bins", "n_bins", "power", "sample_rate")
         return {name: getattr(self, name) for name in names}
 
 
@@ -213,8 +251,8 @@ class _Block(nn.Module):
 
 
 def _level(magnitude: torch.Tensor) -> torch.Tensor:
-    """RMS around each frame, above 0; shape (1, frames)."""
-    power = magnitude.square().mean(0).view(1, 1, -1)
+    """Level around each frame, above 0; shape (1, frames). Empty bins above do not change it."""
+    power = magnitude.square().sum(0).view(1, 1, -1) / _LEVEL_BINS
     width = 2 * LEVEL_FRAMES + 1
     power = avg_pool1d(power, width, 1, LEVEL_FRAMES, count_include_pad=False)
     return power[0].sqrt().clamp(min=EPS)
@@ -232,8 +270,8 @@ def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> to
         n_src (int): Number of classes.
 
     Returns:
-        :class:`torch.Tensor`: Shape :math:`(n\_src, freq, frames)`, or one more if there are
-        components of no class, which is last.
+        :class:`torch.Tensor`: Shape :math:`(n\_src + 1, freq, frames)`; the last is the sum of the
+        components of no class.
 
     Raises:
         ValueError: if factors and magnitudes differ in size.
@@ -244,14 +282,27 @@ def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> to
             f"The factors have {sizes[0]} bins and {sizes[1]} frames, the magnitudes "
             f"{tuple(magnitude.shape)}: fit them to the same STFT, or cut both alike."
         )
-    numbers = list(range(n_src))
-    if bool((factors.class_index < 0).any()):
-        numbers.append(-1)
-    estimates = magnitude.new_zeros(len(numbers), *magnitude.shape)
-    for row, number in zip(estimates, numbers):
+    estimates = magnitude.new_zeros(n_src + 1, *magnitude.shape)
+    for row, number in zip(estimates, [*range(n_src), -1]):
         mine = factors.class_index == number
         row.copy_(factors.templates[mine].T @ factors.activations[mine])
     return estimates * (magnitude.sum(0) / estimates.sum((0, 1)).clamp(min=EPS))
+
+
+def load_refiner(refiner: MaskRefiner | str | Path) -> MaskRefiner:
+    """A refiner on the CPU, in evaluation mode.
+
+    Args:
+        refiner (MaskRefiner, str or Path): The network, or a name for
+            :func:`~asteroid_scoresup.models.hub.read_package`.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: if it is another kind of model.
+    """
+    if isinstance(refiner, MaskRefiner):
+        return refiner.cpu().eval()
+    return MaskRefiner.from_pretrained(refiner)
 
 
 @torch.no_grad()

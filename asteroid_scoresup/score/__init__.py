@@ -19,6 +19,7 @@ from .rolls import (
     sounding_roll,
     steps_of,
 )
+from .song_factors import factorize_song, song_templates
 from .sounding import SoundingOptions
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Notes",
     "SoundingOptions",
     "clip_activity",
+    "factorize_song",
     "frame_activity",
     "frame_times",
     "hit_roll",
@@ -40,6 +42,7 @@ __all__ = [
     "score_informed_nmf",
     "soft_masks",
     "soft_masks_of_batch",
+    "song_templates",
     "sounding_roll",
     "steps_of",
 ]

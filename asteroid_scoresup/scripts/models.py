@@ -67,7 +67,7 @@ def _row(name: str, facts: Any) -> list[str]:
     return [
         name,
         facts.license or "not stated",
-        ", ".join(facts.classes),
+        ", ".join(facts.classes) or "any, with their score",
         "yes" if facts.transcribes else "no",
         f"{facts.sample_rate:g}",
         f"{facts.n_weights / 1e6:.2f} M",
@@ -79,7 +79,8 @@ def _row(name: str, facts: Any) -> list[str]:
 def _header(name: str, facts: Any) -> str:
     """The facts of a model above its card, whose text may not repeat them."""
     return (
-        f"{name}: {facts.kind} of {', '.join(facts.classes)}; {facts.sample_rate:g} Hz; "
+        f"{name}: {facts.kind} of {', '.join(facts.classes) or 'any classes'}; "
+        f"{facts.sample_rate:g} Hz; "
         f"{facts.n_weights / 1e6:.2f} million weights, {facts.n_bytes / 1e6:.1f} MB; license of "
         f"the weights: {facts.license or 'not stated'}\n"
     )

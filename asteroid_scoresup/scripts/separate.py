@@ -29,6 +29,8 @@ _OF_NETWORKS = {
 # Those of them that are for notes.
 _OF_NOTES = ("threshold", "onset_threshold", "min_note")
 ALIGN_MODES = ("auto", "always", "never")
+# Values of --refiner: no network, and the bundled one (a copy of BUNDLED_REFINER in models).
+NO_REFINER, BUNDLED_REFINER = "none", "refiner"
 FORMATS = ("wav16", "wav24", "wav32f", "flac", "mp3")
 CLIP_MODES = ("rescale", "clamp", "none")
 FILENAME = "{track}/{stem}.{ext}"
@@ -96,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--score",
         metavar="PATH",
-        help="separate with the score of the song (MIDI or MusicXML), without a network; for "
+        help="separate with the score of the song (MIDI or MusicXML) instead of a model; for "
         "several songs a folder with a score of the same name for each",
     )
     add(
@@ -109,6 +111,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ALIGN_MODES,
         help="with --score: align it with the song; auto refuses the score of another song, and "
         "leaves alone what is aligned already (default: auto)",
+    )
+    add(
+        "--refiner",
+        metavar="MODEL",
+        help="with --score: the network that refines the masks, a file of train_refiner.py; none "
+        "takes less time (default: the bundled one)",
     )
     add_stream_arguments(parser)
 
@@ -165,13 +173,14 @@ def _require_consistent(args: argparse.Namespace) -> None:
             raise ValueError(
                 "--classes is for --score; the stems of a model are those it was trained for."
             )
-        if args.align is not None:
-            raise ValueError("--align is for --score, which is missing.")
+        for option in ("align", "refiner"):
+            if getattr(args, option) is not None:
+                raise ValueError(f"--{option} is for --score, which is missing.")
         return
     for option, default in _OF_NETWORKS.items():
         if getattr(args, option) != default:
             raise ValueError(
-                f"--{option.replace('_', '-')} is for networks, and --score separates without one: "
+                f"--{option.replace('_', '-')} is for models, and --score separates without one: "
                 "leave out one of the two."
             )
 
@@ -182,6 +191,7 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
     from ..inference.inputs import SongScores, find_audio_files
     from ..inference.outputs import require_classes
     from ..inference.score_informed import ScoreInformedSeparator
+    from ..models.mask_refiner import load_refiner
 
     classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
     require_classes(classes.names, only=args.only, without=args.without)
@@ -191,4 +201,7 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
             f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
             "score for each."
         )
-    return lambda song: ScoreInformedSeparator(scores.of(song), classes, args.align or "auto")
+    name = args.refiner or BUNDLED_REFINER
+    refiner = None if name == NO_REFINER else load_refiner(name)
+    align = args.align or "auto"
+    return lambda song: ScoreInformedSeparator(scores.of(song), classes, align, refiner)

@@ -1,52 +1,53 @@
-"""Scores a mask refiner: SI-SDRi of score-informed NMF, of its refined masks, of the ratio mask.
+"""Scores a mask refiner: SI-SDRi of the factorization, of its refined masks, of the ratio mask.
 
 python eval_refiner.py --tests test=data/mini_composed/prepared:test --refiner best_model.pth
 """
 
 import argparse
+import time
 
 import numpy as np
 import torch
 
-from asteroid_scoresup.data import Manifest, PreparedTrack, ScoreInformedMasks
-from asteroid_scoresup.dsp import STFT
+from asteroid_scoresup.data import Manifest, PreparedTrack
 from asteroid_scoresup.engine.interrupt import exit_with_message
-from asteroid_scoresup.evaluation import separation_scores
+from asteroid_scoresup.evaluation import ratio_masks, separation_scores
 from asteroid_scoresup.evaluation.evaluate import TestTrack
-from asteroid_scoresup.models import MaskRefiner, refine_masks
-from asteroid_scoresup.score import soft_masks
+from asteroid_scoresup.inference import ScoreInformedSeparator
+from asteroid_scoresup.inference.score_informed import stft_for
+from asteroid_scoresup.models import MaskRefiner
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("--refiner", required=True, help="a model file of train_refiner.py")
+parser.add_argument(
+    "--refiner", default="refiner", help="a model file of train_refiner.py (the bundled one)"
+)
 parser.add_argument("--tests", required=True, help="comma-separated NAME=PREPARED_FOLDER:SPLIT")
 
 
 def score(
-    manifest: Manifest, track: PreparedTrack, refiner: MaskRefiner
+    manifest: Manifest, track: PreparedTrack, refiner: MaskRefiner, seconds: dict[str, float]
 ) -> dict[str, dict[str, float]]:
-    """SI-SDRi in dB of every class that sounds, by row."""
-    informed, stft = ScoreInformedMasks(manifest), STFT(2048, 512, manifest.sample_rate)
-    song = TestTrack(manifest, track)
+    """SI-SDRi in dB of every class that sounds, by row; adds the CPU seconds of each row."""
+    song, rate = TestTrack(manifest, track), int(manifest.sample_rate)
     if not song.stems:
         raise ValueError(f"{track.id} lacks stems, so its separation cannot be scored.")
-    factors, n_src = informed.fit(track), len(manifest.names)
+    rows = {}
+    for row, network in {"factorization": None, "refined": refiner}.items():
+        separator = ScoreInformedSeparator(song.notes, manifest.classes, "never", network)
+        started = time.process_time()
+        rows[row] = separator.separate(song.mixture.numpy(), rate)
+        seconds[row] = seconds.get(row, 0.0) + time.process_time() - started
+    stft = stft_for(rate)
     spectrum = stft(song.mixture.unsqueeze(0))
-    magnitude = stft.magnitude(spectrum)[0]
-    stems = torch.stack(list(song.stems.values()))
-    parts = torch.cat([stems, (song.mixture - stems.sum(0)).unsqueeze(0)])
-    parts = stft.magnitude(stft(parts))
-    rows = {
-        "score-informed NMF": soft_masks(factors, n_src),
-        "refined": refine_masks(magnitude, factors, n_src, refiner),
-        "ideal ratio mask": parts[:-1] / parts.sum(0).clamp(min=1e-8),
+    estimates = stft.separated(spectrum, ratio_masks(song, stft), len(song.mixture))[0]
+    rows["ideal ratio mask"] = dict(zip(song.names, estimates.numpy()))
+    return {
+        row: {
+            record["instrument"]: record["si_sdr_imp"]
+            for record in separation_scores(song.stems, stems, song.mixture)
+        }
+        for row, stems in rows.items()
     }
-    scores = {}
-    for row, masks in rows.items():
-        estimates = stft.separated(spectrum, masks.unsqueeze(0), len(song.mixture))[0]
-        named = dict(zip(manifest.names, estimates))
-        made = separation_scores(song.stems, named, song.mixture)
-        scores[row] = {record["instrument"]: record["si_sdr_imp"] for record in made}
-    return scores
 
 
 @torch.no_grad()
@@ -57,8 +58,9 @@ def main(args: argparse.Namespace) -> None:
         folder, _, split = place.rpartition(":")
         if not (name and folder and split):
             raise ValueError(f"--tests {test!r} is not of the form NAME=PREPARED_FOLDER:SPLIT.")
-        manifest = Manifest.load(folder)
-        tracks = [score(manifest, track, refiner) for track in manifest.select(split)]
+        manifest, seconds = Manifest.load(folder), {}
+        chosen = manifest.select(split)
+        tracks = [score(manifest, track, refiner, seconds) for track in chosen]
         for row in tracks[0]:
             found = np.array([[track[row][n] for n in manifest.names] for track in tracks])
             sounds = ~np.isnan(found)
@@ -67,6 +69,9 @@ def main(args: argparse.Namespace) -> None:
             names = np.array(manifest.names)[used]
             classes = ", ".join(f"{n} {value:.2f}" for n, value in zip(names, means))
             print(f"{name}, {row}: {means.mean():.2f} ({classes})", flush=True)
+        length = sum(track.n_samples for track in chosen) / manifest.sample_rate
+        spent = ", ".join(f"{row} {value / length:.3f}" for row, value in seconds.items())
+        print(f"{name}: CPU seconds per second of audio: {spent}", flush=True)
 
 
 if __name__ == "__main__":

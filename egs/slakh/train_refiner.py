@@ -6,8 +6,12 @@ from pathlib import Path
 from local import settings
 
 from asteroid_scoresup.data import Manifest
-from asteroid_scoresup.engine import adam, fit, save_model, warmup_cosine
-from asteroid_scoresup.engine.ensembles import SUPERVISION, RefinementDataset, ensemble_loader
+from asteroid_scoresup.engine import Clock, adam, fit, save_model, warmup_cosine
+from asteroid_scoresup.engine.refinement_dataset import (
+    SUPERVISION,
+    RefinementDataset,
+    ensemble_loader,
+)
 from asteroid_scoresup.engine.refiner_system import RefinerSystem
 from asteroid_scoresup.models import MaskRefiner
 
@@ -23,11 +27,12 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     model = Path(args.exp_dir) / "best_model.pth"
     inputs = [args.start] if args.start else []
     settings.lock(conf, args, manifest, "refiner", inputs=inputs)
-    if settings.is_done([model], args.r_epochs):
+    if settings.is_done([model], args.r_epochs, args.r_minutes):
         return
     refiner = MaskRefiner(
         args.r_channels,
         args.r_blocks,
+        n_bins=args.r_bins,
         power=args.informed_power,
         sample_rate=manifest.sample_rate,
     )
@@ -41,12 +46,15 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.r_steps * args.r_batch_size,
         args.r_segment,
         args.r_variants,
+        refiner.n_bins,
         **shared,
     )
     # Segments of the same songs with stems, whatever the network is trained on.
     dev = RefinementDataset(validation, "validation", segment=8.192, **shared)
     optimizer = adam(refiner, args.r_lr, args.precision)
-    schedule = warmup_cosine(optimizer, args.r_epochs * args.r_steps, args.warmup_steps)
+    clock = Clock(args.r_minutes) if args.r_minutes else None
+    n_steps = args.r_epochs * args.r_steps
+    schedule = warmup_cosine(optimizer, n_steps, args.warmup_steps, clock=clock)
     system = RefinerSystem(
         refiner,
         optimizer,
@@ -58,7 +66,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     best = fit(
         system,
         args.exp_dir,
-        args.r_epochs,
+        -1 if clock else args.r_epochs,
+        clock=clock,
         gradient_clip=args.gradient_clip,
         **settings.training(args),
     )

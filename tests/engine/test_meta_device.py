@@ -149,7 +149,7 @@ def test_the_refiner(gpu):
         refiner = MaskRefiner(channels=4, n_blocks=1)
     magnitude = torch.rand(N_FFT // 2 + 1, 30, device=gpu)
     estimates = torch.rand(3, N_FFT // 2 + 1, 30, device=gpu)
-    assert refiner.masks(magnitude, estimates, 3).device.type == gpu.type
+    assert refiner.masks(magnitude, estimates).device.type == gpu.type
 
 
 def test_masks_of_a_batch_are_those_of_its_segments():

@@ -132,4 +132,4 @@ def test_the_command(tmp_path, capsys):
     assert "and its transcriptor" in capsys.readouterr().err
     score = ["--score", "song.mid", "--factorize"]
     assert main([*command, *score]) != 0
-    assert "--factorize is for networks" in capsys.readouterr().err
+    assert "--factorize is for models" in capsys.readouterr().err

@@ -31,8 +31,8 @@ RATE = 8000
 PROGRAMS = {"bass": 33, "guitar": 25, "piano": 0}
 
 
-def informed(score, classes=CLASSES):
-    return ScoreInformedSeparator(score, classes, align="never")
+def informed(score, classes=CLASSES, refiner=None):
+    return ScoreInformedSeparator(score, classes, "never", refiner)
 
 
 def song(seconds=4.0, seed=0, rate=RATE):
@@ -109,12 +109,12 @@ def test_a_refiner_corrects_the_masks(channels):
     torch.manual_seed(0)
     refiner = MaskRefiner(channels=8, n_blocks=2)
     # Untrained, it returns the masks of the factorization.
-    same = ScoreInformedSeparator(notes, CLASSES, "never", refiner).separate(wav, RATE)
+    same = informed(notes, refiner=refiner).separate(wav, RATE)
     assert all(snr_db(plain[name], same[name]) > 40 for name in NAMES)
     # Frames are computed in groups, with as much context as the network has.
     with torch.no_grad():
-        refiner.class_logits.weight.normal_(0, 5)
-    separator = ScoreInformedSeparator(notes, CLASSES, "never", refiner)
+        refiner.outputs.weight.normal_(0, 3)
+    separator = informed(notes, refiner=refiner)
     whole = separator.separate(wav, RATE)
     assert any(snr_db(plain[name], whole[name]) < 30 for name in NAMES)
     with pytest.MonkeyPatch.context() as patch:
@@ -261,12 +261,15 @@ def test_a_score_is_found_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--score", "{score}", "--model", "x.pth"], "--model is for networks, and --score"),
-        (["--score", "{score}", "--precision", "bfloat16"], "--precision is for networks"),
+        (["--score", "{score}", "--model", "x.pth"], "--model is for models, and --score"),
+        (["--score", "{score}", "--precision", "bfloat16"], "--precision is for models"),
         (["--classes", "bass=32-39"], "--classes is for --score"),
         (["--align", "always"], "--align is for --score, which is missing"),
         (["--score", "{score}", "--without", "flute"], "--without names 'flute', but the stems"),
         (["--only", "flute"], "--only names 'flute', but the stems"),
+        (["--refiner", "none"], "--refiner is for --score, which is missing"),
+        (["--score", "{score}", "--refiner", "band"], "a TCNSeparator, expected a MaskRefiner"),
+        (["--score", "{score}", "--refiner", "x.pth"], "There is no model file x.pth"),
         (["--score", "nothing.mid"], "nothing.mid: there is no such score"),
         (["--score", "{audio}"], "one.wav"),
         (
@@ -439,10 +442,15 @@ def test_a_separator_separates_with_a_score_too(long_song):
     notes, sources = long_song
     short, mixture = notes.within(0, 4), sources.sum(0)[: 4 * RATE]
     separator = Separator(TCNSeparator(NAMES, **NET))
-    stems = separator.separate(mixture, RATE, score=short, align="never")
-    expected = informed(short).separate(mixture, RATE)
+    plain = separator.separate(mixture, RATE, score=short, align="never", refiner=None)
+    refined = separator.separate(mixture, RATE, score=short, align="never")
     for name in NAMES:
-        np.testing.assert_array_equal(stems[name], expected[name])
+        expected = informed(short).separate(mixture, RATE)[name]
+        np.testing.assert_array_equal(plain[name], expected)
+        # The bundled refiner is the default.
+        expected = informed(short, refiner="refiner").separate(mixture, RATE)[name]
+        np.testing.assert_array_equal(refined[name], expected)
+        assert np.abs(refined[name] - plain[name]).max() > 1e-4
     other = Separator(TCNSeparator(["strings"], **NET))
     with pytest.raises(ValueError, match="The programs of the classes strings are not known"):
         other.separate(mixture, RATE, score=short)

@@ -37,8 +37,9 @@ def trained():
     """A network whose corrections are not zero."""
     torch.manual_seed(0)
     model = MaskRefiner(channels=8, n_blocks=3, bins=4)
-    for layer in (model.class_logits, model.rest_logits, *(b.shared for b in model.blocks)):
-        torch.nn.init.normal_(layer.weight, std=0.5)
+    for layer in (model.outputs, *(b.shared for b in model.blocks)):
+        torch.nn.init.normal_(layer.weight, std=0.3)
+    torch.nn.init.normal_(model.no_class)
     return model.eval()
 
 
@@ -53,7 +54,7 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
     magnitude = mixture(found)
     estimates = class_estimates(magnitude, found, 3)
     with torch.no_grad():
-        delta = trained.corrections(trained.features(magnitude, estimates, 3)).double().numpy()
+        delta = trained.corrections(trained.features(magnitude, estimates)).double().numpy()
     assert np.abs(delta).max() > 0.1
     weights = (estimates.double().numpy() + 1e-4 * magnitude.double().numpy()) ** 1.5
     weights *= np.exp(delta)
@@ -63,12 +64,44 @@ def test_masks_are_the_softmax_of_corrected_logits(trained):
 
 
 @pytest.mark.parametrize("free", [0, 2])
-def test_masks_sum_to_one_unless_components_belong_to_no_class(trained, free):
+def test_masks_sum_to_one_with_that_of_no_class(free):
     found = factors(free=free)
-    masks = refine_masks(mixture(found), found, 3, trained)
+    masks = refine_masks(mixture(found), found, 3, MaskRefiner(channels=8, n_blocks=2))
     assert masks.min() >= 0
     assert masks.sum(0).max() <= 1 + 1e-5
-    assert (masks.sum(0).min() > 1 - 1e-5) == (free == 0)
+    assert (masks.sum(0).min() > 1 - 1e-4) == (free == 0)
+
+
+def test_corrections_are_a_bias_and_weighted_log_ratios():
+    """In each bin, of the estimates of the class, of the others, and of all."""
+    torch.manual_seed(0)
+    model, found = MaskRefiner(channels=4, n_blocks=1, bins=4), factors()
+    torch.nn.init.constant_(model.outputs.bias, 0.0)
+    with torch.no_grad():
+        # The weights of the first ratio, in every bin, and nothing else.
+        model.outputs.bias[4:8] = 0.3
+    magnitude = mixture(found)
+    estimates = class_estimates(magnitude, found, 3)
+    features = model.features(magnitude, estimates)
+    sounds = estimates[:3].amin(0) > 0.1 * magnitude  # far above the smallest estimate
+    ratio = (estimates[:3] / magnitude).log() / 3
+    torch.testing.assert_close(features[:3, 0, sounds], ratio[:, sounds], atol=5e-3, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(model.corrections(features), 0.3 * features[:, 0])
+
+
+def test_what_belongs_to_no_class_is_another_row(trained):
+    """Had its components a class of their own, only the flag of no class would differ."""
+    found = factors(free=2)
+    magnitude = mixture(found)
+    named = found._replace(class_index=found.class_index.where(found.class_index >= 0, 3))
+    torch.nn.init.zeros_(trained.no_class)
+    one = refine_masks(magnitude, found, 3, trained)
+    trained.no_class.data += 1
+    assert not torch.allclose(refine_masks(magnitude, found, 3, trained), one, atol=1e-3)
+    sums = class_estimates(magnitude, named, 4)
+    torch.testing.assert_close(sums[3], class_estimates(magnitude, found, 3)[3])
+    assert not sums[4].any()
 
 
 def test_estimates_have_the_level_of_the_mixture_whatever_the_scale_of_the_factors():

@@ -6,7 +6,15 @@ import pytest
 import torch
 from tiny import NAMES, RATE, separator, transcriptor
 
-from asteroid_scoresup.models import TCNSeparator, model_hash, pack, save_folder, save_model, unpack
+from asteroid_scoresup.models import (
+    MaskRefiner,
+    TCNSeparator,
+    model_hash,
+    pack,
+    save_folder,
+    save_model,
+    unpack,
+)
 from asteroid_scoresup.models.card import read_card
 from asteroid_scoresup.scripts.cli import main
 
@@ -31,8 +39,10 @@ def test_list_shows_the_bundled_models(capsys):
     assert titles == ["model", "license", "classes", "MIDI"]
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
     three, four = "bass, guitar, piano", "bass, drums, guitar, piano"
-    assert [row[0] for row in cells] == ["band", "band_drums"] and cells[1][1] == "mit"
-    assert [row[2:5] for row in cells] == [[three, "yes", "16000"], [four, "yes", "16000"]]
+    assert [row[0] for row in cells] == ["band", "band_drums", "refiner"]
+    assert [row[1] for row in cells[1:]] == ["mit", "mit"]
+    assert [row[2:5] for row in cells[:2]] == [[three, "yes", "16000"], [four, "yes", "16000"]]
+    assert cells[2][2] == "any, with their score"
 
 
 def test_list_shows_the_facts_of_files_and_folders(model, tmp_path, capsys):
@@ -55,6 +65,10 @@ def test_card_shows_the_card_of_a_model(model, tmp_path, capsys):
     text = printed(capsys, "models", "card", model)
     assert "license: cc-by-4.0" in text and "| si_sdr_imp | 6.54 |" in text
     assert "Data: slakh-score." in text
+    save_model(MaskRefiner(channels=4, n_blocks=1), tmp_path / "refiner.pth")
+    text = printed(capsys, "models", "card", tmp_path / "refiner.pth")
+    assert "for any classes. MaskRefiner" in text and "--score song.mid --refiner" in text
+    assert "refiner: MaskRefiner of any classes" in printed(capsys, "models", "card", "refiner")
     save_folder(pack(separator()), tmp_path / "m", limits="It leaks.")
     text = printed(capsys, "models", "card", tmp_path / "m")
     assert "license of the weights: not stated" in text and "It leaks." in text

@@ -213,7 +213,7 @@ def test_onsets_have_a_threshold_of_their_own(songs, tmp_path):
         (["--mp3-bitrate", "128"], "--mp3-bitrate is for --mp3, and the format is wav32f"),
         (["--threshold", "0.5"], "--threshold is for notes: add --midi, --csv or --report"),
         (["--min-note", "0.1"], "--min-note is for notes: add --midi, --csv or --report"),
-        (["--score", "x.mid", "--csv", "--threshold", "0.5"], "--threshold is for networks"),
+        (["--score", "x.mid", "--csv", "--threshold", "0.5"], "--threshold is for models"),
         (["--filename", "{stem}.{ext}"], "would give several stems one name"),
     ],
 )
