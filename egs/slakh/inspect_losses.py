@@ -2,9 +2,9 @@
 
 A loss that is as low for a wrong estimate as for the true stems cannot train a separator. Rows are
 the mixture as the estimate of every class, an even split between the classes that play, soft masks
-drawn from the score, the true stems (ratio masks), and any separators. With ``--filter_steps`` also
-filters that are fitted to the critic: they cannot follow the notes, so a critic that accepts them
-like the true stems can be fooled.
+drawn from the score, the true stems (ratio masks), the same with a trace of the other classes, and
+any separators. With ``--filter_steps`` also filters that are fitted to the critic: they cannot
+follow the notes, so a critic that accepts them like the true stems can be fooled.
 """
 
 from __future__ import annotations
@@ -51,11 +51,13 @@ def known_masks(
     active = frame_activity(targets["sounding"]).unsqueeze(2).float()
     even = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(stems)
     soft = templates.soft_mask(targets["sounding"])
+    ratio = stems / stems.sum(1, keepdim=True).clamp(min=1e-8)
     return {
         "mixture for every class": torch.ones_like(stems),
         "even split": even,
         "soft harmonic masks": soft.where(soft.sum(1, keepdim=True) > 0, even),
-        "true stems": stems / stems.sum(1, keepdim=True).clamp(min=1e-8),
+        "true stems": ratio,
+        "true stems, the rest at -20 dB": ratio + 0.1 * (1 - ratio),
     }
 
 
