@@ -2,7 +2,9 @@
 
 A loss that is as low for a wrong estimate as for the true stems cannot train a separator. Rows are
 the mixture as the estimate of every class, an even split between the classes that play, soft masks
-drawn from the score, the true stems (ratio masks), and any separators.
+drawn from the score, the true stems (ratio masks), the same with a trace of the other classes, and
+any separators. With ``--filter_steps`` also filters that are fitted to the critic: they cannot
+follow the notes, so a critic that accepts them like the true stems can be fooled.
 """
 
 from __future__ import annotations
@@ -26,6 +28,17 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--transcriptor", required=True, help="best_model.pth of step 1, the critic")
 parser.add_argument("--separators", default="", help="comma-separated NAME=FILE")
 parser.add_argument("--n_batches", type=int, default=5, help="batches of eight segments")
+parser.add_argument(
+    "--filter_steps",
+    type=int,
+    default=0,
+    help="steps of the search for filters that satisfy the critic; 0: no search",
+)
+
+#: Loss for which filters are fitted, that of the row "isolated c".
+FILTER_LOSS = {"transcription": 0.2, "clip": 0.5}
+#: Learning rate of their logits.
+FILTER_LR = 0.5
 
 
 def known_masks(
@@ -38,12 +51,34 @@ def known_masks(
     active = frame_activity(targets["sounding"]).unsqueeze(2).float()
     even = (active / active.sum(1, keepdim=True).clamp(min=1)).expand_as(stems)
     soft = templates.soft_mask(targets["sounding"])
+    ratio = stems / stems.sum(1, keepdim=True).clamp(min=1e-8)
     return {
         "mixture for every class": torch.ones_like(stems),
         "even split": even,
         "soft harmonic masks": soft.where(soft.sum(1, keepdim=True) > 0, even),
-        "true stems": stems / stems.sum(1, keepdim=True).clamp(min=1e-8),
+        "true stems": ratio,
+        "true stems, the rest at -20 dB": ratio + 0.1 * (1 - ratio),
     }
+
+
+@torch.enable_grad()
+def fitted_filters(
+    loss: ScoreSupervisedLoss,
+    mixture: torch.Tensor,
+    targets: dict[str, torch.Tensor],
+    n_steps: int,
+) -> torch.Tensor:
+    """Masks with the same gains in every frame, for each segment and class those that the loss
+    likes best: Adam on their logits, from one half."""
+    shape = (len(mixture), targets["roll"].shape[1], mixture.shape[1], 1)
+    logits = torch.zeros(shape, device=mixture.device, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=FILTER_LR)
+    for _ in range(n_steps):
+        estimates = logits.sigmoid() * mixture.unsqueeze(1)
+        optimizer.zero_grad()
+        loss(Spectrograms(mixture, estimates), targets).backward()
+        optimizer.step()
+    return logits.detach().sigmoid().expand(-1, -1, -1, mixture.shape[-1])
 
 
 def si_sdr(
@@ -57,6 +92,8 @@ def si_sdr(
 
 @torch.no_grad()
 def main(conf: settings.Conf, args: argparse.Namespace) -> None:
+    if args.filter_steps < 0:
+        settings.bad_option(f"--filter_steps is 0 or more, found {args.filter_steps}.")
     manifest = Manifest.load(args.data_dir)
     critic = ScoreTranscriptor.from_pretrained(args.transcriptor)
     separators = {}
@@ -68,6 +105,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     templates = settings.templates(args, manifest)
     weights = dict.fromkeys(("transcription", "clip", "frame", "harmonic", "soft_harmonic"), 1.0)
     loss = ScoreSupervisedLoss(weights, critic.stft, critic, templates).eval()
+    isolated = ScoreSupervisedLoss(FILTER_LOSS, critic.stft, critic).eval()
     data = ScoreDataset(
         manifest, "validation", "both", args.segment, n_fft=args.n_fft,
         hop_length=args.hop_length, sounding=settings.sounding(args),
@@ -81,6 +119,8 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         stems = stft.magnitude(stft(targets["sources"].flatten(0, 1))).unflatten(0, (len(wav), -1))
         masks = known_masks(mixture, targets, stems, templates)
         masks.update({name: model.masks(mixture) for name, model in separators.items()})
+        if args.filter_steps > 0:
+            masks["fitted filters"] = fitted_filters(isolated, mixture, targets, args.filter_steps)
         for name, mask in masks.items():
             estimates = Spectrograms(mixture, mask * mixture.unsqueeze(1))
             terms = {key: float(value) for key, value in loss.terms(estimates, targets).items()}
