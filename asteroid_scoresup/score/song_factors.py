@@ -28,7 +28,9 @@ SONG_RELATIVE_WIDTH = 0.01
 
 
 def song_templates(sample_rate: float, n_fft: int, tuning_cents: float = 0.0) -> HarmonicTemplates:
-    """Where the partials of a song are, for :func:`~asteroid_scoresup.score.song_factors.factorize_song`.
+    """Where the partials of a song are.
+
+    For :func:`~asteroid_scoresup.score.song_factors.factorize_song`.
 
     Args:
         sample_rate (float): Sample rate, in Hz.
