@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -100,20 +101,25 @@ def plot_box(
 def read_training_log(run_dir: str | Path) -> pd.DataFrame | None:
     """The log of one run: all ``logs/version_*/metrics.csv`` of its folder, oldest first.
 
-    Each start of a run writes a log of its own, and a resumed run repeats no step.
+    Each start of a run writes a log of its own, and a resumed run repeats no step. The last line of
+    a log that was being written when its run was killed is left out; so is a log without lines.
 
     Args:
         run_dir (str or Path): Folder of the run.
 
     Returns:
-        :class:`pandas.DataFrame`: The lines of Lightning's ``CSVLogger``; None if there is no log.
+        :class:`pandas.DataFrame`: The lines of Lightning's ``CSVLogger``; None if there are none.
 
     Raises:
         ValueError: if a log is not a CSV file.
     """
     found = Path(run_dir).glob("logs/version_*/metrics.csv")
     paths = sorted(found, key=lambda path: path.stat().st_mtime)
-    parts = [_read_log(path.parents[2].name, path) for path in paths]
+    parts = [
+        _read_log(path.parents[2].name, path)
+        for path in paths
+        if len(_complete_lines(path).splitlines()) > 1
+    ]
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
@@ -189,7 +195,7 @@ def _read_log(name: str, log: str | Path | pd.DataFrame) -> pd.DataFrame:
         if not Path(log).is_file():
             raise FileNotFoundError(f"{log}, the training log of {name!r}, does not exist.")
         try:
-            log = pd.read_csv(log)
+            log = pd.read_csv(io.StringIO(_complete_lines(log)))
         except ValueError as error:  # empty, not text, or lines of unequal length
             raise ValueError(f"{log} is not a log of Lightning's CSVLogger: {error}.") from None
     if not {"step", "epoch"} & set(log.columns) or not len(log):
@@ -198,6 +204,12 @@ def _read_log(name: str, log: str | Path | pd.DataFrame) -> pd.DataFrame:
             f"{list(log.columns)}; expected at least one line, and `step` or `epoch`."
         )
     return log.select_dtypes("number")
+
+
+def _complete_lines(path: str | Path) -> str:
+    """A file's text up to its last line break: a killed run may have written half a line."""
+    text = Path(path).read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1]
 
 
 def _curves(log: pd.DataFrame) -> pd.DataFrame:

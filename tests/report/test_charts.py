@@ -124,9 +124,27 @@ def test_the_log_of_a_resumed_run_is_read_in_order(log, tmp_path):
         os.utime(path, (time, time))
     whole = charts.read_training_log(tmp_path)
     pd.testing.assert_frame_equal(whole, log.reset_index(drop=True), check_dtype=False)
-    path.write_text("")
+    path.write_text("epoch,step\n1,2\n1,2,3\n")
     with pytest.raises(ValueError, match=r"metrics\.csv is not a log of Lightning's CSVLogger"):
         charts.read_training_log(tmp_path)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5, -1, -4])
+def test_the_log_of_a_killed_run_is_read_up_to_its_last_whole_line(log, n_bytes, tmp_path):
+    path = tmp_path / "logs" / "version_0" / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    text = log.to_csv(index=False)
+    path.write_text(text[:n_bytes])
+    found = charts.read_training_log(tmp_path)
+    if n_bytes >= 0:  # killed before or in the header
+        assert found is None
+    else:
+        pd.testing.assert_frame_equal(found, log[:-1], check_dtype=False)
+    resumed = path.parent.with_name("version_1")
+    resumed.mkdir()
+    (resumed / "metrics.csv").write_text(text)
+    n_found = 0 if found is None else len(found)
+    assert len(charts.read_training_log(tmp_path)) == n_found + len(log)
 
 
 def test_learning_rates_are_shown_on_request_only(log):
