@@ -54,6 +54,7 @@ _IGNORED_CONTROLS = frozenset({0, 10, 32, 42, 91, 93})
 
 _TICKS_PER_SECOND = 10000  # of the MIDI files for FluidSynth: ticks of 0.1 ms
 _TEMPO = 500000  # microseconds per beat, MIDI's default
+_NOT_LOADED = "Failed to load the SoundFont"  # a message of FluidSynth
 _PATIENCE = 60.0  # timeout of a renderer in seconds, plus four times the length of the song
 _LARGEST_RATIO = 2000  # numerator of a resampling ratio in lowest terms, for torchaudio
 
@@ -262,8 +263,9 @@ def _play_fluidsynth(
             midi.save(score)
         command = ["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0"]
         command += ["-g", str(_FLUIDSYNTH_GAIN), "-r", str(RENDER_RATE), "-O", "float", "-T", "wav"]
-        # An empty configuration instead of the user's own keeps the result the same everywhere.
-        command += ["-f", os.devnull, "-F", audio, str(soundfont), score]
+        # Neither the user's configuration nor their SoundFont, which replaces one that is damaged.
+        command += ["-f", os.devnull, "-o", "synth.default-soundfont="]
+        command += ["-F", audio, str(soundfont), score]
         try:
             done = subprocess.run(
                 command,
@@ -278,8 +280,13 @@ def _play_fluidsynth(
                 f"fluidsynth did not end within {timeout:.0f} s for {seconds:g} s of music with "
                 f"{soundfont}."
             ) from error
+        output = done.stdout.decode(errors="replace").strip().splitlines()
+        if any(_NOT_LOADED in line for line in output):  # the exit status is 0 nevertheless
+            raise OSError(
+                f"{soundfont} is not a SoundFont that fluidsynth can read: "
+                f"{output[0].removeprefix('fluidsynth: error: ')}."
+            )
         if done.returncode != 0 or not os.path.isfile(audio):
-            output = done.stdout.decode(errors="replace").strip().splitlines()
             raise OSError(
                 f"fluidsynth failed with {soundfont} (exit status {done.returncode}): "
                 f"{output[-1] if output else 'no message'}."

@@ -126,7 +126,8 @@ def write_soundfont(path: str | os.PathLike[str], name: str, presets: Iterable[P
         b"shdr": [*headers, struct.pack("<20s26x", b"EOS")],
     }
     info = _chunk(b"ifil", struct.pack("<HH", 2, 1)) + _chunk(b"isng", b"EMU8000\0")
-    info += _chunk(b"INAM", _text(name) + b"\0")
+    title = _text(name) + b"\0"
+    info += _chunk(b"INAM", title + bytes(len(title) % 2))  # FluidSynth refuses an odd size
     lists = [
         (b"INFO", info),
         (b"sdta", _chunk(b"smpl", np.concatenate(audio).tobytes())),

@@ -39,7 +39,7 @@ prepare_opts=
 # Folder of the experiments. Default: exp next to this script.
 exp_root=
 
-# Sizes and budgets: mini, bundled, band, small or paper (local/presets.yml).
+# Sizes and budgets: mini, bundled, band, small, long or paper (local/presets.yml).
 preset=mini
 # Supervision of the separator: score, activity (the weak baseline), stems (the upper bound), or semi
 # (stems for some songs, scores for the others: --train_opts "--stem_fraction 0.1").

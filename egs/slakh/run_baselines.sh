@@ -60,10 +60,10 @@ fi
 main=$data_dir/main
 dry=()
 if [ "$dry_run" = false ]; then
-  songs=(--synthesize_opts "--seed 1 --synthetic 0 --varispeed 0")
+  songs=()
   [ -z "$slakh_dir" ] || songs=(--slakh_dir "$slakh_dir" --stage 1)
   bash run.sh --python "$python" --preset "$preset" --data_dir "$main" --n_jobs "$n_jobs" \
-    "${songs[@]}" --stop_stage 1
+    ${songs[@]+"${songs[@]}"} --stop_stage 1
 else
   dry=(--dry_run)
 fi

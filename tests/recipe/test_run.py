@@ -374,7 +374,7 @@ BAD_OPTIONS = {
     "--seed 4294967296": "--seed is a whole number",
     "--n_jobs 0": "--n_jobs is a whole number from 1",
     "--n_jobs a[$(touch${IFS}broken)]": "--n_jobs is a whole number",
-    "--preset huge": "--preset is one of mini, bundled, band, small, paper, found 'huge'",
+    "--preset huge": "--preset is one of mini, bundled, band, small, long, paper, found 'huge'",
     "--mixture stems": "--mixture is one of submix, song",
     "--supervision none": "--supervision is one of score, activity, stems, semi",
     "--adversarial gan": "--adversarial is one of none, aml, atl, aml+atl, found",

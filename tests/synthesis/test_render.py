@@ -238,6 +238,21 @@ def fake_fluidsynth(folder, body, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.mark.skipif(not shutil.which("fluidsynth"), reason="fluidsynth is not installed")
+@pytest.mark.parametrize("program, is_drum", [(0, False), (33, False), (0, True)])
+def test_a_soundfont_that_fluidsynth_cannot_read_is_not_replaced(tmp_path, program, is_drum):
+    data = default_soundfont().read_bytes()
+    path = tmp_path / "damaged.sf2"
+    # The presets can still be read, and the name has an odd size.
+    place = data.index(b"INAM") + 4
+    size = int.from_bytes(data[place : place + 4], "little")
+    path.write_bytes(data[:place] + (size - 1).to_bytes(4, "little") + data[place + 4 :])
+    part = pretty_midi.Instrument(program, is_drum)
+    part.notes = [note(60)]
+    with pytest.raises(OSError, match="damaged.sf2 is not a SoundFont that fluidsynth can read: I"):
+        render_instrument(part, 0.5, 16000, path, "fluidsynth")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
 def test_a_renderer_that_fails_or_hangs_is_reported(tmp_path, monkeypatch):
     fake_fluidsynth(tmp_path, "echo no more memory; exit 3\n", monkeypatch)

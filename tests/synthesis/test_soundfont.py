@@ -1,5 +1,7 @@
 """SoundFonts that we write: two independent readers find what was put in."""
 
+import shutil
+
 import numpy as np
 import pretty_midi
 import pytest
@@ -47,6 +49,17 @@ def test_a_note_starts_on_time_and_ends_with_its_release(tmp_path):
         ends.append(audible[-1])
     # Players differ slightly in the curve of the release.
     assert 1.0 <= ends[0] < 1.03 and 1.12 < ends[1] < 1.3
+
+
+@pytest.mark.skipif(not shutil.which("fluidsynth"), reason="fluidsynth is not installed")
+@pytest.mark.parametrize("name", ["even", "odd", "a name that is far too long", ""])
+def test_fluidsynth_reads_banks_of_any_name(tmp_path, name):
+    path = tmp_path / "a.sf2"
+    write_soundfont(path, name, [Preset(33, "low", (sine(40),))])
+    notes = [pretty_midi.Note(100, 40, 0.2, 1.0)]
+    audio = render_notes(notes, 33, 1.5, RATE, path, "fluidsynth")[int(0.3 * RATE) :]
+    expected = pretty_midi.note_number_to_hz(40)
+    assert frequency(audio[: int(0.6 * RATE)]) == pytest.approx(expected, rel=2e-3)
 
 
 def test_presets_keep_their_programs_and_tones(tmp_path):

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PRETRAINED = HERE.parents[2] / "asteroid_scoresup" / "pretrained"
 #: Options of all training scripts that may be given among the settings.
 FLAGS = ("quiet",)
-PRESETS = ("mini", "bundled", "band", "small", "paper")
+PRESETS = ("mini", "bundled", "band", "small", "long", "paper")
 ADVERSARIAL = ("none", "aml", "atl", "aml+atl")
 #: The kinds of supervision and the default loss of each, a file in losses/; empty for the
 #: weights in conf.yml, which are those of clip+informed.yml.

@@ -33,7 +33,7 @@ starting_point() {
 }
 file_exists() { [ -z "$2" ] || [ -f "$2" ] || bad_option "--$1 $2 is not a file."; }
 
-one_of preset "$preset" mini bundled band small paper
+one_of preset "$preset" mini bundled band small long paper
 [ -z "$n_jobs" ] || whole_number n_jobs "$n_jobs" 1 4096
 command -v "$python" > /dev/null || bad_option "--python '$python' is not a program."
 folder_exists slakh_dir "${slakh_dir:-}"
