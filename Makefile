@@ -7,18 +7,23 @@ CASES ?= 500
 SEED ?= 0
 BIN := $(VENV)/bin
 
+# Set in many containers: every start of Python would then compile the dependencies anew.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: env demo test test-fast lint types fuzz docs clean
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 env: $(VENV)/.installed
 
-# --no-compile: most modules of the dependencies are never imported; the others are compiled then.
+# --no-compile: most modules of the dependencies are never imported; the others are compiled when
+# they are: most of them at the end, once for all processes.
 # tinysoundfont is installed without its dependencies: they are for live playing (PortAudio).
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile -e '.[tests]'
 	$(BIN)/python -m pip install --quiet --no-deps 'tinysoundfont>=0.3.6'
+	$(BIN)/python -c 'import asteroid_scoresup.engine, asteroid_scoresup.report'
 	touch $@
 
 demo: env

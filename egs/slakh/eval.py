@@ -89,7 +89,6 @@ parser.add_argument("--transcriptor", default="", help="best_model.pth of step 1
 parser.add_argument("--finetuned", default="", help="folder of step 3, if it ran")
 parser.add_argument("--finetune_row", default="fine-tune", help="name of its row")
 parser.add_argument("--test_splits", default="", help="comma-separated; default: all test splits")
-parser.add_argument("--n_examples", type=int, default=2, help="songs per split to write out")
 
 
 def load(args: argparse.Namespace, manifest: Manifest) -> tuple[Separators, Transcriptors]:

@@ -25,6 +25,8 @@ TINY = (
     "--bn_chan 8 --hid_chan 8 --t_epochs 1 --t_steps 3 --t_batch_size 3 --s_epochs 1 --s_steps 3 "
     "--s_batch_size 3 --f_epochs 1 --f_steps 2 --f_batch_size 3 --quiet"
 )
+#: Without the plots and pages of songs, which take longer than the training.
+NO_EXAMPLES = f"{TINY} --n_examples 0"
 
 
 def command(*options, opts=TINY, python=sys.executable):
@@ -178,7 +180,7 @@ def test_a_recipe_killed_in_every_stage_gives_the_same_results(
     options += ["--adversarial", "aml+atl"]
     for stage, signal_file in KILLED_AT.items():
         process = subprocess.Popen(
-            command("--stage", str(stage), *options, python=fast_python),
+            command("--stage", str(stage), *options, opts=NO_EXAMPLES, python=fast_python),
             cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -189,9 +191,10 @@ def test_a_recipe_killed_in_every_stage_gives_the_same_results(
             os.utime(path, (0, 0))  # files of the last seconds are kept
         # What the next stages start from; the stage itself is resumed.
         if stage < 5:
-            status, output = run("--stage", stage, "--stop_stage", stage, *options, cwd=tmp_path)
+            only = ("--stage", stage, "--stop_stage", stage)
+            status, output = run(*only, *options, cwd=tmp_path, opts=NO_EXAMPLES)
             assert status == 0, output
-    status, output = run("--stage", 1, *options, cwd=tmp_path)
+    status, output = run("--stage", 1, *options, cwd=tmp_path, opts=NO_EXAMPLES)
     assert status == 0, output
     assert output.count("done before") == 3
     assert results(tmp_path / "slakh_t") == results(finished[0])
@@ -288,7 +291,8 @@ def test_the_other_supervisions_run(run, data, tmp_path, supervision, finished):
     else:
         transcriptor = finished[0] / "transcriptor" / "best_model.pth"
         options += ["--stage", 3, "--transcriptor", transcriptor]
-    status, output = run(*options, "--supervision", supervision, cwd=tmp_path)
+    options += ["--supervision", supervision]
+    status, output = run(*options, cwd=tmp_path, opts=NO_EXAMPLES)
     assert status == 0, output
     row = "baseline, frame" if supervision == "activity" else "supervised"
     assert row in (tmp_path / "slakh_o" / "tables.md").read_text()
@@ -337,7 +341,7 @@ def test_the_real_files_run_through(run, real_data, tmp_path):
     status, output = run("--stage", 1, "--stop_stage", 3, *options, cwd=tmp_path)
     assert status == 0, output
     assert "there is no validation split" in output
-    status, output = run("--stage", 5, *options, cwd=tmp_path)
+    status, output = run("--stage", 5, *options, cwd=tmp_path, opts=NO_EXAMPLES)
     assert status == 0, output
     assert "there is no test split" in output and "isolated, clip+informed" in output
     metrics = json.loads((tmp_path / "slakh_real" / "final_metrics.json").read_text())
@@ -560,7 +564,7 @@ def test_separator_and_transcriptor_as_one_network(run, data, tmp_path):
     exp = ("--exp_root", tmp_path)
     code, output = run(*options, *exp, cwd=tmp_path)
     assert code == 2 and "--loss informed+notes" in output
-    opts = f"{TINY} --model pitch --pitch_chan 4"
+    opts = f"{NO_EXAMPLES} --model pitch --pitch_chan 4"
     loss = ("--loss", "informed+notes")
     stages = ("--stop_stage", "separator")
     code, output = run(*options, *exp, *loss, *stages, cwd=tmp_path, opts=opts)

@@ -148,6 +148,7 @@ RULES: dict[str, Rule] = {
     "atl": WEIGHT,
     "audible_notes": WEIGHT,
     "eval_minutes": Number(float, 0, 1e6),
+    "n_examples": Number(int, 0, 10**6),
     "r_channels": BATCH,
     "r_blocks": Number(int, 1, 20),
     "r_segment": Number(float, 0, 3600, above=True),
