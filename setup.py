@@ -80,7 +80,7 @@ setup(
         "PyYAML>=6",
         "matplotlib>=3.8",
         "pandas>=2",
-        "mido>=1.2",
+        "mido>=1.2.9",  # MidiFile(clip=True)
         "Pillow>=9",
         "tqdm>=4.64",
         "joblib>=1.5",

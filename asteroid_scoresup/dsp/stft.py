@@ -192,7 +192,15 @@ def _window(
     compiler for it, which takes seconds.
     """
     window = torch.hann_window(n_fft, dtype=torch.float64, device="cpu").to(dtype)
-    return window.to(torch.get_default_device() if device is None else device)
+    return window.to(default_device() if device is None else device)
+
+
+def default_device() -> torch.device:
+    """The device of new tensors, also within ``with torch.device(...)``.
+
+    Before torch 2.5, :func:`torch.get_default_device` ignored the context.
+    """
+    return torch.empty(0).device
 
 
 def at_least_single(x: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.backends import mkldnn
 
 from ..dsp.stft import STFT
+
+#: False on processors without AVX-512, where an LSTM in bfloat16 fails; True without oneDNN.
+_ONEDNN_HAS_BFLOAT16 = not mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class OpenUnmixNet(nn.Module):
@@ -75,6 +80,10 @@ class OpenUnmixNet(nn.Module):
         spectrum = self.stft(wav)
         mixture = self.stft.magnitude(spectrum)
         inputs = mixture.unsqueeze(1).to(self.targets[0].get_parameter("input_mean").dtype)
-        estimates = torch.cat([target(inputs) for target in self.targets], 1).to(mixture.dtype)
+        # Autocast would give oneDNN an LSTM in bfloat16 also where it has none.
+        full = wav.device.type == "cpu" and not _ONEDNN_HAS_BFLOAT16
+        with torch.autocast("cpu", enabled=False) if full else contextlib.nullcontext():
+            estimates = torch.cat([target(inputs) for target in self.targets], 1)
+        estimates = estimates.to(mixture.dtype)
         masks = estimates / mixture.clamp(min=1e-8).unsqueeze(1)
         return self.stft.separated(spectrum, masks, wav.shape[-1])

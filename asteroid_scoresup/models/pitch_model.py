@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..dsp.stft import at_least_single
+from ..dsp.stft import at_least_single, default_device
 from ..kernels.frames import overlapping_groups
 from ..kernels.shifted_linear import TAPS, shifted_linear
 from ..score import LOWEST_PITCH
@@ -45,7 +45,7 @@ def log_frequency_matrix(n_fft: int, sample_rate: float) -> torch.Tensor:
     Returns:
         :class:`torch.Tensor`: shape :math:`(bins, freq)`, see :func:`n_log_bins`.
     """
-    device = torch.get_default_device()
+    device = default_device()
     # On the device "meta", where models are first built, torch would import its compiler for this.
     with torch.device("cpu"):
         steps = torch.arange(n_log_bins(sample_rate)) - (BINS_PER_SEMITONE - 1) / 2

@@ -9,7 +9,7 @@ import torch
 from asteroid.masknn import activations
 from torch import nn
 
-from ..dsp.stft import Spectrograms, SpectrogramsAndNotes, at_least_single
+from ..dsp.stft import Spectrograms, SpectrogramsAndNotes, at_least_single, default_device
 from ..score import LOWEST_PITCH, N_PITCHES
 from .pitch_model import (
     BINS_PER_SEMITONE,
@@ -209,7 +209,7 @@ def bins_to_freqs(n_fft: int, sample_rate: float, n_bins: int) -> torch.Tensor:
         :class:`torch.Tensor`: shape :math:`(freq, bins)`, rows sum to 1; bins of the STFT that no
         filter covers take the value of the nearest one.
     """
-    device = torch.get_default_device()
+    device = default_device()
     with torch.device("cpu"):  # as in log_frequency_matrix
         filters = log_frequency_matrix(n_fft, sample_rate)[:n_bins]
         weights = (filters / filters.sum(1, keepdim=True).clamp(min=1e-6)).t()

@@ -47,9 +47,25 @@ def test_double_precision_is_used_throughout(name):
 
 @pytest.mark.parametrize("name", ["separator", "transcriptor", "OpenUnmix"])
 def test_bfloat16_weights_lose_no_more_than_the_precision_of_the_weights(name):
+    if name == "OpenUnmix":
+        try:
+            torch.nn.LSTM(2, 2).bfloat16()(torch.zeros(1, 1, 2).bfloat16())
+        except RuntimeError:
+            pytest.skip(f"torch {torch.__version__} has no bfloat16 LSTM for this processor")
     model, wav = MODELS[name]().eval(), torch.randn(2, 4000, generator=torch.manual_seed(0))
     half = copy.deepcopy(model).bfloat16()(wav.bfloat16())
     assert half.dtype == torch.float32
+    error = (half - model(wav)).pow(2).mean() / model(wav).pow(2).mean()
+    assert error < 1e-3
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_products_in_bfloat16_on_every_processor(name, grad):
+    model, wav = MODELS[name]().eval(), torch.randn(2, 4000, generator=torch.manual_seed(0))
+    with torch.set_grad_enabled(grad), torch.autocast("cpu", torch.bfloat16):
+        half = model(wav)
+    assert half.dtype == torch.float32 and half.requires_grad == grad
     error = (half - model(wav)).pow(2).mean() / model(wav).pow(2).mean()
     assert error < 1e-3
 
