@@ -1,6 +1,9 @@
 """The settings of the recipe: losses, presets and what they say of the library."""
 
 import importlib
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -222,3 +225,21 @@ def test_the_rows_of_the_tables_choose_losses_and_settings_that_exist(options):
             weights = options.read_conf("small", name)["loss"]
             weights.update({key: chosen[key] for key in chosen if key in weights})
             options.check_loss(weights, supervision, chosen.get("model", "tcn"))
+
+
+def test_bundled_models_are_found_where_the_package_is_installed(tmp_path):
+    """As in a container, which has the recipe in another folder than the package."""
+    shutil.copytree(RECIPE / "local", tmp_path / "local")
+    package = RECIPE.parents[1]
+    code = (
+        "import sys\n"
+        f"sys.path.append({str(package)!r})\n"
+        "from local import options\n"
+        f"assert options.__file__.startswith({str(tmp_path)!r})\n"
+        "options.check_start('band_drums')\n"
+        "options.check_start('nothing')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "neither a file nor a bundled model (band, band_drums)" in done.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import importlib.util
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,8 +22,6 @@ from .commands import check_prepare, check_synthesize, song_words
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
-#: The folder of the bundled models.
-PRETRAINED = HERE.parents[2] / "asteroid_scoresup" / "pretrained"
 #: Options of all training scripts that may be given among the settings.
 FLAGS = ("quiet",)
 PRESETS = ("mini", "bundled", "band", "small", "long", "paper")
@@ -297,13 +296,22 @@ def split_words(text: str) -> list[str]:
         raise BadOption(f"{text!r} is not quoted as in a shell: {error}.") from None
 
 
+def pretrained_folder() -> Path:
+    """The folder of the bundled models, found without importing the package, which takes seconds.
+
+    The package may be installed elsewhere than beside the recipe.
+    """
+    spec = importlib.util.find_spec("asteroid_scoresup")
+    return Path(spec.origin).with_name("pretrained")
+
+
 def check_start(name: str) -> None:
     """Checks the separator that a training starts from, without reading it.
 
     Raises:
         BadOption: if it is no file or folder, no bundled model, and cannot be one of the Hub.
     """
-    bundled = sorted({path.stem for path in PRETRAINED.glob("*.pth")} - {"refiner"})
+    bundled = sorted({path.stem for path in pretrained_folder().glob("*.pth")} - {"refiner"})
     on_the_hub = name.count("/") == 1 and not Path(name).suffix
     if name and not Path(name).exists() and name not in bundled and not on_the_hub:
         raise BadOption(
