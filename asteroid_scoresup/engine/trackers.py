@@ -123,14 +123,14 @@ class LogExamples(Callback):
         modes = [net.training for net in networks]
         for net in networks:
             net.eval()
+        audio: dict[str, np.ndarray] = {}
+        images: dict[str, np.ndarray] = {}
         for track in self.songs:
-            audio, images = self._examples(track, pl_module.device)
-            for tracker in trackers:
-                for name, samples in audio.items():
-                    rate = int(self.manifest.sample_rate)
-                    tracker.add_audio(f"{track.id}/{name}", samples, rate, trainer.global_step)
-                for name, image in images.items():
-                    tracker.add_image(f"{track.id}/{name}", image, trainer.global_step)
+            signals, pictures = self._examples(track, pl_module.device)
+            audio |= {f"{track.id}/{name}": samples for name, samples in signals.items()}
+            images |= {f"{track.id}/{name}": image for name, image in pictures.items()}
+        for tracker in trackers:
+            tracker.add(audio, images, int(self.manifest.sample_rate), trainer.global_step)
         for net, mode in zip(networks, modes):
             net.train(mode)
 
@@ -204,18 +204,28 @@ class _Tracker:
     def supports(logger: Logger) -> bool:
         return isinstance(logger, (TensorBoardLogger, WandbLogger))
 
-    def add_audio(self, name: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
+    def add(
+        self,
+        audio: dict[str, np.ndarray],
+        images: dict[str, np.ndarray],
+        sample_rate: int,
+        step: int,
+    ) -> None:
         if isinstance(self.logger, TensorBoardLogger):
-            clipped = torch.from_numpy(samples).clamp(-1, 1)[None]
-            self.logger.experiment.add_audio(name, clipped, step, sample_rate)
-        else:
-            self.logger.log_audio(name, [samples], step, sample_rate=[sample_rate])
+            for name, samples in audio.items():
+                clipped = torch.from_numpy(samples).clamp(-1, 1)[None]
+                self.logger.experiment.add_audio(name, clipped, step, sample_rate)
+            for name, image in images.items():
+                self.logger.experiment.add_image(name, image, step, dataformats="HWC")
+            return
+        import wandb
 
-    def add_image(self, name: str, image: np.ndarray, step: int) -> None:
-        if isinstance(self.logger, TensorBoardLogger):
-            self.logger.experiment.add_image(name, image, step, dataformats="HWC")
-        else:
-            self.logger.log_image(name, [image], step)
+        media: dict[str, Any] = {
+            name: wandb.Audio(samples, sample_rate=sample_rate) for name, samples in audio.items()
+        }
+        media |= {name: wandb.Image(image) for name, image in images.items()}
+        # Together: each call would be a step of its own, and the slider of a panel shows one step.
+        self.logger.log_metrics(media, step)
 
 
 def tracker_callbacks(

@@ -1,9 +1,12 @@
 """Loggers by name, and the examples that TensorBoard shows."""
 
 import csv
+import sys
+import types
 
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
 from tiny import HOP, N_FFT, NAMES, RATE, separator, step_two, transcriptor, write_folder
 
@@ -54,6 +57,53 @@ def test_tensorboard_has_the_numbers_and_two_songs_per_epoch(tmp_path):
     assert "val_loss" in tags["scalars"]
     (profile,) = (tmp_path / "exp").glob("*profile*.txt")
     assert "run_training_epoch" in profile.read_text()
+
+
+@pytest.mark.slow
+def test_wandb_has_two_songs_in_one_step_per_epoch(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for kind in ("CONFIG", "CACHE", "DATA"):
+        monkeypatch.setenv(f"WANDB_{kind}_DIR", str(tmp_path / "wandb"))
+    manifest = write_folder(tmp_path / "data", splits={"train": 2, "validation": 3})
+    for epochs in (2, 3):  # the second time it resumes
+        system = step_two(manifest, steps=2)
+        examples = tracker_callbacks("wandb", manifest, system.model.separator, transcriptor())
+        fit(
+            system, tmp_path / "exp", epochs, examples, quiet=True, precision="32-true",
+            logger="wandb",
+        )  # fmt: skip
+        wandb.finish()
+    wandb.teardown()
+    run = (tmp_path / "exp" / "wandb_id.txt").read_text().strip()
+    first, second = sorted((tmp_path / "exp" / "wandb").glob(f"offline-run-*-{run}"))
+    names = {f"audio/{name}" for name in ("mixture", *NAMES)} | {"images/masks", "images/rolls"}
+    for folder, epochs in ((first, 2), (second, 1)):
+        # Files are named by the step and a hash.
+        found = {}
+        for path in (folder / "files" / "media").glob("*/*/*"):
+            name, step, _ = path.stem.split("_")
+            found.setdefault(step, set()).add((path.parent.name, f"{path.parts[-3]}/{name}"))
+        songs = [f"Track{number:05d}" for number in range(2)]
+        assert list(found.values()) == [{(song, name) for song in songs for name in names}] * epochs
+    audio, rate = sf.read(next(first.glob("files/media/audio/Track00000/mixture_*.wav")))
+    track = next(track for track in manifest.tracks if track.split == "validation")
+    mixture = manifest.read_mixture(track)
+    assert rate == RATE
+    np.testing.assert_allclose(audio, mixture, atol=2**-15)
+
+
+def test_media_are_sent_to_wandb_together(monkeypatch):
+    """Without W&B: what its classes and Lightning's logger are given."""
+    from asteroid_scoresup.engine.trackers import _Tracker
+
+    fake = types.SimpleNamespace(Audio=lambda *a, **k: ("audio", *a, k), Image=lambda *a: a)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    sent, samples, image = [], np.zeros(4), np.zeros((2, 2, 3), np.uint8)
+    logger = types.SimpleNamespace(log_metrics=lambda *args: sent.append(args))
+    _Tracker(logger).add({"a/mixture": samples}, {"a/masks": image}, 4000, 7)
+    expected = {"a/mixture": ("audio", samples, {"sample_rate": 4000}), "a/masks": (image,)}
+    assert sent == [(expected, 7)]
 
 
 def test_examples_are_the_estimates_and_the_score(tmp_path):
