@@ -30,12 +30,13 @@ FROM python:${PYTHON}-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ffmpeg \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --create-home user
+ && useradd --create-home --uid 1000 user
 COPY --from=build /opt/venv /opt/venv
 COPY egs /opt/scoresup/egs
 COPY examples /opt/scoresup/examples
 ENV PATH=/opt/venv/bin:$PATH
-USER user
+# By number, so that a system that refuses root can see that it is another user.
+USER 1000
 WORKDIR /songs
 ENTRYPOINT ["asteroid-scoresup"]
 CMD ["--help"]
