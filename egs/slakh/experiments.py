@@ -33,8 +33,8 @@ HERE = Path(__file__).parent
 #: Expected times of scoring and of starting a script, in s.
 SCORING = {"separator": 60, "finetune": 180, "oracles": 240, "pre-train": 150, "external": 600}
 STARTING = 15
-#: With --total_minutes: the fraction for scoring, and how trainings share the rest.
-SCORING_SHARE, TRAINING_SHARES = 0.25, {"t": 1.0, "s": 2.0, "f": 2.0}
+#: With --total_minutes: the fraction for scoring, and how the rest is divided among trainings.
+SCORING_FRACTION, TRAINING_WEIGHTS = 0.25, {"t": 1.0, "s": 2.0, "f": 2.0}
 #: Scripts by the prefix of their settings.
 SCRIPTS = {"train_transcriptor.py": "t", "train_separator.py": "s", "finetune.py": "f"}
 PRE_TRAINED = {"transcriptor": "pre-train", "simulating": "pre-train, simulated separation"}
@@ -215,9 +215,11 @@ def shared_minutes(jobs: Iterable[Job], total: float, n_parallel: int) -> dict[s
             f"--total_minutes {total:g} is too short for {len(scripts)} trainings and {scored} "
             "scorings, which take longer to start: choose fewer --rows."
         )
-    unit = (1 - SCORING_SHARE) * left / sum(TRAINING_SHARES[step] for step in scripts)
-    minutes = {f"{step}_minutes": round(unit * share, 4) for step, share in TRAINING_SHARES.items()}
-    return {**minutes, "eval_minutes": round(SCORING_SHARE * left / max(scored, 1), 4)}
+    unit = (1 - SCORING_FRACTION) * left / sum(TRAINING_WEIGHTS[step] for step in scripts)
+    minutes = {
+        f"{step}_minutes": round(unit * weight, 4) for step, weight in TRAINING_WEIGHTS.items()
+    }
+    return {**minutes, "eval_minutes": round(SCORING_FRACTION * left / max(scored, 1), 4)}
 
 
 def best(job: Job) -> Path:

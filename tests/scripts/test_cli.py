@@ -1,5 +1,6 @@
 """The command line: subcommands, errors in one sentence, exit status."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -202,6 +203,18 @@ def test_waiting_threads_sleep_unless_told_otherwise(given, policy):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == policy
+
+
+def test_only_the_command_itself_changes_garbage_collection(monkeypatch, capsys):
+    before = gc.get_threshold()
+    try:
+        for argv, changed in ((["--version"], False), (None, True)):
+            monkeypatch.setattr("sys.argv", ["asteroid-scoresup", "--version"])
+            with pytest.raises(SystemExit):
+                main(argv)
+            assert (gc.get_threshold() != before) == changed
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_version(capsys):

@@ -24,6 +24,12 @@ def test_every_item_runs_once_on_one_thread(jobs):
     assert (os.getpid() in {result[2] for result in found.values()}) == (jobs == 1)
 
 
+@pytest.mark.slow
+def test_exceptions_of_the_function_are_raised():
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(run_parallel(int, ["1", "x"], jobs=2))
+
+
 def test_another_joblib_backend_is_used():
     with joblib.parallel_config("threading", n_jobs=2):
         found = list(run_parallel(eval, [PLACE % number for number in range(3)]))
@@ -49,6 +55,7 @@ def test_no_items():
     assert list(run_parallel(eval, [])) == []
 
 
+# The last test: the others share their processes.
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 @pytest.mark.slow
 def test_a_killed_process_is_reported():
@@ -56,9 +63,3 @@ def test_a_killed_process_is_reported():
         OSError, match="killed, probably because memory ran out. Finished tracks are"
     ):
         list(run_parallel(eval, [DIE, DIE], jobs=2))
-
-
-@pytest.mark.slow
-def test_exceptions_of_the_function_are_raised():
-    with pytest.raises(ValueError, match="invalid literal"):
-        list(run_parallel(int, ["1", "x"], jobs=2))

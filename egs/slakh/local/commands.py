@@ -5,10 +5,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asteroid_scoresup_cli import read_arguments
+
+
+def split_words(text: str) -> list[str]:
+    """The words of an option, quoted as in a shell.
+
+    Raises:
+        ValueError: if a quote is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not quoted as in a shell: {error}.") from None
 
 
 def check_prepare(classes: str, options: Sequence[str]) -> int:

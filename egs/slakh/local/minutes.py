@@ -19,7 +19,7 @@ from typing import Any
 #: Of the whole time: for making and preparing songs, and for the evaluation.
 SONGS, EVALUATION = 0.25, 0.2
 #: How the training time is divided among steps 1 to 3, by the prefix of their settings.
-SHARES = {"t": 0.25, "s": 0.5, "f": 0.25}
+FRACTIONS = {"t": 0.25, "s": 0.5, "f": 0.25}
 #: Wanted number of validations in a step, and largest fraction of its time that they take.
 VALIDATIONS, VALIDATING = 8, 0.15
 #: Updates of a trial before they are timed, and seconds of the timed ones.
@@ -78,10 +78,10 @@ def divide(
             "validating takes longer: give more --minutes, or prepare the data in an earlier "
             "command (--stop_stage prepare) and train in the next (--stage transcriptor)."
         )
-    total = sum(SHARES[step] for step in updates)
+    total = sum(FRACTIONS[step] for step in updates)
     minutes, steps = {}, {}
     for step, seconds in updates.items():
-        own = SHARES[step] / total * free
+        own = FRACTIONS[step] / total * free
         count = min(VALIDATIONS, int(VALIDATING * own / max(validation, 1e-9)))
         own -= count * validation
         minutes[f"{step}_minutes"] = round(own / 60, 4)

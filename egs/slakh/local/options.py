@@ -10,7 +10,6 @@ import argparse
 import difflib
 import functools
 import importlib.util
-import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from .commands import check_prepare, check_synthesize, song_words
+from .commands import check_prepare, check_synthesize, song_words, split_words
 from .rules import RULES, WEIGHT, Rule
 
 HERE = Path(__file__).parent
@@ -282,18 +281,6 @@ def check_stages(
             f"--adversarial {adversarial}: remixes of {n_classes} classes need --f_batch_size "
             f"{n_classes} or more, found {values['f_batch_size']}."
         )
-
-
-def split_words(text: str) -> list[str]:
-    """The words of an option, quoted as in a shell.
-
-    Raises:
-        BadOption: if a quote is not closed.
-    """
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise BadOption(f"{text!r} is not quoted as in a shell: {error}.") from None
 
 
 def pretrained_folder() -> Path:

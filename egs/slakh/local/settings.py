@@ -171,8 +171,7 @@ def _writes_folder() -> bool:
 
 def is_done(models: list[Path], epochs: int, minutes: float = 0.0) -> bool:
     """Whether a step has already written its models; prints a line if so."""
-    done = is_finished(models, epochs, minutes)
-    if done:
+    if done := is_finished(models, epochs, minutes):
         print(f"  done before: {', '.join(map(str, models))}")
     return done
 
