@@ -81,7 +81,7 @@ setup(
         "matplotlib>=3.8",
         "pandas>=2",
         "mido>=1.2.9",  # MidiFile(clip=True)
-        "Pillow>=9",
+        "Pillow>=9.3",  # wheels for Python 3.11; Image.Resampling, which TensorBoard needs
         "tqdm>=4.64",
         "joblib>=1.5",
         "filelock>=3.12",
