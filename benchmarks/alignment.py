@@ -18,6 +18,7 @@ the confidences of right and of wrong scores by the area under the ROC curve.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import time
@@ -67,21 +68,24 @@ def peer_errors(trial: Trial) -> np.ndarray:
     """The same errors of synctoolbox: chroma and DLNCO features, MrMsDTW, as in its tutorial."""
     import pandas
     from synctoolbox.dtw.mrmsdtw import sync_via_mrmsdtw
-    from synctoolbox.dtw.utils import make_path_strictly_monotonic
+    from synctoolbox.dtw.utils import compute_optimal_chroma_shift, make_path_strictly_monotonic
     from synctoolbox.feature.chroma import pitch_to_chroma, quantize_chroma
     from synctoolbox.feature.csv_tools import df_to_pitch_features, df_to_pitch_onset_features
     from synctoolbox.feature.dlnco import pitch_onset_features_to_DLNCO
     from synctoolbox.feature.pitch import audio_to_pitch_features
     from synctoolbox.feature.pitch_onset import audio_to_pitch_onset_features
+    from synctoolbox.feature.utils import estimate_tuning, shift_chroma_vectors
 
     rate, fs = 50, 22050
     import soxr
 
     audio = soxr.resample(trial.audio, RATE, fs)
-    pitch = audio_to_pitch_features(audio, Fs=fs, feature_rate=rate, verbose=False)
+    tuned = {"Fs": fs, "tuning_offset": estimate_tuning(audio, fs), "verbose": False}
+    pitch = audio_to_pitch_features(audio, feature_rate=rate, **tuned)
     chroma = quantize_chroma(pitch_to_chroma(pitch))
-    peaks = audio_to_pitch_onset_features(audio, Fs=fs, verbose=False)
-    onsets = pitch_onset_features_to_DLNCO(peaks, rate, chroma.shape[1], visualize=False)
+    peaks = audio_to_pitch_onset_features(audio, **tuned)
+    # One frame more, for a peak at the very end.
+    onsets = pitch_onset_features_to_DLNCO(peaks, chroma.shape[1] + 1, rate)[:, :-1]
     notes = trial.score
     table = pandas.DataFrame(
         {
@@ -95,9 +99,11 @@ def peer_errors(trial: Trial) -> np.ndarray:
     table["end"] = table["start"] + table["duration"]
     score_chroma = quantize_chroma(pitch_to_chroma(df_to_pitch_features(table, rate)))
     score_peaks = df_to_pitch_onset_features(table)
-    score_onsets = pitch_onset_features_to_DLNCO(
-        score_peaks, rate, score_chroma.shape[1], visualize=False
-    )
+    score_onsets = pitch_onset_features_to_DLNCO(score_peaks, score_chroma.shape[1] + 1, rate)
+    score_onsets = score_onsets[:, :-1]
+    shift = compute_optimal_chroma_shift(chroma, score_chroma)
+    score_chroma = shift_chroma_vectors(score_chroma, shift)
+    score_onsets = shift_chroma_vectors(score_onsets, shift)
     path = sync_via_mrmsdtw(
         f_chroma1=score_chroma,
         f_onset1=score_onsets,
@@ -160,7 +166,8 @@ def main(args: argparse.Namespace) -> None:
                 keys.append(abs(key - trial.transposition) < 0.2)
                 record["row"] = row(errors[-1:])
                 if args.peer:
-                    peers.append(peer_errors(trial))
+                    with contextlib.redirect_stdout(None):  # it prints dots
+                        peers.append(peer_errors(trial))
                     record["peer"] = row(peers[-1:])
             records.append(record)
         line = [case, str(len(refused)), *row(errors)]
