@@ -5,7 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from preloaded_python import preloaded_python, wait_until_ready
+
+# The same examples every time; `--hypothesis-profile default` draws others.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 #: A script that reads its arguments when it is imported.
 collect_ignore = ["helpers/preloaded_client.py"]

@@ -15,7 +15,7 @@ from asteroid_scoresup.scripts.cli import VERBS
 
 ROOT = Path(__file__).parents[1]
 #: Imported only by a feature that needs it, with an error message if it is missing.
-OPTIONAL = {"mirdata", "onnx", "onnxruntime", "openunmix", "shtab", "tinysoundfont"}
+OPTIONAL = {"mirdata", "onnx", "onnxruntime", "openunmix", "shtab", "tinysoundfont", "wandb"}
 
 
 #: The packages from the lowest up; those of one line do not import each other.

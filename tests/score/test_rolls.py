@@ -33,9 +33,14 @@ ROWS = st.lists(
         st.integers(19, 110),
         st.integers(0, N_SRC),
         st.integers(1, 127),
-    ),
+    ).filter(lambda row: has_nearest_frame(*row[:2])),
     max_size=8,
 )
+
+
+def has_nearest_frame(onset, length):
+    """Whether a note contains the center of a frame, or is not exactly between two of them."""
+    return length >= GRID or (2 * onset + length) % (2 * GRID) != GRID
 
 
 def make_notes(rows, hop, rate):
