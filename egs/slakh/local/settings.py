@@ -43,7 +43,7 @@ from .options import OURS, flat, read_conf
 __all__ = ["flat", "read_conf"]
 
 Conf = dict[str, dict[str, Any]]
-#: Settings that change how a result is computed, but not the result.
+#: Settings that change how a result is computed, or what is written beside it, but not the result.
 FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile", "n_examples")
 #: In which a training may be longer than before.
 UNITS = ("epochs", "minutes")
