@@ -122,8 +122,8 @@ def main() -> None:
             seconds = time.perf_counter() - start
             size = sum(p.stat().st_size for p in shards.glob("*/*.npy")) / 1e6
             print(
-                f"{n_songs} songs: {done['shards']} shards in {seconds:.1f} s, {done['bytes'] / 1e9:.2f} "
-                f"GB, index of {size:.1f} MB"
+                f"{n_songs} songs: {done['shards']} shards in {seconds:.1f} s, "
+                f"{done['bytes'] / 1e9:.2f} GB, index of {size:.1f} MB"
             )
             in_new_process(shards)
 
