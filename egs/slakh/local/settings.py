@@ -23,6 +23,7 @@ from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.engine import (
     build_loss,
     build_separator,
+    compile_if_it_pays,
     compile_networks,
     lock_experiment,
     read_separator,
@@ -236,10 +237,13 @@ def loss(args: Namespace, manifest: Manifest, critic: SourceModel) -> Any:
     )
 
 
-def compiled(args: Namespace, *models: SourceModel) -> None:
-    """Compiles the networks if ``--compile`` asks for it."""
-    if args.compile:
+def compiled(args: Namespace, step: str, *models: SourceModel) -> None:
+    """Compiles the networks as ``--compile`` says; by default on one device, if it pays."""
+    if args.compile is True:
         compile_networks(*models)
+    elif args.compile == "auto" and args.devices == 1 and not getattr(args, f"{step}_minutes"):
+        planned = getattr(args, f"{step}_epochs") * getattr(args, f"{step}_steps")
+        print(compile_if_it_pays(planned, *models), end="")
 
 
 def training(args: Namespace) -> dict[str, Any]:
