@@ -241,7 +241,10 @@ def compiled(args: Namespace, step: str, *models: SourceModel) -> None:
     """Compiles the networks as ``--compile`` says; by default on one device, if it pays."""
     if args.compile is True:
         compile_networks(*models)
-    elif args.compile == "auto" and args.devices == 1 and not getattr(args, f"{step}_minutes"):
+    elif args.compile == "auto" and args.devices * args.num_nodes == 1:
+        # Supervised by stems, an update gains nothing; how many fit into minutes is not known.
+        if getattr(args, f"{step}_minutes") or getattr(args, "supervision", "score") == "stems":
+            return
         planned = getattr(args, f"{step}_epochs") * getattr(args, f"{step}_steps")
         print(compile_if_it_pays(planned, *models), end="")
 
@@ -305,7 +308,7 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
     if not terms_that_read("soft_masks") & set(args.weights):
         return None
     masks = score_informed_masks(args, manifest)
-    tracks = [track for split in ("train", "validation") for track in manifest.in_split(split)]
+    tracks = (track for split in ("train", "validation") for track in manifest.in_split(split))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
