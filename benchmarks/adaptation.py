@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--model", default="band", help="a TCN separator")
     parser.add_argument("--layers", choices=("all", "last"), default="all")
-    parser.add_argument("--updates", type=int, nargs="+", default=[20, 60, 150])
+    parser.add_argument("--updates", type=int, nargs="+", default=[20, 60])
     parser.add_argument("--lr", type=float, default=1e-3)
     args = parser.parse_args()
     manifest = Manifest.load(args.prepared)

@@ -95,9 +95,12 @@ class ShardedManifest(Manifest):
 
     def index(self, split: str) -> np.ndarray:
         """Rows of a split's index, mapped into memory."""
-        n_rows = self.n_tracks[split]
+        known = self._arrays.get((split, INDEX_FILE))  # an item asks for it several times
+        if known is not None:
+            return known
         longest = self._content["splits"][split]["longest"]
-        return self._array(split, INDEX_FILE, (n_rows,), index_dtype(len(self.members), longest))
+        dtype = index_dtype(len(self.members), longest)
+        return self._array(split, INDEX_FILE, (self.n_tracks[split],), dtype)
 
     def _array(self, split: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if (split, name) not in self._arrays:
