@@ -383,15 +383,20 @@ def test_a_tiny_separator_overfits_one_batch(batch, critic, row):
     model.load_trunk(critic)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
     losses = []
-    for _ in range(150):
+
+    def has_learned():
+        fallen = losses[-1] < fall * losses[0]
+        return fallen and (decibels is None or si_sdr(model, batch) > decibels)
+
+    for step in range(150):
         loss = loss_func(model.spectrograms(wav), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < fall * losses[0]
-    if decibels is not None:
-        assert si_sdr(model, batch) > decibels
+        if step % 5 == 4 and has_learned():
+            break
+    assert has_learned(), (losses[0], losses[-1], si_sdr(model, batch))
 
 
 @pytest.mark.slow
