@@ -69,6 +69,7 @@ def test_minutes_need_a_single_device(train, tmp_path):
 def test_a_waveform_model_trains_in_two_processes(train, tmp_path):
     """ConvTasNet has weights without gradients, which plain ddp refuses."""
     model = ["--model", "ConvTasNet", "--s_lr", 0.001, "--s_steps", 2, "--s_epochs", 1]
+    model += ["--segment", 0.512]  # it has five million weights
     alone = train(tmp_path / "one", *model, "--s_batch_size", 2)
     pair = ["--devices", 2, "--strategy", "ddp_find_unused_parameters_true"]
     together = train(tmp_path / "two", *model, "--s_batch_size", 1, *pair)

@@ -14,7 +14,8 @@ from asteroid_scoresup.synthesis.synthesize import synthesize
 RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (
     "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
-    "--bn_chan 8 --hid_chan 8 --t_batch_size 3 --s_batch_size 3 --f_batch_size 3 --quiet"
+    "--bn_chan 8 --hid_chan 8 --t_batch_size 3 --s_batch_size 3 --f_batch_size 3 --quiet "
+    "--n_examples 0"
 )
 FEW = "--synthesize_opts=--seconds 3 --synthetic 0"
 

@@ -22,7 +22,7 @@ TINY = (
     "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 8 --hid_chan 8 --segment "
     "1.024 --num_workers 0 --precision 32-true --t_steps 2 --t_epochs 1 --t_batch_size 3 --s_steps "
     "2 --s_epochs 1 --s_batch_size 3 --f_steps 2 --f_epochs 1 --f_batch_size 3 --warmup_steps 1 "
-    "--varispeed 0 --n_partials 6 --pitch_chan 4 --quiet"
+    "--varispeed 0 --n_partials 6 --pitch_chan 4 --quiet --n_examples 0"
 )
 
 
