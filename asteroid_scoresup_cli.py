@@ -29,6 +29,7 @@ VERBS = {
     "synthesize": "make a Slakh-format data set from composed songs or a folder of MIDI files",
     "prepare": "prepare Slakh folders, or pairs of audio and MIDI files, for training",
     "check": "compare the labels of a folder with its audio: pitch, tuning, offset, silent notes",
+    "shard": "pack a prepared folder into tar files, for training with very many songs",
     "align": "align a score with a recording: where each note sounds, and aligned MIDI",
     "separate": "separate songs into stems, optionally with MIDI and a listening page",
     "transcribe": "transcribe songs to MIDI",

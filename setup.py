@@ -39,6 +39,7 @@ TESTS = [
     "mypy>=1.10",
     "types-PyYAML",
     "partitura>=1.5",  # an independent reader of MusicXML
+    "webdataset>=0.2.86",  # an independent reader of shards
 ]
 
 setup(

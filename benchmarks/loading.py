@@ -28,11 +28,11 @@ from cases import report
 
 from asteroid_scoresup.data import Manifest, ScoreDataset, ScoreInformedMasks, make_loader
 from asteroid_scoresup.data.classes import DEFAULT_CLASSES, ClassMap
-from asteroid_scoresup.data.manifest import PreparedTrack
 from asteroid_scoresup.data.note_table import write_notes
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.data.segment_reader import read_segment
 from asteroid_scoresup.data.slakh import TrackFolder, find_slakh_tracks, read_slakh_track
+from asteroid_scoresup.data.track import PreparedTrack
 from asteroid_scoresup.dsp import FrameGrid, equalize
 from asteroid_scoresup.midi.reader import join_instruments, read_midi
 from asteroid_scoresup.score import Notes, piano_roll, sounding_roll

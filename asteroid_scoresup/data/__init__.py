@@ -4,8 +4,11 @@ from .classes import DEFAULT_CLASSES, ClassMap, SourceClass
 from .dataset import ScoreDataset
 from .informed import ScoreInformedMasks
 from .loader import SegmentSampler, make_loader
-from .manifest import Manifest, PreparedTrack
+from .manifest import Manifest
 from .parts import WithParts
+from .shard_writer import write_shards
+from .shards import ShardedManifest
+from .track import PreparedTrack
 
 __all__ = [
     "ClassMap",
@@ -15,7 +18,9 @@ __all__ = [
     "ScoreDataset",
     "ScoreInformedMasks",
     "SegmentSampler",
+    "ShardedManifest",
     "SourceClass",
     "WithParts",
     "make_loader",
+    "write_shards",
 ]

@@ -21,13 +21,12 @@ from ..score import (
     onset_targets,
     piano_roll,
     sounding_roll,
-    steps_of,
 )
 from .batches import DeferredItem, Layer, Shared, finished
 from .informed import ScoreInformedMasks
-from .manifest import Manifest, PreparedTrack
-from .segment_reader import read_segment, require_length, require_stems
-from .stretches import Segment, cumulative_weights, partly_certain, stretches_of
+from .manifest import Manifest
+from .segment_reader import read_segment
+from .stretches import Segment, cumulative_weights
 
 #: Attempts at a segment that is salient enough.
 _MOST_DRAWS = 20
@@ -132,9 +131,14 @@ class ScoreDataset(Dataset):
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.targets, self.seed = split, targets, seed
         self.sample_rate = self.manifest.sample_rate
-        selected = self.manifest.select(split, tracks)
-        self.tracks = selected if segment is None else partly_certain(selected, self.sample_rate)
-        self.n_left_out = len(selected) - len(self.tracks)
+        self.tracks = self.manifest.select(split, tracks)
+        n_selected = len(self.tracks)
+        stretches = self.manifest.stretches(self.tracks)
+        if segment is not None:
+            certain, stretches[:, 0] = np.unique(stretches[:, 0], return_inverse=True)
+            if len(certain) < n_selected:
+                self.tracks = self.manifest.take(self.tracks, certain)
+        self.n_left_out = n_selected - len(self.tracks)
         if not self.tracks:
             raise ValueError(
                 f"The scores of all {self.n_left_out} tracks in the split {split!r} of "
@@ -156,26 +160,24 @@ class ScoreDataset(Dataset):
         self.varispeed, self.soft_masks, self.deferred = varispeed, soft_masks, deferred
         self.onsets = onsets
         self.sounding = SoundingOptions.of(sounding)
-        self.with_stems: set[str] | None = None
+        #: Which tracks have stems that may be opened; None: all.
+        self._known: np.ndarray | None = None
         if stem_fraction is not None:
             self._choose_stems(stem_fraction)
-        if targets != "score":
-            require_stems(self.manifest, filter(self._has_stems, self.tracks), targets)
-        for track in self.tracks:
-            require_length(self.manifest.mixture_path(track), track.n_samples)
-        self._notes = [self.manifest.notes(track) for track in self.tracks]
-        # The same for the whole split: items must fit into one batch.
-        self._steps = max((steps_of(notes) for notes in self._notes), default=1)
-        self._stretches = stretches_of(self.tracks, self.sample_rate, hop_length)
-        lengths = np.array([stretch.n_samples for stretch in self._stretches], dtype=np.int64)
-        has = np.array([self._has_stems(self.tracks[s.track]) for s in self._stretches])
-        least = None if self.with_stems is None else stem_draw
-        self._cumulative = cumulative_weights(lengths, has, least)
+        wanted = None if targets == "score" else self._has_stems(np.arange(len(self.tracks)))
+        self.manifest.require_audio(self.tracks, wanted, targets)
+        # The rows per semitone are those of the whole split: items must fit into one batch.
+        self._notes, self._steps = self.manifest.scores(self.tracks)
+        stretches[:, 1] = -(-stretches[:, 1] // hop_length) * hop_length  # on frames of the STFT
+        self._stretches = stretches
+        least = None if self._known is None else stem_draw
+        has = self._has_stems(stretches[:, 0])
+        self._cumulative = cumulative_weights(stretches[:, 2] - stretches[:, 1], has, least)
         if n_segments is None and self.n_samples is not None:
             size = self.n_samples
             self._fixed = [
                 Segment(track, start + k * size, stop, size)
-                for track, start, stop in self._stretches
+                for track, start, stop in self._stretches.tolist()
                 for k in range(max((stop - start) // size, 1))
             ]
 
@@ -192,11 +194,21 @@ class ScoreDataset(Dataset):
         if not 0 < fraction <= 1:
             raise ValueError(f"stem_fraction is {fraction}, expected a number above 0 and up to 1.")
         order = np.random.default_rng([len(self.tracks), 7]).permutation(len(self.tracks))
-        count = max(round(fraction * len(self.tracks)), 1)
-        self.with_stems = {self.tracks[place].id for place in order[:count]}
+        self._known = np.zeros(len(self.tracks), dtype=bool)
+        self._known[order[: max(round(fraction * len(self.tracks)), 1)]] = True
 
-    def _has_stems(self, track: PreparedTrack) -> bool:
-        return self.with_stems is None or track.id in self.with_stems
+    def _has_stems(self, track: Any) -> Any:
+        """Whether the stems of a track may be opened, by its index; or of several, as an array."""
+        if self._known is None:
+            return np.ones_like(track, dtype=bool)
+        return self._known[track]
+
+    @property
+    def with_stems(self) -> set[str] | None:
+        """Names of the songs whose stems may be opened; None: of all."""
+        if self._known is None:
+            return None
+        return {self.tracks[int(place)].id for place in np.flatnonzero(self._known)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -262,7 +274,7 @@ class ScoreDataset(Dataset):
         wanted = self.saliency * len(self.names)
         for _ in range(_MOST_DRAWS):
             place = int(np.searchsorted(self._cumulative, rng.random(), side="right"))
-            track, first, stop = self._stretches[place]
+            track, first, stop = map(int, self._stretches[place])
             segment = Segment(track, first, stop, self.n_samples, semitones)
             room = max(stop - first - segment.n_played, 0)
             start = first + int(rng.integers(room // self.hop_length + 1)) * self.hop_length
@@ -301,19 +313,20 @@ class ScoreDataset(Dataset):
         if self.targets == "stems":
             return Layer(signals, bands_db, {}, None)
         targets, factors = self._score(segment)
-        if self.with_stems is not None:
-            targets["has_stems"] = torch.tensor(self._has_stems(track))
+        if self._known is not None:
+            targets["has_stems"] = torch.tensor(bool(self._has_stems(segment.track)))
         return Layer(signals, bands_db, targets, factors)
 
     def _signals(self, segment: Segment) -> torch.Tensor:
         """Mixture, and stems if requested, as recorded or at another speed: (1 + n_src, time)."""
         track = self.tracks[segment.track]
-        paths = [self.manifest.mixture_path(track)]
-        if self.targets != "score" and self._has_stems(track):
-            paths += [self.manifest.stem_path(track, name) for name in self.names]
+        has_stems = bool(self._has_stems(segment.track))
+        files = [self.manifest.audio(track)]
+        if self.targets != "score" and has_stems:
+            files += [self.manifest.audio(track, name) for name in self.names]
         where = (segment.start, segment.n_played, track.n_samples, segment.stop)
-        signals = torch.stack([read_segment(path, *where) for path in paths])
-        if self.targets != "score" and not self._has_stems(track):
+        signals = torch.stack([read_segment(file, *where) for file in files])
+        if self.targets != "score" and not has_stems:
             signals = torch.cat([signals, signals.new_zeros(len(self.names), segment.n_played)])
         if segment.semitones:
             # A recording played faster is one of a lower sample rate.

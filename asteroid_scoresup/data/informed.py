@@ -6,8 +6,6 @@ import collections
 import copy
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -43,14 +41,15 @@ from ..score.defaults import (
     PARTIAL_DECAY,
     RELATIVE_WIDTH,
 )
-from ..utils.files import atomic_path
 from ..utils.parallel import run_parallel
 from ..utils.partial_files import sweep
-from .manifest import Manifest, PreparedTrack
+from .factors_file import read_factors, write_factors
+from .manifest import Manifest
+from .shard_files import COPY_AGAIN
+from .shards import ShardedManifest
 from .stretches import certain_frames
+from .track import PreparedTrack
 
-#: Arrays of a file of factors.
-_ARRAYS = ("templates", "activations", "class_index")
 #: Threads that read and write files while a GPU computes.
 _FILE_THREADS = 4
 #: Number of tracks whose factors are cached in memory.
@@ -107,7 +106,7 @@ class ScoreInformedMasks:
             settings.append({"unpitched": [*self.unpitched, HIT_BEFORE, HIT_DECAY, HIT_SECONDS]})
         self.settings = json.dumps([*settings, manifest.names], sort_keys=True).encode()
         self._paths: dict[tuple[str, str], Path] = {}
-        self._factors: dict[Path, Factors] = {}
+        self._factors: dict[tuple[str, str], Factors] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Loader processes and workers start with empty caches.
@@ -161,19 +160,8 @@ class ScoreInformedMasks:
             whole = factors.activations.new_zeros(len(factors.class_index), size[1])
             whole[:, certain] = factors.activations
             factors = factors._replace(activations=whole)
-        # Half precision has a small range. Templates are normalized; the activations of a track are
-        # scaled to at most 1.
-        activations = factors.activations
-        if activations.numel():
-            activations = activations / activations.amax().clamp(min=1e-9)
         manifest.folder_to_write(track)
-        with atomic_path(self.path(track)) as temporary:
-            np.savez(
-                temporary,
-                templates=factors.templates.numpy().astype(np.float16),
-                activations=activations.numpy().astype(np.float16),
-                class_index=factors.class_index.numpy().astype(np.int16),
-            )
+        write_factors(self.path(track), factors)
         return factors
 
     def fit_all(
@@ -186,12 +174,19 @@ class ScoreInformedMasks:
         """Fits the tracks that have no factors yet: in several processes, or on a GPU.
 
         Args:
-            tracks (iterable of PreparedTrack): The tracks.
+            tracks (iterable of PreparedTrack): The tracks. Those in shards have their factors in
+                the shards, or there are none.
             jobs (int, optional): Processes; all cores by default.
             progress (bool): Whether a progress bar is shown.
             device (torch.device or str): On another device than a CPU, threads of this process
                 read and write files, and processes are not used.
+
+        Raises:
+            ValueError: if the tracks are in shards without factors of these settings.
         """
+        if isinstance(self.manifest, ShardedManifest):
+            self.manifest.require_masks(self.settings.decode())
+            return
         tracks = list(tracks)
         for split in {track.split for track in tracks}:
             sweep(self.manifest.root / split, locked=False)
@@ -212,56 +207,37 @@ class ScoreInformedMasks:
         for _ in run_parallel(partial(_fit, worker), waiting, jobs, title, progress):
             pass
 
-    def _read_file(self, path: Path, track: PreparedTrack) -> Factors | None:
-        """The factors in a file; None if it is damaged, so that they are fitted again.
-
-        Arrays are stored without compression and must have the sizes of the track, so that a small
-        file cannot fill the memory.
-        """
-        try:
-            with zipfile.ZipFile(path) as archive:
-                if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-                    return None
-            with np.load(path, allow_pickle=False) as content:
-                templates, activations, class_index = (content[name] for name in _ARRAYS)
-        except MemoryError:
-            return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            return None
-        n_components, n_src = len(class_index), len(self.manifest.names)
-        whole = (
-            templates.shape == (n_components, self.grid.n_freqs)
-            and activations.shape == (n_components, self.grid.n_frames(track.n_samples))
-            and (templates.dtype, activations.dtype) == (np.float16, np.float16)
-            and class_index.dtype == np.int16
-            and np.isfinite(templates).all()
-            and np.isfinite(activations).all()
-            and (not n_components or class_index.min() >= -1 and class_index.max() < n_src)
-        )
-        if not whole:
-            return None
-        arrays = (templates.astype(np.float32), activations, class_index)
-        return Factors(*map(torch.from_numpy, arrays))
-
     def _load(self, track: PreparedTrack) -> Factors:
         """A track's factors from the cache or its file; they are fitted if there is none."""
-        if not self.path(track).is_file():
-            self.fit(track)
-        path = self.path(track)
-        if path not in self._factors:
+        key = track.split, track.id
+        if key not in self._factors:
             if len(self._factors) >= CACHED_TRACKS:
                 self._factors.pop(next(iter(self._factors)))
-            factors = self._read_file(path, track)
-            if factors is None:
-                self.fit(track)
-                factors = self._read_file(path, track)
-            if factors is None:
-                raise ValueError(
-                    f"{path} does not fit the track: its mixture has another length than the "
-                    "manifest says. Run `prepare` again."
-                )
-            self._factors[path] = factors
-        return self._factors[path]
+            sharded = isinstance(self.manifest, ShardedManifest)
+            self._factors[key] = self._from_shard(track) if sharded else self._from_folder(track)
+        return self._factors[key]
+
+    def _from_folder(self, track: PreparedTrack) -> Factors:
+        path, size = self.path(track), (len(self.manifest.names), self.grid, track.n_samples)
+        factors = read_factors(path, *size) if path.is_file() else None
+        if factors is None:
+            self.fit(track)
+            factors = read_factors(path, *size)
+        if factors is None:
+            raise ValueError(
+                f"{path} does not fit the track: its mixture has another length than the "
+                "manifest says. Run `prepare` again."
+            )
+        return factors
+
+    def _from_shard(self, track: PreparedTrack) -> Factors:
+        assert isinstance(self.manifest, ShardedManifest)
+        self.manifest.require_masks(self.settings.decode())
+        file = self.manifest.factors_file(track)
+        factors = read_factors(file, len(self.manifest.names), self.grid, track.n_samples)
+        if factors is None:
+            raise ValueError(f"{file} is damaged. {COPY_AGAIN}")
+        return factors
 
     def read(
         self,

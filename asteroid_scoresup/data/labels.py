@@ -18,13 +18,14 @@ from ..utils.parallel import run_parallel
 from .classes import DEFAULT_CLASSES, ClassMap
 from .discovery import SongSource, find_songs
 from .drops import drop_of_error, group_drops, group_remarks, located_drops
-from .manifest import Manifest, PreparedTrack
+from .manifest import SHARDS_FILE, Manifest
 from .note_table import read_notes, write_notes
 from .reader import read_song
 from .settings import Settings
 from .song import fit_notes
 from .splits import Splits
 from .stretches import certain_notes
+from .track import PreparedTrack
 from .track_file import update_track_file
 
 #: Note table as it was before a correction.
@@ -140,6 +141,8 @@ def check_folder(
     dropped: list[dict[str, Any]] = []
     if (folder / "manifest.json").is_file():
         aggregate, findings, bends = _check_prepared_folder(folder, correct, jobs, progress)
+    elif (folder / SHARDS_FILE).is_file():
+        raise ValueError(f"{folder} contains shards: check the prepared folder they were made of.")
     elif correct:
         raise ValueError(f"{folder} is not a prepared folder: `prepare --correct` corrects it.")
     else:

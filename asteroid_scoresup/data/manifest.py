@@ -16,130 +16,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..score import Notes
+from ..score import Notes, steps_of
 from ..utils.files import read_audio, read_json, write_json
 from ..utils.hashing import audio_probe, file_hash
-from ..utils.names import why_not_plain
 from .classes import ClassMap
 from .note_table import read_notes
+from .segment_reader import AudioSource, require_length, require_stems
+from .stretches import stretch_table
+from .track import PreparedTrack, is_number
 
 FORMAT = 1
+#: What a folder of shards has instead of ``manifest.json``.
+SHARDS_FILE = "shards.json"
 _FIX = "Run `prepare` again: finished tracks are kept."
-
-
-@dataclass
-class PreparedTrack:
-    """One track of a prepared folder.
-
-    Args:
-        id (str): Name of the track, unique within its split.
-        split (str): ``train``, ``validation``, ``test`` or any other.
-        n_samples (int): Length of the mixture, in samples.
-        rms (float): Root mean square of the mixture, without its silences
-            (:func:`~asteroid_scoresup.dsp.level.gated_rms`).
-        n_notes (dict): Number of notes by class name.
-        stems (list of str): Names of the files under ``stems/`` when the track was prepared.
-        facts (dict): What preparation found out about the track (label check, drops).
-        audio (str): Hash of the samples of mixture and stems at preparation; empty in folders of
-            earlier versions.
-        uncertain (list): Stretches (start, stop) of the audio, in seconds and in order, where the
-            alignment of the score is not certain. They are left out of training and metrics.
-    """
-
-    id: str
-    split: str
-    n_samples: int
-    rms: float
-    n_notes: dict[str, int] = field(default_factory=dict)
-    stems: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    audio: str = ""
-    uncertain: list[list[float]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields for a file; `uncertain` only where there is anything uncertain."""
-        content = asdict(self)
-        if not self.uncertain:
-            del content["uncertain"]
-        return content
-
-    @classmethod
-    def from_dict(cls, content: Any) -> PreparedTrack:
-        """A track from the content of a file, with every field validated.
-
-        Args:
-            content (dict): The fields.
-
-        Raises:
-            ValueError: if a field is missing, unknown, of the wrong type or out of range, or if
-                the name or the split is not a plain folder name.
-        """
-        if not isinstance(content, dict):
-            raise ValueError(f"a track is {content!r:.40}, expected a mapping")
-        if "references" in content and "stems" not in content:  # the name in earlier versions
-            content = dict(content)
-            content["stems"] = content.pop("references")
-        wanted = {f.name for f in fields(cls)}
-        missing = {"id", "split", "n_samples", "rms"} - set(content)
-        if missing or set(content) - wanted:
-            odd = sorted(map(str, missing or set(content) - wanted))
-            what = "lacks" if missing else "has the unknown"
-            raise ValueError(f"a track {what} {', '.join(odd)}")
-        track = cls(**content)
-        for key in ("id", "split"):
-            why = why_not_plain(getattr(track, key))
-            if why:
-                name = getattr(track, key)
-                raise ValueError(f"the {key} {name!r:.60} of a track {why}; it names a folder")
-        counts = track.n_notes if isinstance(track.n_notes, dict) else {"": None}
-        good = {
-            "n_samples": _is_count(track.n_samples) and track.n_samples < 2**48,
-            "rms": _is_number(track.rms) and 0 <= track.rms < math.inf,
-            "n_notes": all(_is_count(count) for count in counts.values()),
-            "stems": isinstance(track.stems, list)
-            and not any(why_not_plain(name) for name in track.stems),
-            "facts": isinstance(track.facts, dict),
-            "audio": isinstance(track.audio, str),
-            "uncertain": _are_stretches(track.uncertain),
-        }
-        wrong = [key for key, value in good.items() if not value]
-        if wrong:
-            raise ValueError(
-                f"{wrong[0]} of the track {track.split}/{track.id} is "
-                f"{getattr(track, wrong[0])!r:.60}"
-            )
-        return track
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _are_stretches(value: Any) -> bool:
-    """Whether a value is a list of pairs (start, stop) in order, without overlap."""
-    if not isinstance(value, list):
-        return False
-    pairs = [pair for pair in value if isinstance(pair, list) and len(pair) == 2]
-    edges = [0, *(edge for pair in pairs for edge in pair)]
-    return (
-        len(pairs) == len(value)
-        and all(_is_number(edge) and edge < 2**48 for edge in edges)
-        and all(start < stop for start, stop in pairs)
-        and edges == sorted(edges)
-    )
 
 
 def folder_to_write(root: Path, split: str, track_id: str) -> Path:
@@ -187,7 +83,7 @@ class Manifest:
         self.sample_rate = sample_rate
         self.classes = classes
         self.mixture = mixture
-        self.tracks = list(tracks)
+        self.tracks: Any = list(tracks)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -196,14 +92,22 @@ class Manifest:
 
     @classmethod
     def load(cls, root: str | Path) -> Manifest:
-        """Reads ``manifest.json``.
+        """Reads ``manifest.json``, or ``shards.json`` of a folder of shards.
 
         Raises:
             FileNotFoundError: if there is none.
             ValueError: if it is of another format or broken.
+
+        Returns:
+            Manifest: The list of tracks; for shards a
+            :class:`~asteroid_scoresup.data.shards.ShardedManifest`.
         """
         path = Path(root) / "manifest.json"
         if not path.is_file():
+            if (Path(root) / SHARDS_FILE).is_file():
+                from .shards import ShardedManifest  # it is a subclass of this class
+
+                return ShardedManifest.load(root)
             raise FileNotFoundError(
                 f"{path} does not exist: {root} is not a prepared folder. "
                 "`asteroid-scoresup prepare` (stage 1 of the recipe) makes one."
@@ -223,7 +127,7 @@ class Manifest:
         good = {
             "tracks": isinstance(content["tracks"], list),
             "classes": isinstance(content["classes"], str),
-            "sample_rate": _is_number(rate) and 1000 <= rate <= 384000 and rate == int(rate),
+            "sample_rate": is_number(rate) and 1000 <= rate <= 384000 and rate == int(rate),
             "mixture": mixture in ("submix", "song"),
         }
         wrong = [key for key, value in good.items() if not value]
@@ -262,14 +166,20 @@ class Manifest:
             FileNotFoundError: if a track's note table is missing.
             ValueError: if a mixture cannot be read.
         """
-        facts = []
-        for track in sorted(self.tracks, key=lambda t: (t.split, t.id)):
-            path = self.folder(track) / "notes.csv"
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} does not exist: prepare the data again.")
-            known = [track.split, track.id, self.audio_identity(track), file_hash(path)]
-            facts.append([*known, track.uncertain] if track.uncertain else known)
-        content = [self.sample_rate, str(self.classes), self.mixture, facts]
+        tracks = sorted(self.tracks, key=lambda t: (t.split, t.id))
+        return self.hash_of(map(self.identity, tracks))
+
+    def identity(self, track: PreparedTrack) -> list[Any]:
+        """What the :meth:`fingerprint` knows about a track."""
+        path = self.folder(track) / "notes.csv"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist: prepare the data again.")
+        known = [track.split, track.id, self.audio_identity(track), file_hash(path)]
+        return [*known, track.uncertain] if track.uncertain else known
+
+    def hash_of(self, identities: Iterable[list[Any]]) -> str:
+        """The fingerprint of this data with tracks of the given identities, in order."""
+        content = [self.sample_rate, str(self.classes), self.mixture, list(identities)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def audio_identity(self, track: PreparedTrack) -> str:
@@ -281,22 +191,41 @@ class Manifest:
         """
         return f"{track.audio}:{audio_probe(self.mixture_path(track))}"
 
-    def select(self, split: str, names: Collection[str] | None = None) -> list[PreparedTrack]:
+    def splits(self) -> list[str]:
+        """Names of the splits that have tracks, sorted."""
+        return sorted({track.split for track in self.tracks})
+
+    def in_split(self, split: str) -> Sequence[PreparedTrack]:
+        """The tracks of a split, sorted by name; there may be none."""
+        return sorted((t for t in self.tracks if t.split == split), key=lambda t: t.id)
+
+    def select(self, split: str, names: Collection[str] | None = None) -> Sequence[PreparedTrack]:
         """The tracks of a split, sorted by name, or those of them that are named.
 
         Raises:
             ValueError: if there are none, or a name is unknown.
         """
-        tracks = sorted((t for t in self.tracks if t.split == split), key=lambda t: t.id)
+        tracks = self.in_split(split)
         if not tracks:
-            found = sorted({t.split for t in self.tracks})
-            raise ValueError(f"{self.root} has no tracks in the split {split!r}, only in {found}.")
+            raise ValueError(
+                f"{self.root} has no tracks in the split {split!r}, only in {self.splits()}."
+            )
         if names is None:
             return tracks
         unknown = set(names) - {track.id for track in tracks}
         if unknown or not names:
             raise ValueError(f"{self.root} has no tracks {sorted(unknown)} in the split {split!r}.")
         return [track for track in tracks if track.id in set(names)]
+
+    @staticmethod
+    def take(tracks: Sequence[PreparedTrack], places: np.ndarray) -> Sequence[PreparedTrack]:
+        """Some of the tracks of a split, by their places in it."""
+        chosen: list[int] = places.tolist()
+        return [tracks[place] for place in chosen]
+
+    def stretches(self, tracks: Sequence[PreparedTrack]) -> np.ndarray:
+        """See :func:`~asteroid_scoresup.data.stretches.stretch_table`."""
+        return stretch_table(tracks, self.sample_rate)
 
     def folder(self, track: PreparedTrack) -> Path:
         """Folder of a track."""
@@ -327,6 +256,53 @@ class Manifest:
         """The score of a track."""
         return read_notes(self.folder(track) / "notes.csv", self.names)
 
+    def has_stem(self, track: PreparedTrack, name: str) -> bool:
+        """Whether a track has the stem of class `name`."""
+        return self.stem_path(track, name).is_file()
+
+    def has_stems(self, track: PreparedTrack) -> bool:
+        """Whether a track has the stems of all classes."""
+        return all(self.has_stem(track, name) for name in self.names)
+
+    def audio(self, track: PreparedTrack, name: str | None = None) -> AudioSource:
+        """What :func:`~asteroid_scoresup.data.segment_reader.read_segment` opens.
+
+        Args:
+            track (PreparedTrack): The track.
+            name (str, optional): Class of a stem. Default: the mixture.
+        """
+        return self.mixture_path(track) if name is None else self.stem_path(track, name)
+
     def read_mixture(self, track: PreparedTrack) -> np.ndarray:
         r"""The whole mixture, float32, shape :math:`(time,)`."""
         return read_audio(self.mixture_path(track))[0]
+
+    def read_stem(self, track: PreparedTrack, name: str) -> np.ndarray:
+        r"""The whole stem of class `name`, float32, shape :math:`(time,)`."""
+        return read_audio(self.stem_path(track, name))[0]
+
+    def scores(self, tracks: Sequence[PreparedTrack]) -> tuple[Sequence[Notes], int]:
+        """The scores of several tracks, and the rows per semitone that their sounding rolls need.
+
+        See :func:`~asteroid_scoresup.score.rolls.steps_of`.
+        """
+        notes = [self.notes(track) for track in tracks]
+        return notes, max((steps_of(table) for table in notes), default=1)
+
+    def require_audio(
+        self, tracks: Sequence[PreparedTrack], with_stems: np.ndarray | None, targets: str
+    ) -> None:
+        """Checks that audio files exist and are as long as their tracks, by their headers.
+
+        Args:
+            tracks (sequence of PreparedTrack): The tracks.
+            with_stems (array, optional): Which of them need their stems, bool. None: none does.
+            targets (str): What asks for stems, for the message.
+
+        Raises:
+            ValueError: if a file is missing, has another length or cannot be read.
+        """
+        if with_stems is not None:
+            require_stems(self, self.take(tracks, np.flatnonzero(with_stems)), targets)
+        for track in tracks:
+            require_length(self.mixture_path(track), track.n_samples)

@@ -28,7 +28,7 @@ from .classes import DEFAULT_CLASSES, ClassMap
 from .discovery import SongSource, find_songs
 from .drops import drop_of_error, drop_record
 from .labels import count_notes, settle_labels
-from .manifest import Manifest, PreparedTrack, folder_to_write
+from .manifest import Manifest, folder_to_write
 from .note_table import write_notes
 from .pair_alignment import (
     align_pair,
@@ -46,6 +46,7 @@ from .settings import Settings
 from .song import Song
 from .splits import Splits
 from .stretches import certain_notes
+from .track import PreparedTrack
 from .track_file import TRACK_FILE, finished_tracks, write_track_file
 
 __all__ = ["prepare", "summary"]

@@ -15,8 +15,9 @@ from typing import Any
 from ..utils.files import explained, read_json
 from ..utils.partial_files import replace_folder
 from .discovery import SongSource
-from .manifest import PreparedTrack, folder_to_write
+from .manifest import folder_to_write
 from .splits import draw_order
+from .track import PreparedTrack
 from .track_file import TRACK_FILE, update_track_file
 
 #: The fact of a moved track: the draw (seed and fractions) after which it was moved.

@@ -9,9 +9,10 @@ from typing import Any
 
 from ..checks.bends import describe_bends
 from .drops import BEYOND_END, group_drops, group_remarks, located_drops
-from .manifest import Manifest, PreparedTrack
+from .manifest import Manifest
 from .pair_alignment import describe_alignments
 from .settings import Settings
+from .track import PreparedTrack
 
 #: Number of warnings that are printed; ``report.json`` has all of them.
 MAX_WARNINGS = 12

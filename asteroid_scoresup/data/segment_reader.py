@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 import soundfile as sf
@@ -13,9 +14,45 @@ import torch
 from ..utils.audio import sndfile_path
 
 if TYPE_CHECKING:
-    from .manifest import Manifest, PreparedTrack
+    from .manifest import Manifest
+    from .track import PreparedTrack
+
+
+class Member(Protocol):
+    """A file inside of another file; its text is its name for messages."""
+
+    def open(self) -> BinaryIO:
+        """Opens it for reading."""
+
+
+#: An audio file of its own, or inside of another file.
+AudioSource = Path | Member
 
 _PREPARE_AGAIN = "Delete the folder of the track and prepare the data again."
+
+
+@contextlib.contextmanager
+def opened(source: AudioSource) -> Iterator[sf.SoundFile]:
+    """Opens prepared audio.
+
+    Args:
+        source (Path or Member): The file.
+
+    Yields:
+        soundfile.SoundFile: The stream.
+
+    Raises:
+        ValueError: if it cannot be opened or read in the block.
+    """
+    try:
+        if isinstance(source, Path):
+            with sf.SoundFile(sndfile_path(source)) as stream:
+                yield stream
+        else:
+            with source.open() as file, sf.SoundFile(file) as stream:
+                yield stream
+    except (sf.LibsndfileError, OSError) as error:
+        raise _unreadable(source, error) from None
 
 
 def require_length(path: Path, n_samples: int) -> None:
@@ -58,12 +95,12 @@ def require_stems(manifest: Manifest, tracks: Iterable[PreparedTrack], targets: 
 
 
 def read_segment(
-    path: Path, start: int, n_samples: int, track_samples: int, stop: int | None = None
+    source: AudioSource, start: int, n_samples: int, track_samples: int, stop: int | None = None
 ) -> torch.Tensor:
     r"""Reads a segment of an audio file; the cost does not depend on its position.
 
     Args:
-        path (Path): The file, mono.
+        source (Path or Member): The file, mono.
         start (int): First sample.
         n_samples (int): Number of samples; beyond the end of the track they are zeros.
         track_samples (int): Length of the track, in samples.
@@ -76,21 +113,18 @@ def read_segment(
         ValueError: if the file cannot be read, has another length than its track, or contains NaN
             or infinite samples.
     """
-    try:
-        with sf.SoundFile(sndfile_path(path)) as stream:
-            _compare_length(path, stream.frames, track_samples)
-            stream.seek(min(start, track_samples))
-            audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
-    except (sf.LibsndfileError, OSError) as error:
-        raise _unreadable(path, error) from None
+    with opened(source) as stream:
+        _compare_length(source, stream.frames, track_samples)
+        stream.seek(min(start, track_samples))
+        audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
     if not np.isfinite(audio).all():
-        raise ValueError(f"{path} contains NaN or infinite samples. {_PREPARE_AGAIN}")
+        raise ValueError(f"{source} contains NaN or infinite samples. {_PREPARE_AGAIN}")
     if stop is not None:
         audio[max(stop - start, 0) :] = 0
     return torch.from_numpy(audio)
 
 
-def _compare_length(path: Path, found: int, expected: int) -> None:
+def _compare_length(path: AudioSource, found: int, expected: int) -> None:
     if found != expected:
         raise ValueError(
             f"{path} has {found} samples, manifest.json says {expected}: the file was cut short or "
@@ -98,5 +132,5 @@ def _compare_length(path: Path, found: int, expected: int) -> None:
         )
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
+def _unreadable(path: AudioSource, error: Exception) -> ValueError:
     return ValueError(f"{path} cannot be read as audio: {error} {_PREPARE_AGAIN}")

@@ -1,7 +1,7 @@
 """Which parts of a track the score describes with certainty, and segments drawn from them.
 
 Where a score was aligned with its recording, some stretches may be uncertain: they are listed in
-the track (:class:`~asteroid_scoresup.data.manifest.PreparedTrack`). Training segments, fits of
+the track (:class:`~asteroid_scoresup.data.track.PreparedTrack`). Training segments, fits of
 score-informed masks and metrics leave them out. All other tracks are certain throughout.
 """
 
@@ -15,7 +15,7 @@ import torch
 
 from ..dsp import FrameGrid
 from ..score import Notes
-from .manifest import PreparedTrack
+from .track import PreparedTrack
 
 #: Seconds of the shortest stretch between uncertain ones that is used.
 SHORTEST_STRETCH = 1.0
@@ -46,19 +46,6 @@ class Segment(NamedTuple):
         return round(self.n_samples * 2 ** (self.semitones / 12)) + 1
 
 
-class Stretch(NamedTuple):
-    """A certain stretch of a track: index of the track, first sample, and end, in samples."""
-
-    track: int
-    start: int
-    stop: int
-
-    @property
-    def n_samples(self) -> int:
-        """Length, in samples."""
-        return self.stop - self.start
-
-
 def certain_stretches(track: PreparedTrack, sample_rate: float) -> list[tuple[int, int]]:
     """The parts of a track that are not uncertain.
 
@@ -85,21 +72,22 @@ def certain_stretches(track: PreparedTrack, sample_rate: float) -> list[tuple[in
     return [pair for pair in zip(edges[::2], edges[1::2]) if pair[1] - pair[0] >= shortest]
 
 
-def stretches_of(
-    tracks: Sequence[PreparedTrack], sample_rate: float, hop_length: int
-) -> list[Stretch]:
-    """The certain stretches of several tracks; they begin on frames of the STFT.
+def stretch_table(tracks: Sequence[PreparedTrack], sample_rate: float) -> np.ndarray:
+    """The certain stretches of several tracks.
 
     Args:
         tracks (sequence of PreparedTrack): The tracks.
         sample_rate (float): Sample rate, in Hz.
-        hop_length (int): Hop of the STFT, in samples.
+
+    Returns:
+        :class:`numpy.ndarray`: int64, one row per stretch: index of the track, first sample, end.
     """
-    return [
-        Stretch(index, -(-start // hop_length) * hop_length, stop)
+    rows = [
+        (index, start, stop)
         for index, track in enumerate(tracks)
         for start, stop in certain_stretches(track, sample_rate)
     ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 def partly_certain(tracks: Iterable[PreparedTrack], sample_rate: float) -> list[PreparedTrack]:

@@ -13,9 +13,9 @@ from ..utils.audio import sndfile_path
 from ..utils.files import read_json, write_json
 from ..utils.hashing import with_times_of
 from .discovery import SongSource
-from .manifest import PreparedTrack
 from .note_table import read_notes
 from .settings import Settings
+from .track import PreparedTrack
 
 #: Name of the file, in a track's folder next to audio and notes.
 TRACK_FILE = "track.json"

@@ -2,7 +2,7 @@
 
 from .build import build_loss, build_separator, read_separator, require_match
 from .callbacks import BatchSeed, LogLossTerms, LogValidationSISDR
-from .compilation import compile_networks
+from .compilation import compile_if_it_pays, compile_networks
 from .finetune_system import FineTuneSystem
 from .finite import StopOnNonFinite
 from .folder import lock_experiment
@@ -27,6 +27,7 @@ __all__ = [
     "adam",
     "build_loss",
     "build_separator",
+    "compile_if_it_pays",
     "compile_networks",
     "computes_bfloat16",
     "fit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -11,7 +12,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from ..data import Manifest
 from ..losses.waveform import SILENT_POWER
 from ..models import SourceModel
-from ..utils.files import read_audio
 
 
 class BatchSeed(Callback):
@@ -92,14 +92,15 @@ class LogValidationSISDR(Callback):
         self.separator, self.manifest = separator, manifest
         self.segments: list[tuple[torch.Tensor, torch.Tensor, float]] = []
         length = int(seconds * manifest.sample_rate)
-        for track in (track for track in manifest.tracks if track.split == split):
-            paths = [manifest.stem_path(track, name) for name in manifest.names]
-            if len(self.segments) < max_tracks and all(path.is_file() for path in paths):
+        for track in manifest.in_split(split):
+            if len(self.segments) == max_tracks:
+                break
+            if manifest.has_stems(track):
                 start = max(track.n_samples - length, 0) // 2
                 part = slice(start, start + length)
                 mixture = torch.from_numpy(manifest.read_mixture(track)[part])
-                stems = torch.stack([torch.from_numpy(read_audio(path)[0][part]) for path in paths])
-                self.segments.append((mixture, stems, track.rms))
+                stems = np.stack([manifest.read_stem(track, name)[part] for name in manifest.names])
+                self.segments.append((mixture, torch.from_numpy(stems), track.rms))
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

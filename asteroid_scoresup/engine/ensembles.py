@@ -17,7 +17,6 @@ import numpy as np
 from ..checks.label_check import unpitched_indices
 from ..data import Manifest, PreparedTrack
 from ..score import Notes
-from ..utils.files import read_audio
 
 #: Largest number of classes in half of the ensembles.
 _FEW = 4
@@ -91,7 +90,7 @@ def parts_of(manifest: Manifest, track: PreparedTrack, rng: np.random.Generator)
     present, without_pitch = played(track), unpitched_indices(manifest.classes)
     most = min(_FEW, len(present)) if rng.random() < 0.5 else len(present)
     kept = sorted(rng.choice(len(present), rng.integers(2, most + 1), replace=False))
-    stems = {n: read_audio(manifest.stem_path(track, n))[0] for n in present}
+    stems = {n: manifest.read_stem(track, n) for n in present}
     alone = rng.random() < _ALONE
     # Which of the other parts sound, and which of these are in the score.
     sounds = rng.random(len(present)) < (1.0 if rng.random() < _WHOLE else 0.5)

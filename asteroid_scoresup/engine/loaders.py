@@ -77,7 +77,7 @@ def training_loaders(
         other = ScoreDataset(parts, "train", n_segments=n_segments, **both)
         train = WithParts(songs, other, parts_fraction)
     split = "validation"
-    if not any(track.split == split for track in manifest.tracks):
+    if split not in manifest.splits():
         split = "train"
         logger.warning(
             "Warning: there is no validation split; checkpoints are chosen on the training songs."

@@ -97,7 +97,7 @@ class RefinementDataset(Dataset):
         self.tracks = [t for t in manifest.select(split) if len(played(t)) > 1]
         if supervision == "stems":
             names = [(t, n) for t in self.tracks for n in played(t)]
-            lacking = [t.id for t, n in names if not manifest.stem_path(t, n).is_file()]
+            lacking = [t.id for t, n in names if not manifest.has_stem(t, n)]
             if lacking:
                 raise ValueError(
                     f"{manifest.root}: {lacking[0]} lacks stems; train with mixtures instead."

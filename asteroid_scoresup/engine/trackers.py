@@ -111,7 +111,7 @@ class LogExamples(Callback):
         self.manifest, self.separator = manifest, separator
         # An activity classifier has no rolls.
         self.transcriptor = transcriptor if isinstance(transcriptor, ScoreTranscriptor) else None
-        self.songs = [track for track in manifest.tracks if track.split == split][:n_songs]
+        self.songs = manifest.in_split(split)[:n_songs]
         self.seconds = seconds
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

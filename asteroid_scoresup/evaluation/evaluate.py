@@ -27,7 +27,6 @@ from ..score import (
     piano_roll,
     sounding_roll,
 )
-from ..utils.files import read_audio
 from .decoding import Decoding, choose_decoding
 from .separation import separation_scores
 from .tables import INPUT_MIXTURE, SCORE_ORACLE
@@ -75,12 +74,12 @@ class TestTrack:
     __test__ = False  # pytest would collect it by its name
 
     def __init__(self, manifest: Manifest, track: PreparedTrack) -> None:
-        paths = {name: manifest.stem_path(track, name) for name in manifest.names}
         self.track, self.names, self.sample_rate = track, manifest.names, manifest.sample_rate
         self.mixture = torch.from_numpy(manifest.read_mixture(track))
         self.stems = {}
-        if all(path.is_file() for path in paths.values()):
-            self.stems = {n: torch.from_numpy(read_audio(p)[0]) for n, p in paths.items()}
+        if manifest.has_stems(track):
+            stems = ((name, manifest.read_stem(track, name)) for name in manifest.names)
+            self.stems = {name: torch.from_numpy(stem) for name, stem in stems}
         self.notes = manifest.notes(track)
         # The level that separating a whole song uses; the manifests of older folders lack its gate.
         self.level = gated_rms(self.mixture.numpy(), manifest.sample_rate)
@@ -295,8 +294,7 @@ def fit_decoding(
         Decoding: See :func:`~asteroid_scoresup.evaluation.decoding.choose_decoding`; the default if
         there is no such split.
     """
-    tracks = [track for track in manifest.tracks if track.split == split]
-    tracks = sorted(tracks, key=lambda track: track.id)
+    tracks = manifest.in_split(split)
     tracks = tracks[:: max(math.ceil(len(tracks) / N_DECODED), 1)]
     device = next(transcriptor.parameters()).device
     stft = transcriptor.stft

@@ -113,7 +113,7 @@ def load(args: argparse.Namespace, manifest: Manifest) -> tuple[Separators, Tran
 
 def splits_to_score(manifest: Manifest, requested: str) -> list[str]:
     """The requested splits, or all whose name begins with ``test``, or any others."""
-    found = sorted({track.split for track in manifest.tracks})
+    found = manifest.splits()
     if requested:
         wanted = requested.split(",")
         if set(wanted) - set(found):
@@ -225,7 +225,7 @@ def report(
 
 def dataset_infos(manifest: Manifest) -> dict[str, Any]:
     """Facts about the data for a published model, as Asteroid's upload requires them."""
-    splits = sorted({track.split for track in manifest.tracks})
+    splits = manifest.splits()
     real = [t for t in manifest.tracks if t.stems and t.facts.get("generated") is False]
     infos = {
         "dataset": f"{ScoreDataset.dataset_name} ({len(manifest.tracks)} tracks in {splits})",

@@ -93,7 +93,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         gradient_clip=args.gradient_clip,
         config=conf,
     )
-    settings.compiled(args, separator, transcriptor)
+    settings.compiled(args, "f", separator, transcriptor)
     best = fit(
         system,
         args.exp_dir,

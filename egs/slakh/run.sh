@@ -144,6 +144,9 @@ need() { # file, stage that makes it
   echo "Stage $now needs $1, which stage $2 makes: run with --stage ${stages[$2]}." >&2
   exit 1
 }
+need_prepared() { # a prepared folder, or shards of one
+  [ -e "$prepared/shards.json" ] || need "$prepared/manifest.json" 1
+}
 run_stage() { # number, title, what it reads, what it writes; then the command
   now=$1
   echo; echo "Stage $1: $2"; echo "  reads  $3"; echo "  writes $4"
@@ -226,7 +229,7 @@ fi
 
 if [ -n "$minutes" ] && [ "$stage" -le 4 ] && [ "$stop_stage" -ge 2 ]; then
   now=2
-  need "$prepared/manifest.json" 1
+  need_prepared
   echo; echo "Planning: a trial of each step"
   steps=
   if runs 2 && [ "$critic" = "$exp/transcriptor/best_model.pth" ]; then steps=t; fi
@@ -245,7 +248,7 @@ fi
 
 if runs 2 && [ "$critic" != none ]; then
   run_stage 2 "step 1, train the transcriptor on mixtures" "$prepared" "$transcriptor"
-  need "$prepared/manifest.json" 1
+  need_prepared
   if [ "$transcriptor" != "$exp/transcriptor/best_model.pth" ]; then
     echo "  --transcriptor is given: nothing to train"
   else
@@ -258,10 +261,10 @@ fi
 if runs 3; then
   if [ "$critic" = none ]; then
     run_stage 3 "train separator and transcriptor as one network" "$prepared" "$exp/separator"
-    need "$prepared/manifest.json" 1
+    need_prepared
   else
     run_stage 3 "step 2, train the separator against the frozen transcriptor" "$critic" "$exp/separator"
-    need "$prepared/manifest.json" 1
+    need_prepared
     need "$critic" 2
   fi
   run_python train_separator.py --exp_dir "$exp/separator" --critic "$critic" --start "$start" \
@@ -282,7 +285,7 @@ fi
 
 if runs 5; then
   run_stage 5 "evaluate on whole test tracks" "$exp" "$exp/tables.md, final_metrics.json, examples/ ..."
-  need "$prepared/manifest.json" 1
+  need_prepared
   need "$exp/separator/best_model.pth" 3
   models=(--separator "$exp/separator/best_model.pth")
   case "$supervision" in

@@ -78,7 +78,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         made.append(model.with_name("best_transcriptor.pth"))
     if settings.is_done(made, args.s_epochs, args.s_minutes):
         return
-    settings.compiled(args, *filter(None, [separator, critic]))
+    settings.compiled(args, "s", *filter(None, [separator, critic]))
 
     train, validation = settings.loaders(
         args,

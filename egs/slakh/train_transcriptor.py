@@ -48,7 +48,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     settings.lock(conf, args, manifest, "transcriptor")
     if settings.is_done([model], args.t_epochs, args.t_minutes):
         return
-    settings.compiled(args, transcriptor)
+    settings.compiled(args, "t", transcriptor)
     train, validation = settings.loaders(
         args,
         manifest,

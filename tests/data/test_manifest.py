@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asteroid_scoresup.data import Manifest, PreparedTrack
 from asteroid_scoresup.data.classes import ClassMap
-from asteroid_scoresup.data.manifest import Manifest, PreparedTrack
 from asteroid_scoresup.data.note_table import read_notes, write_notes
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.files import (

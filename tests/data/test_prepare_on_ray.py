@@ -1,4 +1,4 @@
-"""Preparation on a cluster of Ray gives what one process gives."""
+"""Preparation and packing on a cluster of Ray give what one process gives."""
 
 import os
 import secrets
@@ -10,6 +10,7 @@ import pytest
 import soundfile as sf
 from slakh_folder import write_song
 
+from asteroid_scoresup.data import Manifest, write_shards
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.utils.parallel import run_parallel
 
@@ -46,6 +47,9 @@ def test_ray_prepares_what_one_process_prepares(tmp_path, ray_cluster):
     reports = {"alone": prepare(tmp_path / "in", tmp_path / "alone", jobs=1, progress=False)}
     with joblib.parallel_config(backend="ray"):
         reports["cluster"] = prepare(tmp_path / "in", tmp_path / "cluster", progress=False)
+        packed = write_shards(
+            Manifest.load(tmp_path / "cluster"), tmp_path / "shards", progress=False
+        )
         ((_, (in_ray, process)),) = run_parallel(eval, [WHERE])
     assert in_ray and process != os.getpid()
 
@@ -64,3 +68,6 @@ def test_ray_prepares_what_one_process_prepares(tmp_path, ray_cluster):
     for report in reports.values():
         del report["output"]
     assert reports["cluster"] == reports["alone"]
+    assert packed["tracks"] == 2
+    prepared = Manifest.load(tmp_path / "cluster")
+    assert Manifest.load(tmp_path / "shards").fingerprint() == prepared.fingerprint()

@@ -33,6 +33,7 @@ from tiny import (
 )
 
 from asteroid_scoresup.data import Manifest, ScoreDataset
+from asteroid_scoresup.data import manifest as manifest_module
 from asteroid_scoresup.engine import (
     Clock,
     LogLossTerms,
@@ -42,7 +43,6 @@ from asteroid_scoresup.engine import (
     save_model,
     warmup_cosine,
 )
-from asteroid_scoresup.engine import callbacks as callbacks_module
 from asteroid_scoresup.losses import ScoreSupervisedLoss, transcription_loss
 from asteroid_scoresup.models import ScoreTranscriptor, TCNSeparator
 from asteroid_scoresup.utils.files import read_audio
@@ -500,7 +500,7 @@ def test_si_sdr_of_validation_stems_is_logged_and_chooses_nothing(
         return read_audio(path)
 
     monkeypatch.setattr(sf, "SoundFile", Logged)
-    monkeypatch.setattr(callbacks_module, "read_audio", read_logged)
+    monkeypatch.setattr(manifest_module, "read_audio", read_logged)
     last = []
     for name, data in (("seen", manifest), ("bare", bare)):
         torch.manual_seed(0)

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from asteroid.engine.system import System
 
-from asteroid_scoresup.data import ScoreDataset, make_loader
+from asteroid_scoresup.data import Manifest, PreparedTrack, ScoreDataset, make_loader
 from asteroid_scoresup.data.classes import ClassMap
-from asteroid_scoresup.data.manifest import Manifest, PreparedTrack
 from asteroid_scoresup.data.note_table import write_notes
 from asteroid_scoresup.dsp import STFT
 from asteroid_scoresup.engine import (

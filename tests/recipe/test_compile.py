@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny import separator, stft, templates, transcriptor
 
-from asteroid_scoresup.engine import compile_networks
+from asteroid_scoresup.engine import compilation, compile_if_it_pays, compile_networks
 from asteroid_scoresup.losses import ScoreSupervisedLoss
-from asteroid_scoresup.models import WaveformSeparator
+from asteroid_scoresup.models import PitchTranscriptor, WaveformSeparator
 
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a compiler"
@@ -55,3 +55,23 @@ def test_open_unmix_is_compiled_behind_its_stft():
         compile_networks(model)
         torch.testing.assert_close(model.net(wav), expected, rtol=1e-3, atol=1e-5)
     assert model.net.targets[0]._compiled_call_impl is not None
+
+
+def test_long_trainings_are_compiled_where_that_works(monkeypatch):
+    calls = []
+    monkeypatch.setattr(compilation, "compile_networks", lambda *models: calls.append(models))
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    net = separator(n_blocks=1)
+    assert compile_if_it_pays(compilation.COMPILE_FROM - 1, net) == "" and not calls
+    pitch = PitchTranscriptor(**transcriptor().get_model_args() | {"pitch_chan": 4})
+    assert compile_if_it_pays(compilation.COMPILE_FROM, net, pitch) == "" and not calls
+    assert "for 10,000 updates" in compile_if_it_pays(compilation.COMPILE_FROM, net)
+    assert calls == [(net,)]
+
+    def fail(function):
+        raise RuntimeError("No working C++ compiler found\nwith details")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    decision = compile_if_it_pays(compilation.COMPILE_FROM, net)
+    assert decision.endswith("the networks are not compiled: No working C++ compiler found\n")
+    assert len(calls) == 1

@@ -73,6 +73,17 @@ class Switch:
         return words.get(str(value).lower())
 
 
+class SwitchOrAuto(Switch):
+    """True, false or auto."""
+
+    def __str__(self) -> str:
+        return "true, false or auto"
+
+    def read(self, value: object) -> bool | str | None:  # type: ignore[override]
+        """The Boolean or "auto"; None if it is neither."""
+        return "auto" if str(value).lower() == "auto" else super().read(value)
+
+
 class Text:
     """Any string but an empty one."""
 
@@ -165,7 +176,7 @@ RULES: dict[str, Rule] = {
     "devices": Number(int, 1, 1024),
     "num_nodes": Number(int, 1, 65536),
     "strategy": Text(),
-    "compile": Switch(),
+    "compile": SwitchOrAuto(),
     "logger": Choice("csv", "tensorboard", "wandb"),
     "profile": Switch(),
     "precision": Choice(*PRECISIONS),

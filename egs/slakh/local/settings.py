@@ -23,6 +23,7 @@ from asteroid_scoresup.data import Manifest, ScoreInformedMasks
 from asteroid_scoresup.engine import (
     build_loss,
     build_separator,
+    compile_if_it_pays,
     compile_networks,
     lock_experiment,
     read_separator,
@@ -236,10 +237,13 @@ def loss(args: Namespace, manifest: Manifest, critic: SourceModel) -> Any:
     )
 
 
-def compiled(args: Namespace, *models: SourceModel) -> None:
-    """Compiles the networks if ``--compile`` asks for it."""
-    if args.compile:
+def compiled(args: Namespace, step: str, *models: SourceModel) -> None:
+    """Compiles the networks as ``--compile`` says; by default on one device, if it pays."""
+    if args.compile is True:
         compile_networks(*models)
+    elif args.compile == "auto" and args.devices == 1 and not getattr(args, f"{step}_minutes"):
+        planned = getattr(args, f"{step}_epochs") * getattr(args, f"{step}_steps")
+        print(compile_if_it_pays(planned, *models), end="")
 
 
 def training(args: Namespace) -> dict[str, Any]:
@@ -301,7 +305,7 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
     if not terms_that_read("soft_masks") & set(args.weights):
         return None
     masks = score_informed_masks(args, manifest)
-    tracks = [track for track in manifest.tracks if track.split in ("train", "validation")]
+    tracks = [track for split in ("train", "validation") for track in manifest.in_split(split)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks
