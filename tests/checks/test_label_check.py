@@ -33,6 +33,7 @@ def make_song(seed, shift=0.0, transpose=0, seconds=SECONDS, rate=RATE, chords=(
     return Notes.concatenate(tables), sum(stems.values()), stems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_correct_songs_give_no_warning(seed):
     notes, mixture, stems = make_song(seed)

@@ -129,6 +129,7 @@ def test_a_tcn_cannot_start_from_its_trunk():
         build_separator("tcn", dict(NET, sources=NAMES), trunk=network())
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch(tmp_path):
     torch.manual_seed(0)
     wrapper = TranscriptorTrainingWrapper(PitchTranscriptor(NAMES, **SIZES))
@@ -148,6 +149,7 @@ def test_it_overfits_one_batch(tmp_path):
     assert not used  # every weight has a gradient
 
 
+@pytest.mark.slow
 def test_a_note_it_has_learned_at_one_pitch_is_found_at_others():
     """Trained on a few pitches of a class it reads the pitches between, which a TCN cannot."""
 

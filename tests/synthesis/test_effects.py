@@ -93,6 +93,7 @@ def test_a_limiter_neither_clips_nor_jumps():
     assert (gain == 1).mean() > 0.9  # far from the peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", effects.MP3_RATES)
 @pytest.mark.parametrize("compression", [0.2, 0.6])
 def test_mp3_keeps_time_to_the_sample(rate, compression):
