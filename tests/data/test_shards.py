@@ -384,6 +384,7 @@ def test_shards_are_not_written_to(folder, sharded):
         sharded.notes(PreparedTrack("x", "train", 9, 0.1))
 
 
+@pytest.mark.slow
 def test_the_command_packs_and_tells_what_it_wrote(small, capsys):
     manifest, out = small
     arguments = ["shard", str(manifest.root), str(out), "--tracks_per_shard", "2", "--quiet"]

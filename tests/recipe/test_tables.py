@@ -5,24 +5,18 @@ import os
 import struct
 import subprocess
 import time
-from pathlib import Path
 
 import pandas as pd
 import pretty_midi
 import pytest
 import torch
 import yaml
+from tiny_recipe import NETWORK, RECIPE, batches, lengths, write_slakh
 
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.models import load_package
-from asteroid_scoresup.synthesis.synthesize import synthesize
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
-TINY = (
-    "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
-    "--bn_chan 8 --hid_chan 8 --t_epochs 1 --t_steps 2 --t_batch_size 3 --s_epochs 2 --s_steps 2 "
-    "--s_batch_size 3 --f_epochs 1 --f_steps 2 --f_batch_size 3"
-)
+TINY = f"{NETWORK} {batches(3)} {lengths(epochs=(1, 2, 1))} --num_workers 0"
 ROWS = "fine-tune c.h, aml$|^baseline, frame|^semi-supervised, 50"
 
 
@@ -43,10 +37,7 @@ def run(fast_python):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    synthesize(
-        folder / "slakh", n_train=4, n_validation=1, n_test=1, n_test_unseen=0, seconds=3,
-        sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
-    )  # fmt: skip
+    write_slakh(folder / "slakh", train=4, validation=1, test=1, seconds=3)
     prepare(folder / "slakh", folder / "prepared", jobs=1, progress=False)
     return folder / "prepared"
 

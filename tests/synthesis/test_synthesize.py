@@ -394,7 +394,7 @@ def midi_folder(tmp_path):
 
 
 def test_a_folder_of_midi_becomes_tracks(midi_folder, tmp_path):
-    options = {"jobs": 2, "sample_rate": 8000, "quiet": True, "fractions": (1, 0, 0)}
+    options = {"jobs": 1, "sample_rate": 8000, "quiet": True, "fractions": (1, 0, 0)}
     summary = synthesize(tmp_path / "out", midi_dir=midi_folder, **options)
     assert summary["tracks"] == {"train": 2}
     assert set(summary["skipped"]) == {"broken.mid", "empty.mid"}
