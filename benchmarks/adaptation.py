@@ -67,10 +67,11 @@ def score(
     for parameter in layers.parameters():
         parameter.requires_grad_(True)
     optimizer = torch.optim.Adam(layers.parameters(), lr=args.lr)
-    estimates, done, started = {"score": informed}, 0, time.process_time()
-    for updates in (0, *args.updates):
+    estimates, done, seconds = {"score": informed}, 0, 0.0
+    for updates in sorted({0, *args.updates}):
+        started = time.process_time()
         adapt(model, magnitude * NOMINAL_RMS / song.level, masks, updates - done, rng, optimizer)
-        done = updates
+        done, seconds = updates, seconds + time.process_time() - started
         with torch.no_grad():
             found = model(song.mixture, level=song.level).numpy()
         row = f"network, {updates} updates"
@@ -78,7 +79,6 @@ def score(
         estimates[f"{row}, with the score"] = {
             name: (informed[name] + value) / 2 for name, value in estimates[row].items()
         }
-    seconds = time.process_time() - started
     records = {
         row: {
             record["instrument"]: record["si_sdr_imp"]

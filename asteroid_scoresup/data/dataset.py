@@ -160,18 +160,17 @@ class ScoreDataset(Dataset):
         self.varispeed, self.soft_masks, self.deferred = varispeed, soft_masks, deferred
         self.onsets = onsets
         self.sounding = SoundingOptions.of(sounding)
-        #: Which tracks have stems that may be opened; None: all.
-        self._known: np.ndarray | None = None
+        self._known: np.ndarray | None = None  # which stems may be opened; None: all
         if stem_fraction is not None:
             self._choose_stems(stem_fraction)
         wanted = None if targets == "score" else self._has_stems(np.arange(len(self.tracks)))
         self.manifest.require_audio(self.tracks, wanted, targets)
-        # The rows per semitone are those of the whole split: items must fit into one batch.
+        # The rows per semitone of the whole split: items must fit into one batch.
         self._notes, self._steps = self.manifest.scores(self.tracks)
+        self._lengths, self._rms = self.manifest.sizes(self.tracks)
         stretches[:, 1] = -(-stretches[:, 1] // hop_length) * hop_length  # on frames of the STFT
         self._stretches = stretches
-        least = None if self._known is None else stem_draw
-        has = self._has_stems(stretches[:, 0])
+        has, least = self._has_stems(stretches[:, 0]), None if self._known is None else stem_draw
         self._cumulative = cumulative_weights(stretches[:, 2] - stretches[:, 1], has, least)
         if n_segments is None and self.n_samples is not None:
             size = self.n_samples
@@ -199,16 +198,13 @@ class ScoreDataset(Dataset):
 
     def _has_stems(self, track: Any) -> Any:
         """Whether the stems of a track may be opened, by its index; or of several, as an array."""
-        if self._known is None:
-            return np.ones_like(track, dtype=bool)
-        return self._known[track]
+        return np.ones_like(track, dtype=bool) if self._known is None else self._known[track]
 
     @property
     def with_stems(self) -> set[str] | None:
         """Names of the songs whose stems may be opened; None: of all."""
-        if self._known is None:
-            return None
-        return {self.tracks[int(place)].id for place in np.flatnonzero(self._known)}
+        known = self._known
+        return None if known is None else {self.tracks[int(i)].id for i in np.flatnonzero(known)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -246,7 +242,7 @@ class ScoreDataset(Dataset):
             return self._draw(np.random.default_rng([self.seed, index]))
         if self.n_samples is not None:
             return self._fixed[index]
-        n_samples = self.tracks[index].n_samples
+        n_samples = int(self._lengths[index])
         return Segment(index, 0, n_samples, n_samples)
 
     def place(self, index: int) -> str:
@@ -288,7 +284,7 @@ class ScoreDataset(Dataset):
         track, start, rate = segment.track, segment.start, self.sample_rate
         stop = start + segment.n_played
         notes = self._notes[track].within(start / rate, stop / rate, margin)
-        if segment.stop < min(stop, self.tracks[track].n_samples):
+        if segment.stop < min(stop, self._lengths[track]):
             end = (segment.stop - start) / rate
             notes = notes.select(notes.onset < end).clipped(-np.inf, end)
         return notes
@@ -303,9 +299,9 @@ class ScoreDataset(Dataset):
 
     def _layer(self, segment: Segment, rng: np.random.Generator | None = None) -> Layer:
         """A segment with what its item needs, at its level but not yet equalized."""
-        track, bands_db = self.tracks[segment.track], None
+        bands_db = None
         signals = self._signals(segment)
-        signals = signals * (NOMINAL_RMS / max(track.rms, 1e-6))
+        signals = signals * (NOMINAL_RMS / max(float(self._rms[segment.track]), 1e-6))
         if rng is not None:
             signals = signals * 10 ** (rng.uniform(-self.gain_db, self.gain_db) / 20)
             if self.eq_db:
@@ -319,12 +315,11 @@ class ScoreDataset(Dataset):
 
     def _signals(self, segment: Segment) -> torch.Tensor:
         """Mixture, and stems if requested, as recorded or at another speed: (1 + n_src, time)."""
-        track = self.tracks[segment.track]
         has_stems = bool(self._has_stems(segment.track))
-        files = [self.manifest.audio(track)]
-        if self.targets != "score" and has_stems:
-            files += [self.manifest.audio(track, name) for name in self.names]
-        where = (segment.start, segment.n_played, track.n_samples, segment.stop)
+        names = [None, *(self.names if self.targets != "score" and has_stems else [])]
+        files = [self.manifest.audio_at(self.tracks, segment.track, name) for name in names]
+        n_samples = int(self._lengths[segment.track])
+        where = (segment.start, segment.n_played, n_samples, segment.stop)
         signals = torch.stack([read_segment(file, *where) for file in files])
         if self.targets != "score" and not has_stems:
             signals = torch.cat([signals, signals.new_zeros(len(self.names), segment.n_played)])

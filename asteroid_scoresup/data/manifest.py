@@ -103,8 +103,14 @@ class Manifest:
             :class:`~asteroid_scoresup.data.shards.ShardedManifest`.
         """
         path = Path(root) / "manifest.json"
+        is_sharded = (Path(root) / SHARDS_FILE).is_file()
+        if is_sharded and path.is_file():
+            raise ValueError(
+                f"{root} contains manifest.json and {SHARDS_FILE}: a prepared folder and shards "
+                "need folders of their own. Delete the one that you do not use."
+            )
         if not path.is_file():
-            if (Path(root) / SHARDS_FILE).is_file():
+            if is_sharded:
                 from .shards import ShardedManifest  # it is a subclass of this class
 
                 return ShardedManifest.load(root)
@@ -272,6 +278,16 @@ class Manifest:
             name (str, optional): Class of a stem. Default: the mixture.
         """
         return self.mixture_path(track) if name is None else self.stem_path(track, name)
+
+    def audio_at(
+        self, tracks: Sequence[PreparedTrack], place: int, name: str | None = None
+    ) -> AudioSource:
+        """As :meth:`audio`, for a track at a place in a list of tracks."""
+        return self.audio(tracks[place], name)
+
+    def sizes(self, tracks: Sequence[PreparedTrack]) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of samples, and root mean squares, of several tracks."""
+        return np.array([t.n_samples for t in tracks]), np.array([t.rms for t in tracks])
 
     def read_mixture(self, track: PreparedTrack) -> np.ndarray:
         r"""The whole mixture, float32, shape :math:`(time,)`."""

@@ -21,7 +21,7 @@ COLUMNS = ("onset", "offset", "pitch", "class", "velocity")
 SOUND_COLUMNS = ("release", "bend")
 _LONGEST = 10**7  # seconds, four months: no song is that long
 #: Range of the columns: seconds, MIDI note numbers, MIDI velocities.
-_BOUNDS = (("onset", 0, _LONGEST), ("offset", 0, _LONGEST), ("pitch", 0, 127), ("velocity", 0, 127))
+BOUNDS = (("onset", 0, _LONGEST), ("offset", 0, _LONGEST), ("pitch", 0, 127), ("velocity", 0, 127))
 
 
 def write_notes(path: str | Path, notes: Notes, names: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ def read_notes(path: str | Path, names: Sequence[str]) -> Notes:
         )
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a note table: {error}.") from None
-    for column, low, high in _BOUNDS:
+    for column, low, high in BOUNDS:
         values = getattr(notes, column)
         wrong = (values < low) | (values > high)
         if wrong.any():

@@ -28,7 +28,7 @@ from .classes import DEFAULT_CLASSES, ClassMap
 from .discovery import SongSource, find_songs
 from .drops import drop_of_error, drop_record
 from .labels import count_notes, settle_labels
-from .manifest import Manifest, folder_to_write
+from .manifest import SHARDS_FILE, Manifest, folder_to_write
 from .note_table import write_notes
 from .pair_alignment import (
     align_pair,
@@ -126,6 +126,8 @@ def prepare(
         raise ValueError(
             f"{out_dir} is inside the input {input_dir}: choose a folder outside of it."
         )
+    if (out_dir / SHARDS_FILE).exists():
+        raise ValueError(f"{out_dir} contains shards: choose another folder.")
     if layout == "pairs":
         mixture = "song"
     elif align == "always":

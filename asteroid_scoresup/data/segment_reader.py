@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 class Member(Protocol):
     """A file inside of another file; its text is its name for messages."""
 
+    @property
+    def advice(self) -> str:
+        """What to do if the file is damaged."""
+
     def open(self) -> BinaryIO:
         """Opens it for reading."""
 
@@ -116,9 +120,14 @@ def read_segment(
     with opened(source) as stream:
         _compare_length(source, stream.frames, track_samples)
         stream.seek(min(start, track_samples))
-        audio = stream.read(n_samples, dtype="float32", fill_value=0.0)
+        left = min(n_samples, max(track_samples - start, 0))
+        read = stream.read(left, dtype="float32")
+        if len(read) < left:
+            raise _unreadable(source, "it is cut short.")
+        audio = np.zeros(n_samples, dtype=np.float32)
+        audio[:left] = read
     if not np.isfinite(audio).all():
-        raise ValueError(f"{source} contains NaN or infinite samples. {_PREPARE_AGAIN}")
+        raise ValueError(f"{source} contains NaN or infinite samples. {_advice(source)}")
     if stop is not None:
         audio[max(stop - start, 0) :] = 0
     return torch.from_numpy(audio)
@@ -126,11 +135,16 @@ def read_segment(
 
 def _compare_length(path: AudioSource, found: int, expected: int) -> None:
     if found != expected:
+        listed = "manifest.json" if isinstance(path, Path) else "the index"
         raise ValueError(
-            f"{path} has {found} samples, manifest.json says {expected}: the file was cut short or "
-            f"replaced. {_PREPARE_AGAIN}"
+            f"{path} has {found} samples, {listed} says {expected}: the file was cut short or "
+            f"replaced. {_advice(path)}"
         )
 
 
-def _unreadable(path: AudioSource, error: Exception) -> ValueError:
-    return ValueError(f"{path} cannot be read as audio: {error} {_PREPARE_AGAIN}")
+def _unreadable(source: AudioSource, error: object) -> ValueError:
+    return ValueError(f"{source} cannot be read as audio: {error} {_advice(source)}")
+
+
+def _advice(source: AudioSource) -> str:
+    return _PREPARE_AGAIN if isinstance(source, Path) else source.advice

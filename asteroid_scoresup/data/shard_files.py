@@ -14,8 +14,10 @@ import numpy as np
 
 from ..score import Notes
 from ..utils.files import read_json
+from ..utils.names import why_not_plain
 from .classes import ClassMap
 from .manifest import SHARDS_FILE
+from .note_table import BOUNDS
 from .track import is_number
 
 #: Version of the format.
@@ -24,6 +26,8 @@ FORMAT = 1
 INDEX_FILE, STRETCHES_FILE = "index.npy", "stretches.npy"
 #: Columns of the array of notes in a shard.
 NOTE_COLUMNS = ("onset", "offset", "pitch", "class_index", "velocity", "release")
+#: Bytes of the longest name of a track that is packed: that of a file.
+LONGEST_NAME = 255
 #: What helps if a folder of shards is damaged.
 COPY_AGAIN = "Copy the folder again, or write it again with `asteroid-scoresup shard`."
 
@@ -69,12 +73,14 @@ class ShardMember(NamedTuple):
         name (str): Name of the file in it.
         offset (int): Where its content begins in the shard, in bytes.
         size (int): Length of its content, in bytes.
+        advice (str): What to do if it is damaged.
     """
 
     path: Path
     name: str
     offset: int
     size: int
+    advice: str = COPY_AGAIN
 
     def __str__(self) -> str:
         return f"{self.path} ({self.name})"
@@ -91,13 +97,15 @@ class ShardMember(NamedTuple):
         """The content of the file.
 
         Raises:
-            FileNotFoundError: if there is no such shard.
-            ValueError: if the shard is shorter than it was.
+            ValueError: if the shard cannot be read, or is shorter than it was.
         """
-        with self.open() as file:
-            content = file.read()
+        try:
+            with self.open() as file:
+                content = file.read()
+        except OSError as error:
+            raise ValueError(f"{self} cannot be read: {error}. {self.advice}") from None
         if len(content) != self.size:
-            raise ValueError(f"{self} is cut short. {COPY_AGAIN}")
+            raise ValueError(f"{self} is cut short. {self.advice}")
         return content
 
 
@@ -123,20 +131,30 @@ def index_dtype(n_members: int, longest: int) -> np.dtype:
         n_members (int): Number of files that a track can have.
         longest (int): Bytes of the longest name of a track.
     """
-    columns = [("id", f"S{longest}"), ("shard", "<i4"), ("number", "<i8"), ("n_samples", "<i8")]
+    columns = [("id", f"S{longest}"), ("shard", "<i4"), ("number", "<i8")]
+    columns += [("n_samples", "<i8"), ("rms", "<f8")]
     # A size of 0: the track has no such file.
     return np.dtype([*columns, ("offset", "<i8", (n_members,)), ("size", "<i8", (n_members,))])
 
 
-def shard_path(root: Path, split: str, number: int) -> Path:
-    """File of a shard.
+def encoded(name: str) -> bytes:
+    """The name of a track as in the index; names of files need not be UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def decoded(name: bytes) -> str:
+    """The inverse of :func:`encoded`."""
+    return bytes(name).decode("utf-8", "surrogateescape")
+
+
+def shard_name(number: int, digest: str) -> str:
+    """Name of a shard's file: with its hash, so that a file of this name never changes.
 
     Args:
-        root (Path): The folder of shards.
-        split (str): The split.
         number (int): Number of the shard.
+        digest (str): The SHA-256 hash of its content, in hexadecimal digits.
     """
-    return root / split / f"{number:06d}.tar"
+    return f"{number:06d}-{digest[:16]}.tar"
 
 
 def read_shards_file(root: Path) -> dict[str, Any]:
@@ -159,6 +177,10 @@ def read_shards_file(root: Path) -> dict[str, Any]:
             f"{path} has format {found!r:.20}, this version reads {FORMAT}: write the shards "
             "again with `asteroid-scoresup shard`."
         )
+    if content.get("unfinished"):
+        raise ValueError(
+            f"{root} is unfinished: run `asteroid-scoresup shard` again, finished shards are kept."
+        )
     rate: Any = content.get("sample_rate")
     splits: Any = content.get("splits")
     good = {
@@ -167,30 +189,38 @@ def read_shards_file(root: Path) -> dict[str, Any]:
         "mixture": content.get("mixture") in ("submix", "song"),
         "fingerprint": isinstance(content.get("fingerprint"), str),
         "masks": isinstance(content.get("masks", 0), (str, type(None))),
-        "splits": isinstance(splits, dict) and all(map(_is_split, splits.values())),
+        "splits": isinstance(splits, dict) and all(map(_is_split, splits.items())),
     }
     wrong = [key for key, value in good.items() if not value]
     if wrong:
         raise ValueError(f"{path} is damaged: {wrong[0]} is missing or wrong. {COPY_AGAIN}")
+    try:
+        ClassMap.parse(content["classes"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error} {COPY_AGAIN}") from None
     for name, split in splits.items():
-        for number, size in enumerate(split["bytes"]):
-            shard = shard_path(root, name, number)
-            found = shard.stat().st_size if shard.is_file() else None
+        for shard, size in split["shards"].items():
+            file = root / name / shard
+            found = file.stat().st_size if file.is_file() else None
             if found != size:
                 what = "is missing" if found is None else f"has {found} bytes, not {size}"
-                raise ValueError(f"{shard} {what}. {COPY_AGAIN}")
+                raise ValueError(f"{file} {what}. {COPY_AGAIN}")
     return content
 
 
-def _is_split(value: Any) -> bool:
-    """Whether a value describes a split in ``shards.json``."""
+def _is_split(item: tuple[str, Any]) -> bool:
+    """Whether a name and a value describe a split in ``shards.json``."""
+    name, value = item
     counts = ("n_tracks", "n_stretches", "longest")
     return (
-        isinstance(value, dict)
-        and all(type(value.get(key)) is int and value[key] >= 0 for key in counts)
+        not why_not_plain(name)
+        and isinstance(value, dict)
+        and all(type(value.get(key)) is int and 0 <= value[key] < 2**40 for key in counts)
+        and 0 < value["longest"] <= LONGEST_NAME
         and all(type(value.get(key)) is bool for key in ("bends", "stems"))
-        and isinstance(value.get("bytes"), list)
-        and all(type(size) is int and size > 0 for size in value["bytes"])
+        and isinstance(value.get("shards"), dict)
+        and not any(map(why_not_plain, value["shards"]))
+        and all(type(size) is int and size > 0 for size in value["shards"].values())
     )
 
 
@@ -221,12 +251,13 @@ def note_arrays(notes: Notes) -> tuple[bytes, bytes | None]:
     return _saved(table), _saved(np.concatenate(steps))
 
 
-def notes_of(table: bytes, bends: bytes | None, where: object = "The content") -> Notes:
+def notes_of(table: bytes, bends: bytes | None, n_src: int, where: object = "The content") -> Notes:
     """The score in files of :func:`note_arrays`.
 
     Args:
         table (bytes): The notes.
         bends (bytes, optional): The steps of their bends.
+        n_src (int): Number of classes.
         where (object): Name of the file, for messages.
 
     Raises:
@@ -234,17 +265,33 @@ def notes_of(table: bytes, bends: bytes | None, where: object = "The content") -
 
     Examples
         >>> notes = Notes([0.0], [0.5], [40], [0], [100], bend=[[(0.0, 0.5)]])
-        >>> notes_of(*note_arrays(notes)).bend[0].tolist()
+        >>> notes_of(*note_arrays(notes), n_src=1).bend[0].tolist()
         [[0.0, 0.5]]
     """
     try:
-        columns = np.load(io.BytesIO(table), allow_pickle=False)
+        columns = _array_of(table, len(NOTE_COLUMNS))
         known = dict(zip(NOTE_COLUMNS, columns.T, strict=True))
+        outside = columns[(known["class_index"] < 0) | (known["class_index"] >= n_src)]
+        if len(outside):
+            raise ValueError(f"a note has class {outside[0, 3]:g} of {n_src}")
+        for name, low, high in BOUNDS:
+            if ((known[name] < low) | (known[name] > high)).any():
+                raise ValueError(f"the column {name} is not between {low} and {high}")
         if bends is None:
             return Notes(**known)
-        steps = np.load(io.BytesIO(bends), allow_pickle=False)
+        steps = _array_of(bends, 3)
         edges = np.searchsorted(steps[:, 0], np.arange(len(columns) + 1))
         pieces = [steps[a:b, 1:] for a, b in zip(edges[:-1], edges[1:])]
         return Notes(**known, bend=[piece if len(piece) else None for piece in pieces])
-    except (ValueError, TypeError, IndexError, EOFError) as error:
+    except (ValueError, TypeError, IndexError, EOFError, MemoryError) as error:
         raise ValueError(f"{where} is not a table of notes: {error}. {COPY_AGAIN}") from None
+
+
+def _array_of(content: bytes, n_columns: int) -> np.ndarray:
+    """A table of finite numbers from a file of NumPy, which must be as long as it says."""
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype != np.float64 or array.ndim != 2 or array.shape[1] != n_columns:
+        raise ValueError(f"it has shape {array.shape} and type {array.dtype}")
+    if not np.isfinite(array).all():
+        raise ValueError("it has NaN or infinite values")
+    return np.asarray(array)

@@ -1,26 +1,30 @@
 """Packs a prepared folder into shards, see :mod:`asteroid_scoresup.data.shards`.
 
-Shards are written by several processes, each under a temporary name. A shard whose tracks have not
-changed is kept, so that an interrupted run resumes and a later one adds what is new.
+Shards are written by several processes, each under a temporary name. The final name contains the
+hash of the content, so that a training that reads the folder never gets other content under an old
+name. A shard that has this hash, and whose tracks have not changed, is kept: an interrupted run
+resumes, and a later one adds what is new.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from ..utils.files import atomic_path, read_json, write_json
-from ..utils.locks import folder_lock
+from ..utils.files import atomic_path, explained, read_json, write_json
+from ..utils.hashing import audio_probe
+from ..utils.locks import HOLDER_FILE, LOCK_FILE, folder_lock
+from ..utils.names import why_not_plain
 from ..utils.parallel import run_parallel
+from ..utils.partial_files import unfinished
 from .informed import ScoreInformedMasks
 from .manifest import SHARDS_FILE, Manifest
 from .segment_reader import require_length
@@ -28,39 +32,20 @@ from .shard_files import (
     FORMAT,
     INDEX_FILE,
     STRETCHES_FILE,
-    index_dtype,
     member_names,
     note_arrays,
-    shard_path,
+    shard_name,
 )
+from .shard_index import ShardJob, WrittenShard, read_places, write_index
 from .shards import ShardedManifest
-from .stretches import certain_stretches
 from .track import PreparedTrack
 
+#: A pattern of the hash in the name of a shard.
+_HASH = "[0-9a-f]" * 16
 #: Hashes of all shards, as ``sha256sum`` writes and checks them.
 SUMS_FILE = "SHA256SUMS"
 #: Songs per shard: some gigabytes for songs of a few minutes with their stems.
 TRACKS_PER_SHARD = 128
-
-
-class _Job(NamedTuple):
-    """One shard to write: its tracks, and the number of the first of them in the split."""
-
-    split: str
-    number: int
-    first: int
-    tracks: Sequence[PreparedTrack]
-
-
-class _Shard(NamedTuple):
-    """A shard that is written: what the index and the list of shards need."""
-
-    job: _Job
-    kept: bool
-    n_bytes: int
-    digest: str
-    identities: list[list[Any]]
-    places: list[dict[str, tuple[int, int]]]
 
 
 def write_shards(
@@ -90,23 +75,24 @@ def write_shards(
         dict: ``tracks``, ``shards``, ``kept`` (shards of an earlier run) and ``bytes``.
 
     Raises:
-        FileNotFoundError: if a file of a track is missing.
-        ValueError: if a setting is invalid, a file of a track has another length than the manifest
-            says, or `out_dir` is a prepared folder.
+        FileNotFoundError: if a table of notes is missing.
+        ValueError: if a setting is invalid, an audio file is missing or has another length than the
+            manifest says, or `out_dir` contains anything else than shards.
     """
     out_dir = Path(out_dir)
     if isinstance(manifest, ShardedManifest):
         raise ValueError(f"{manifest.root} contains shards: name the prepared folder.")
     if tracks_per_shard < 1:
         raise ValueError(f"tracks_per_shard is {tracks_per_shard}, expected at least 1.")
-    if (out_dir / "manifest.json").exists():
-        raise ValueError(f"{out_dir} is a prepared folder: choose another folder for the shards.")
     if not manifest.tracks:
         raise ValueError(f"{manifest.root} has no tracks.")
+    if masks is not None and masks.manifest.root != manifest.root:
+        raise ValueError(f"The masks are those of {masks.manifest.root}, not of {manifest.root}.")
+    before = _earlier(out_dir)
     if masks is not None:
         masks.fit_all(manifest.tracks, jobs, progress)
     waiting = [
-        _Job(split, first // tracks_per_shard, first, tracks[first : first + tracks_per_shard])
+        ShardJob(split, first // tracks_per_shard, first, tracks[first : first + tracks_per_shard])
         for split in manifest.splits()
         for tracks in [manifest.in_split(split)]
         for first in range(0, len(tracks), tracks_per_shard)
@@ -117,22 +103,17 @@ def write_shards(
     if fitted is not None:
         fitted.manifest = empty
     with folder_lock(out_dir, "shard"):
-        sums = _read_sums(out_dir)
-        # The list is wrong as soon as a shard is replaced.
-        (out_dir / SHARDS_FILE).unlink(missing_ok=True)
-        work = partial(
-            _finished, manifest=empty, out_dir=out_dir, stems=stems, masks=fitted, sums=sums
-        )
+        # Whatever is written from here on belongs to shards, and is not whole yet.
+        write_json(out_dir / SHARDS_FILE, {"format": FORMAT, "unfinished": True})
+        work = partial(_finished, manifest=empty, out_dir=out_dir, stems=stems, masks=fitted)
         done = [shard for _, shard in run_parallel(work, waiting, jobs, "shard", progress)]
         done.sort(key=lambda shard: (shard.job.split, shard.job.number))
         splits = {
-            split: _write_index([s for s in done if s.job.split == split], manifest, out_dir)
+            split: write_index([s for s in done if s.job.split == split], manifest, out_dir)
             for split in manifest.splits()
         }
-        _sweep(out_dir, done)
-        with atomic_path(out_dir / SUMS_FILE) as temporary:
-            lines = [f"{s.digest}  {s.job.split}/{s.job.number:06d}.tar\n" for s in done]
-            temporary.write_text("".join(lines), encoding="utf-8")
+        _sweep(out_dir, done, before)
+        _write_sums(out_dir, done)
         content = {
             "format": FORMAT,
             "sample_rate": manifest.sample_rate,
@@ -147,44 +128,81 @@ def write_shards(
         "tracks": len(manifest.tracks),
         "shards": len(done),
         "kept": sum(shard.kept for shard in done),
-        "bytes": sum(shard.n_bytes for shard in done),
+        "bytes": sum(shard.path.stat().st_size for shard in done),
     }
 
 
+def _earlier(out_dir: Path) -> list[str]:
+    """Splits that an earlier run wrote into a folder.
+
+    Raises:
+        ValueError: if the folder contains anything else: it could be lost.
+    """
+    files = [path.name for path in out_dir.iterdir()] if out_dir.is_dir() else []
+    if not set(files) - {LOCK_FILE, HOLDER_FILE}:
+        return []
+    try:
+        content = read_json(out_dir / SHARDS_FILE)
+        if "manifest.json" in files or content["format"] != FORMAT:
+            raise ValueError
+        return [split for split in content.get("splits", {}) if not why_not_plain(split)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise ValueError(
+            f"{out_dir} contains files that are not shards of this version: choose another folder."
+        ) from None
+
+
 def _finished(
-    job: _Job,
+    job: ShardJob,
     manifest: Manifest,
     out_dir: Path,
     stems: bool,
     masks: ScoreInformedMasks | None,
-    sums: dict[str, str],
-) -> _Shard:
+) -> WrittenShard:
     """Writes a shard, or keeps that of an earlier run."""
-    path = shard_path(out_dir, job.split, job.number)
+    folder = out_dir / job.split
+    if out_dir.resolve() not in folder.resolve().parents:
+        raise ValueError(f"{folder} is a link that leads outside of {out_dir}: delete it.")
     identities = [manifest.identity(track) for track in job.tracks]
     files = [_files(track, manifest, stems, masks) for track in job.tracks]
+    shared = [FORMAT, *manifest.names, manifest.mixture, manifest.sample_rate]
     expected = [
-        {"track": track.to_dict(), "identity": known, "files": {k: p.name for k, p in some.items()}}
+        {
+            "track": track.to_dict(),
+            "identity": known,
+            "data": shared,
+            "files": {k: audio_probe(p) if p.suffix == ".wav" else p.name for k, p in some.items()},
+        }
         for track, known, some in zip(job.tracks, identities, files)
     ]
-    kept = _contents(path) == expected
-    if not kept:
-        with (
-            atomic_path(path) as temporary,
-            tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive,
-        ):
-            for place, (track, content) in enumerate(zip(job.tracks, expected)):
-                for suffix, file in _members(track, content, files[place], manifest):
-                    info = tarfile.TarInfo(f"{job.first + place:08d}.{suffix}")
-                    with file as stream:
-                        info.size = stream.seek(0, io.SEEK_END)
-                        stream.seek(0)
-                        archive.addfile(info, stream)
-    name = f"{job.split}/{path.name}"
-    digest = sums.get(name) if kept else None
-    return _Shard(
-        job, kept, path.stat().st_size, digest or _hash(path), identities, _places(path, job)
-    )
+    for path in sorted(folder.glob(f"{job.number:06d}-{_HASH}.tar")):
+        if _contents(path) == expected:
+            digest = _hash(path)
+            if path.name == shard_name(job.number, digest):
+                return WrittenShard(job, True, path, digest, identities, read_places(path, job))
+    temporary = unfinished(folder / f"{job.number:06d}.tar")
+    try:
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+                for place, (track, content) in enumerate(zip(job.tracks, expected)):
+                    for suffix, stream in _members(track, content, files[place], manifest):
+                        info = tarfile.TarInfo(f"{job.first + place:08d}.{suffix}")
+                        with stream:
+                            info.size = stream.seek(0, io.SEEK_END)
+                            stream.seek(0)
+                            archive.addfile(info, stream)
+        if [manifest.identity(track) for track in job.tracks] != identities:
+            raise ValueError(
+                f"Tracks in {manifest.root / job.split} were changed while they were packed: run "
+                "`asteroid-scoresup shard` again when that is done."
+            )
+        digest = _hash(temporary)
+        path = folder / shard_name(job.number, digest)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return WrittenShard(job, False, path, digest, identities, read_places(path, job))
 
 
 def _files(
@@ -214,7 +232,11 @@ def _members(
     if bends is not None:
         yield "bends.npy", io.BytesIO(bends)
     for suffix, path in files.items():
-        yield suffix, open(path, "rb")  # noqa: SIM115  # closed by the caller
+        try:
+            file = open(path, "rb")  # noqa: SIM115  # closed by the caller
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
+        yield suffix, file
 
 
 def _contents(path: Path) -> list[Any] | None:
@@ -232,68 +254,32 @@ def _contents(path: Path) -> list[Any] | None:
         return None
 
 
-def _places(path: Path, job: _Job) -> list[dict[str, tuple[int, int]]]:
-    """Where the files of each track are in a shard, in bytes: suffix → (offset, size)."""
-    places: list[dict[str, tuple[int, int]]] = [{} for _ in job.tracks]
-    with tarfile.open(path, "r:") as archive:
-        for member in archive:
-            number, suffix = member.name.split(".", 1)
-            places[int(number) - job.first][suffix] = member.offset_data, member.size
-    return places
-
-
-def _write_index(shards: list[_Shard], manifest: Manifest, out_dir: Path) -> dict[str, Any]:
-    """Writes the arrays of a split; what the list of shards says about it."""
-    members = member_names(manifest.classes, manifest.mixture)
-    tracks = [track for shard in shards for track in shard.job.tracks]
-    longest = max(len(track.id.encode()) for track in tracks)
-    index = np.zeros(len(tracks), index_dtype(len(members), longest))
-    index["id"] = [track.id.encode() for track in tracks]
-    index["n_samples"] = [track.n_samples for track in tracks]
-    index["number"] = np.arange(len(tracks))
-    index["shard"] = [shard.job.number for shard in shards for _ in shard.job.tracks]
-    for entry, files in zip(index, (files for shard in shards for files in shard.places)):
-        for suffix, place in files.items():
-            column = members.index(suffix)
-            entry["offset"][column], entry["size"][column] = place
-    rows = [
-        (row, *stretch)
-        for row, track in enumerate(tracks)
-        for stretch in certain_stretches(track, manifest.sample_rate)
-    ]
-    table = np.array(rows, dtype="<i8").reshape(-1, 3)
-    folder = out_dir / shards[0].job.split
-    for name, array in ((INDEX_FILE, index), (STRETCHES_FILE, table)):
-        with atomic_path(folder / name) as temporary:
-            np.save(temporary, array, allow_pickle=False)
-    stems = [members.index(f"stems.{name}.wav") for name in manifest.names]
-    return {
-        "n_tracks": len(tracks),
-        "n_stretches": len(table),
-        "longest": longest,
-        "bends": bool(index["size"][:, members.index("bends.npy")].any()),
-        "stems": bool(index["size"][:, stems].all()),
-        "bytes": [shard.n_bytes for shard in shards],
-    }
-
-
-def _sweep(out_dir: Path, shards: list[_Shard]) -> None:
-    """Deletes shards of earlier runs that are in the list no more."""
-    listed = {shard_path(out_dir, shard.job.split, shard.job.number) for shard in shards}
-    for path in out_dir.glob(f"*/{'[0-9]' * 6}.tar"):
+def _sweep(out_dir: Path, shards: list[WrittenShard], before: list[str]) -> None:
+    """Deletes shards and arrays of earlier runs that are in the list no more."""
+    listed = {shard.path for shard in shards}
+    splits = {shard.job.split for shard in shards}
+    for path in out_dir.glob(f"*/{'[0-9]' * 6}-{_HASH}.tar"):
         if path not in listed:
             path.unlink()
+    for split in set(before) - splits:
+        for name in (INDEX_FILE, STRETCHES_FILE):
+            (out_dir / split / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in it
+            (out_dir / split).rmdir()
 
 
-def _read_sums(out_dir: Path) -> dict[str, str]:
-    """The hashes of an earlier run, by name of the shard; empty unless that run has finished."""
-    try:
-        read_json(out_dir / SHARDS_FILE)
-        lines = (out_dir / SUMS_FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return {}
-    pairs = (line.partition("  ") for line in lines)
-    return {name: digest for digest, _, name in pairs}
+def _write_sums(out_dir: Path, shards: list[WrittenShard]) -> None:
+    """Writes the hashes of shards and arrays."""
+    arrays = [
+        out_dir / split / name
+        for split in sorted({shard.job.split for shard in shards})
+        for name in (INDEX_FILE, STRETCHES_FILE)
+    ]
+    digests = [(shard.path, shard.digest) for shard in shards]
+    digests += [(path, _hash(path)) for path in arrays]
+    with atomic_path(out_dir / SUMS_FILE) as temporary:
+        lines = [f"{digest}  {path.relative_to(out_dir).as_posix()}\n" for path, digest in digests]
+        temporary.write_text("".join(lines), encoding="utf-8", errors="surrogateescape")
 
 
 def _hash(path: Path) -> str:

@@ -4,14 +4,14 @@
 
     shards.json               sample rate, classes, shards and number of tracks of each split
     SHA256SUMS                for `sha256sum -c`
-    train/000000.tar …        WebDataset files: 00000000.json, 00000000.mixture.wav, …
+    train/000000-<hash>.tar … WebDataset files: 00000000.json, 00000000.mixture.wav, …
     train/index.npy           one row per track: name, length, where its files begin
     train/stretches.npy       the certain stretches of all tracks
 
 Nothing is read in advance: the index is mapped into memory, and an item of a data set reads its
-segment from the middle of a shard. So neither the start of a training nor its memory grows with
-the number of songs, there are few files for a network disk, and the items are those of the
-prepared folder, in the same random order.
+segment from the middle of a shard. So the start of a training and its memory hardly grow with the
+number of songs (by some dozen bytes each), there are few files for a network disk, and the items
+are those of the prepared folder, in the same random order.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from __future__ import annotations
 import bisect
 import functools
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -35,74 +35,18 @@ from .shard_files import (
     INDEX_FILE,
     STRETCHES_FILE,
     ShardMember,
+    decoded,
+    encoded,
     index_dtype,
     member_names,
     notes_of,
     read_shards_file,
-    shard_path,
 )
+from .shard_lists import ScoreList, TrackList
 from .track import PreparedTrack
 
 #: Numbers of tracks whose descriptions, and scores, are kept in memory.
 _TRACKS_KEPT, _SCORES_KEPT = 4096, 256
-
-
-class TrackList(Sequence[PreparedTrack]):
-    """The tracks of a split in shards; each is read when it is used.
-
-    Args:
-        manifest (ShardedManifest): The shards.
-        split (str): Name of the split.
-        rows (array, optional): Rows of the index. Default: all.
-    """
-
-    def __init__(
-        self, manifest: ShardedManifest, split: str, rows: np.ndarray | None = None
-    ) -> None:
-        self.manifest, self.split, self.rows = manifest, split, rows
-        self._length = manifest.n_tracks[split] if rows is None else len(rows)
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, place: int) -> PreparedTrack: ...
-    @overload
-    def __getitem__(self, place: slice) -> TrackList: ...
-    def __getitem__(self, place: int | slice) -> PreparedTrack | TrackList:
-        if isinstance(place, slice):
-            return self.take(np.arange(len(self))[place])
-        return self.manifest.track(self.split, self.row(range(len(self))[place]))
-
-    def __iter__(self) -> Iterator[PreparedTrack]:
-        return (self[place] for place in range(len(self)))
-
-    def row(self, place: int) -> int:
-        """Row of the index of a track."""
-        return place if self.rows is None else int(self.rows[place])
-
-    def take(self, places: np.ndarray) -> TrackList:
-        """Some of the tracks, by their places in the list."""
-        rows = places if self.rows is None else self.rows[places]
-        return TrackList(self.manifest, self.split, rows)
-
-    def index(self) -> np.ndarray:  # type: ignore[override]  # tracks are not searched for
-        """Rows of the index of these tracks."""
-        index = self.manifest.index(self.split)
-        return index if self.rows is None else index[self.rows]
-
-
-class _Scores(Sequence[Notes]):
-    """The scores of a list of tracks; each is read when it is used."""
-
-    def __init__(self, tracks: TrackList) -> None:
-        self.tracks = tracks
-
-    def __len__(self) -> int:
-        return len(self.tracks)
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.tracks.manifest.score(self.tracks.split, self.tracks.row(int(place)))
 
 
 class ShardedManifest(Manifest):
@@ -125,6 +69,7 @@ class ShardedManifest(Manifest):
         self.root, self.sample_rate = Path(root), content["sample_rate"]
         self.classes, self.mixture = ClassMap.parse(content["classes"]), content["mixture"]
         self._content, self.members = content, member_names(self.classes, self.mixture)
+        self._shards = {name: list(split["shards"]) for name, split in content["splits"].items()}
         #: Number of tracks of each split.
         self.n_tracks = {name: split["n_tracks"] for name, split in content["splits"].items()}
         #: Settings of the score-informed masks in the shards; None: there are none.
@@ -170,36 +115,40 @@ class ShardedManifest(Manifest):
         """A file of a track; None if the track has no such file."""
         entry, column = self.index(split)[row], self.members.index(suffix)
         offset, size = int(entry["offset"][column]), int(entry["size"][column])
-        path = shard_path(self.root, split, int(entry["shard"]))
+        path = self.root / split / self._shards[split][int(entry["shard"])]
         return ShardMember(path, f"{entry['number']:08d}.{suffix}", offset, size) if size else None
 
     def _required(self, split: str, row: int, suffix: str) -> ShardMember:
         member = self.member(split, row, suffix)
         if member is None:
-            raise ValueError(f"{self.root / split} has no {suffix} of track {row}. {COPY_AGAIN}")
+            entry: Any = self.index(split)[row]
+            name = decoded(entry["id"])
+            raise ValueError(f"{self.root} has no {suffix} of {split}/{name}. {COPY_AGAIN}")
         return member
 
     def _track(self, split: str, row: int) -> PreparedTrack:
         member = self._required(split, row, "json")
+        content = member.read()
         try:
-            track = PreparedTrack.from_dict(json.loads(member.read())["track"])
+            track = PreparedTrack.from_dict(json.loads(content)["track"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{member} is damaged: {error}. {COPY_AGAIN}") from None
         entry = self.index(split)[row]
-        found = (track.split, track.id.encode(), track.n_samples)
-        if found != (split, bytes(entry["id"]), int(entry["n_samples"])):
+        found = (track.split, track.id, track.n_samples, track.rms)
+        if found != (split, decoded(entry["id"]), int(entry["n_samples"]), float(entry["rms"])):
             raise ValueError(f"{member} is another track than the index says. {COPY_AGAIN}")
         return track
 
     def _score(self, split: str, row: int) -> Notes:
         notes, bends = self._required(split, row, "notes.npy"), self.member(split, row, "bends.npy")
-        return notes_of(notes.read(), None if bends is None else bends.read(), notes)
+        table = None if bends is None else bends.read()
+        return notes_of(notes.read(), table, len(self.names), notes)
 
     def _row(self, track: PreparedTrack) -> int:
         """Row of the index of a track: they are sorted by name."""
-        ids, name = self.index(track.split)["id"], track.id.encode()
-        row = bisect.bisect_left(range(len(ids)), name, key=lambda i: bytes(ids[i]))
-        if row == len(ids) or bytes(ids[row]) != name:
+        ids: Any = self.index(track.split)["id"]
+        row = bisect.bisect_left(range(len(ids)), track.id, key=lambda i: decoded(ids[i]))
+        if row == len(ids) or decoded(ids[row]) != track.id:
             raise ValueError(f"{self.root} has no track {track.split}/{track.id}.")
         return row
 
@@ -221,11 +170,10 @@ class ShardedManifest(Manifest):
         if names is None or split not in self.n_tracks:
             return super().select(split)
         ids = self.index(split)["id"]
-        rows = np.flatnonzero(np.isin(ids, [name.encode() for name in names]))
-        unknown = {name.encode() for name in names} - {bytes(ids[row]) for row in rows}
+        rows = np.flatnonzero(np.isin(ids, [encoded(name) for name in names]))
+        unknown = set(names) - {decoded(ids[row]) for row in rows}
         if unknown or not names:
-            missing = sorted(name.decode() for name in unknown)
-            raise ValueError(f"{self.root} has no tracks {missing} in the split {split!r}.")
+            raise ValueError(f"{self.root} has no tracks {sorted(unknown)} in the split {split!r}.")
         return TrackList(self, split, rows)
 
     @staticmethod
@@ -238,6 +186,10 @@ class ShardedManifest(Manifest):
         split = tracks.split
         shape = self._content["splits"][split]["n_stretches"], 3
         table = self._array(split, STRETCHES_FILE, shape, np.dtype("<i8"))
+        track, start, stop = table.T
+        inside = not len(table) or (track[0] >= 0 and track[-1] < self.n_tracks[split])
+        if not (inside and (np.diff(track) >= 0).all() and ((start >= 0) & (start < stop)).all()):
+            raise ValueError(f"{self.root / split / STRETCHES_FILE} is damaged. {COPY_AGAIN}")
         if tracks.rows is None:
             return np.array(table)
         first, last = (
@@ -253,7 +205,7 @@ class ShardedManifest(Manifest):
         bends = self._content["splits"][tracks.split]["bends"] and (
             tracks.rows is None or (tracks.index()["size"][:, column] > 0).any()
         )
-        return _Scores(tracks), BEND_STEPS if bends else 1
+        return ScoreList(tracks), BEND_STEPS if bends else 1
 
     def require_audio(self, tracks: Any, with_stems: np.ndarray | None, targets: str) -> None:
         """See :meth:`.Manifest.require_audio`."""
@@ -268,6 +220,15 @@ class ShardedManifest(Manifest):
                 "write the shards again, with stems."
             )
 
+    def sizes(self, tracks: Any) -> tuple[np.ndarray, np.ndarray]:
+        """See :meth:`.Manifest.sizes`."""
+        index = tracks.index()
+        return index["n_samples"], index["rms"]
+
+    def audio_at(self, tracks: Any, place: int, name: str | None = None) -> ShardMember:
+        """See :meth:`.Manifest.audio_at`."""
+        return self._audio(tracks.split, tracks.row(place), name)
+
     def notes(self, track: PreparedTrack) -> Notes:
         """See :meth:`.Manifest.notes`."""
         return self.score(track.split, self._row(track))
@@ -278,8 +239,11 @@ class ShardedManifest(Manifest):
 
     def audio(self, track: PreparedTrack, name: str | None = None) -> ShardMember:
         """See :meth:`.Manifest.audio`."""
+        return self._audio(track.split, self._row(track), name)
+
+    def _audio(self, split: str, row: int, name: str | None) -> ShardMember:
         suffix = "mixture.wav" if name is None else f"stems.{name}.wav"
-        return self._required(track.split, self._row(track), suffix)
+        return self._required(split, row, suffix)
 
     def read_mixture(self, track: PreparedTrack) -> np.ndarray:
         """See :meth:`.Manifest.read_mixture`."""

@@ -7,9 +7,9 @@ from torch import nn
 
 from ..models.pitch_model import PitchModel
 
-#: Planned updates from which on compiling pays: it costs two to three minutes of a core, and saves
-#: 0.02 s and more of each update (docs/performance.md).
-COMPILE_FROM = 10_000
+#: Planned updates from which on compiling pays: it costs up to three minutes of a core, and saves
+#: 0.01 to 0.02 s of each update of the networks of `small` (docs/performance.md).
+COMPILE_FROM = 30_000
 
 
 def compile_if_it_pays(n_updates: int, *models: nn.Module) -> str:
@@ -23,6 +23,8 @@ def compile_if_it_pays(n_updates: int, *models: nn.Module) -> str:
     Returns:
         str: What was decided, as a line; empty for short trainings.
     """
+    if torch.backends.mps.is_available():  # not measured
+        return ""
     if n_updates < COMPILE_FROM or any(isinstance(model, PitchModel) for model in models):
         return ""
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,6 +36,8 @@ def compile_if_it_pays(n_updates: int, *models: nn.Module) -> str:
         return (
             f"torch.compile does not work here, the networks are not compiled: {reason[0]:.200}\n"
         )
+    # What cannot be compiled is computed as ever: nobody has asked for it.
+    torch._dynamo.config.suppress_errors = True
     compile_networks(*models)
     return f"the networks are compiled, for {n_updates:,} updates (--compile false avoids it)\n"
 

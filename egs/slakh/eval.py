@@ -226,9 +226,10 @@ def report(
 def dataset_infos(manifest: Manifest) -> dict[str, Any]:
     """Facts about the data for a published model, as Asteroid's upload requires them."""
     splits = manifest.splits()
-    real = [t for t in manifest.tracks if t.stems and t.facts.get("generated") is False]
+    tracks = [manifest.in_split(split) for split in splits]
+    real = any(t.stems and t.facts.get("generated") is False for some in tracks for t in some)
     infos = {
-        "dataset": f"{ScoreDataset.dataset_name} ({len(manifest.tracks)} tracks in {splits})",
+        "dataset": f"{ScoreDataset.dataset_name} ({sum(map(len, tracks))} tracks in {splits})",
         "task": "sep_score",
         "licenses": [SLAKH_LICENSE] if real else [],
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from slakh_folder import write_song
 from tiny import HOP, N_FFT, NAMES, RATE, render, write_folder
 
 from asteroid_scoresup.data import (
@@ -19,12 +20,13 @@ from asteroid_scoresup.data import (
     ScoreInformedMasks,
     ShardedManifest,
     make_loader,
+    shard_files,
     shard_writer,
-    shards,
     write_shards,
 )
 from asteroid_scoresup.data.classes import ClassMap
 from asteroid_scoresup.data.note_table import write_notes
+from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.engine.callbacks import LogValidationSISDR
 from asteroid_scoresup.evaluation.evaluate import TestTrack
 from asteroid_scoresup.models import TCNSeparator
@@ -179,7 +181,7 @@ def test_nothing_is_read_before_an_item_is(sharded, monkeypatch):
         raise AssertionError("a shard was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.ShardMember, "open", fail)
+        patch.setattr(shard_files.ShardMember, "open", fail)
         manifest.fingerprint()
         options = dict(targets="both", stem_fraction=0.5)
         data = ScoreDataset(manifest, "train", **STFT_SIZE, **RANDOM, **options)
@@ -211,7 +213,7 @@ def test_shards_are_files_of_webdataset(folder, sharded):
 
 def test_the_sums_are_those_of_sha256sum(sharded):
     lines = (sharded.root / "SHA256SUMS").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 4 + 4  # shards, and two arrays of each split
     for line in lines:
         digest, name = line.split("  ")
         assert hashlib.sha256((sharded.root / name).read_bytes()).hexdigest() == digest
@@ -244,7 +246,7 @@ def test_a_later_run_keeps_what_has_not_changed(small):
     # Fewer tracks: shards that are not in the list are deleted.
     del manifest.tracks[1:]
     assert write_shards(manifest, out, **options)["shards"] == 1
-    assert [path.name for path in out.glob("train/*.tar")] == ["000000.tar"]
+    assert [path.name[:6] for path in out.glob("train/*.tar")] == ["000000"]
     assert Manifest.load(out).fingerprint() == manifest.fingerprint()
 
 
@@ -267,8 +269,7 @@ def test_an_interrupted_run_leaves_no_list_and_resumes(small, monkeypatch):
         patch.setattr(shard_writer, "note_arrays", interrupted(shard_writer.note_arrays))
         with pytest.raises(KeyboardInterrupt):
             write_shards(manifest, out, tracks_per_shard=1, **QUIET)
-    assert not (out / "shards.json").exists()
-    with pytest.raises(FileNotFoundError, match="not a prepared folder"):
+    with pytest.raises(ValueError, match="is unfinished: run `asteroid-scoresup shard` again"):
         Manifest.load(out)
     assert write_shards(manifest, out, tracks_per_shard=1, **QUIET)["kept"] == 2
     assert not [path for path in out.rglob(".*.part*")]
@@ -323,16 +324,19 @@ def test_damaged_files_in_a_shard_are_named(sharded, tmp_path, suffix, use, mess
 def test_missing_and_cut_shards_are_refused(small):
     manifest, out = small
     write_shards(manifest, out, tracks_per_shard=1, **QUIET)
-    shard = out / "train" / "000001.tar"
+    (shard,) = (out / "train").glob("000001-*.tar")
     content = shard.read_bytes()
     shard.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"000001\.tar has \d+ bytes, not \d+\. Copy the folder"):
+    with pytest.raises(ValueError, match=r"000001-.*tar has \d+ bytes, not \d+\. Copy the folder"):
         Manifest.load(out)
     assert write_shards(manifest, out, tracks_per_shard=1, **QUIET)["kept"] == 2
     assert shard.read_bytes() == content
     shard.unlink()
-    with pytest.raises(ValueError, match=r"000001\.tar is missing"):
+    with pytest.raises(ValueError, match=r"000001-.*tar is missing"):
         Manifest.load(out)
+
+
+SPLIT = dict(n_tracks=1, n_stretches=1, longest=1, bends=False, stems=True, shards={})
 
 
 @pytest.mark.parametrize(
@@ -343,6 +347,11 @@ def test_missing_and_cut_shards_are_refused(small):
         ({"fingerprint": None}, "fingerprint is missing or wrong"),
         ({"masks": 3}, "masks is missing or wrong"),
         ({"splits": {"train": {"n_tracks": -1}}}, "splits is missing or wrong"),
+        ({"splits": {"../x": SPLIT}}, "splits is missing or wrong"),
+        ({"splits": {"x" * 300: SPLIT}}, "splits is missing or wrong"),
+        ({"splits": {"train": {**SPLIT, "longest": 10**12}}}, "splits is missing or wrong"),
+        ({"splits": {"train": {**SPLIT, "shards": {"../a": 1}}}}, "splits is missing or wrong"),
+        ({"classes": "bass=9-3"}, r"shards\.json is damaged"),
     ],
 )
 def test_damaged_lists_are_refused(sharded, tmp_path, change, message):
@@ -359,6 +368,12 @@ def test_arrays_of_another_folder_are_refused(sharded, tmp_path, name):
     np.save(file, np.load(file)[:-1])
     with pytest.raises(ValueError, match=f"{name} does not belong to shards.json"):
         ScoreDataset(tmp_path / "copy", "train", **STFT_SIZE)[0]
+    if name == "stretches.npy":
+        for row in ([99, 0, 5], [0, 5, 5], [0, -1, 5]):
+            table = np.array([row] * len(np.load(sharded.root / "train" / name)))
+            np.save(file, table.astype("<i8"))
+            with pytest.raises(ValueError, match=r"stretches\.npy is damaged"):
+                ScoreDataset(tmp_path / "copy", "train", **STFT_SIZE)
     file.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=f"{name} cannot be read"):
         ScoreDataset(tmp_path / "copy", "train", **STFT_SIZE)[0]
@@ -372,7 +387,7 @@ def test_shards_are_not_written_to(folder, sharded):
         sharded.save()
     with pytest.raises(ValueError, match="name the prepared folder"):
         write_shards(sharded, sharded.root / "again")
-    with pytest.raises(ValueError, match="choose another folder for the shards"):
+    with pytest.raises(ValueError, match="not shards of this version: choose another folder"):
         write_shards(folder, folder.root)
     with pytest.raises(ValueError, match="tracks_per_shard is 0"):
         write_shards(folder, sharded.root / "again", tracks_per_shard=0)
@@ -382,6 +397,234 @@ def test_shards_are_not_written_to(folder, sharded):
         ScoreDataset(sharded, "test")
     with pytest.raises(ValueError, match="has no track train/x"):
         sharded.notes(PreparedTrack("x", "train", 9, 0.1))
+
+
+def test_files_that_are_not_ours_are_left_alone(small):
+    manifest, out = small
+    (out / "train").mkdir(parents=True)
+    (out / "train" / "000000.tar").write_bytes(b"of somebody else")
+    for content in (None, '{"samples": 3}', "nothing"):
+        if content:
+            (out / "shards.json").write_text(content)
+        with pytest.raises(ValueError, match="not shards of this version: choose another folder"):
+            write_shards(manifest, out, **QUIET)
+    assert (out / "train" / "000000.tar").read_bytes() == b"of somebody else"
+    shutil.rmtree(out)
+    out.mkdir()
+    (out / "train").symlink_to(manifest.root / "train")
+    (out / "shards.json").write_text('{"format": 1, "unfinished": true}')
+    with pytest.raises(ValueError, match="is a link that leads outside"):
+        write_shards(manifest, out, **QUIET)
+
+
+def contents(folder):
+    """The content of every file of a folder of shards, by its path."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def reverse_classes(manifest):
+    notes = [manifest.notes(track) for track in manifest.tracks]
+    manifest.classes = ClassMap.parse("piano=0-7;guitar=24-31;bass=32-39")
+    for track, table in zip(manifest.tracks, notes):
+        table = table.replace(class_index=2 - table.class_index)
+        write_notes(manifest.folder(track) / "notes.csv", table, manifest.names)
+
+
+def replace_stem(manifest):
+    track = manifest.tracks[1]
+    silence = np.zeros(track.n_samples, np.float32)
+    write_audio(manifest.stem_path(track, "bass"), silence, RATE)
+
+
+def doubt(manifest):
+    manifest.tracks[2].uncertain = [[0.0, 0.3]]
+
+
+def remove_last(manifest):
+    del manifest.tracks[-1]
+
+
+def move_to_validation(manifest):
+    track = manifest.tracks[-1]
+    folder = manifest.folder(track)
+    track.split = "validation"
+    manifest.folder(track).parent.mkdir()
+    folder.rename(manifest.folder(track))
+
+
+@pytest.mark.parametrize(
+    "change", [reverse_classes, replace_stem, doubt, remove_last, move_to_validation]
+)
+def test_packing_again_gives_what_packing_anew_gives(small, tmp_path, change):
+    manifest, out = small
+    options = dict(tracks_per_shard=2, **QUIET)
+    write_shards(manifest, out, **options)
+    change(manifest)
+    write_shards(manifest, out, **options)
+    write_shards(manifest, tmp_path / "anew", **options)
+    assert contents(out) == contents(tmp_path / "anew")
+    assert Manifest.load(out).fingerprint() == manifest.fingerprint()
+
+
+def test_a_damaged_shard_is_written_again(small, tmp_path):
+    manifest, out = small
+    write_shards(manifest, out, **QUIET)
+    whole = contents(out)
+    (shard,) = out.glob("train/*.tar")
+    member = Manifest.load(out).member("train", 1, "mixture.wav")
+    overwrite(member._replace(offset=member.offset + 4000))
+    damaged = shard.read_bytes()
+    assert damaged != whole[shard.relative_to(out)] and len(damaged) == shard.stat().st_size
+    for interrupted in (False, True):
+        shard.write_bytes(damaged)
+        if interrupted:
+            (out / "shards.json").write_text('{"format": 1, "unfinished": true}')
+        assert write_shards(manifest, out, **QUIET)["kept"] == 0
+        assert contents(out) == whole
+
+
+def test_a_reader_never_gets_other_content_under_an_old_name(small):
+    manifest, out = small
+    write_shards(manifest, out, tracks_per_shard=1, **QUIET)
+    reader = Manifest.load(out)
+    track = reader.in_split("train")[1]
+    replace_stem(manifest)
+    write_shards(manifest, out, tracks_per_shard=1, **QUIET)
+    with pytest.raises(ValueError, match="bass.wav.* cannot be read as audio: .*Copy the folder"):
+        reader.read_stem(track, "bass")
+    assert not Manifest.load(out).read_stem(track, "bass").any()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_errors_of_a_disk_are_not_silence(small, monkeypatch):
+    manifest, out = small
+    write_shards(manifest, out, **QUIET)
+    sharded = Manifest.load(out)
+    last = sharded.in_split("train")[2]
+    member = sharded.audio(last)
+    with open(member.path, "r+b") as file:
+        file.truncate(member.offset + member.size // 2)
+    with pytest.raises(
+        ValueError, match=r"mixture\.wav\) cannot be read as audio: it is cut short"
+    ):
+        sharded.read_mixture(last)
+
+    class Broken(shard_files._Window):
+        def readinto(self, buffer):
+            if self._place > 2000:
+                raise OSError(5, "Input/output error")
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(shard_files, "_Window", Broken)
+    with pytest.raises(ValueError, match=r"mixture\.wav\) cannot be read as audio"):
+        sharded.read_mixture(sharded.in_split("train")[0])
+
+
+def test_a_change_while_it_is_packed_is_noticed(small, monkeypatch):
+    manifest, out = small
+
+    def change(notes, array_of=shard_writer.note_arrays):
+        track = manifest.tracks[0]
+        write_notes(manifest.folder(track) / "notes.csv", Notes([0], [1], [40], [0], [9]), NAMES)
+        return array_of(notes)
+
+    monkeypatch.setattr(shard_writer, "note_arrays", change)
+    with pytest.raises(ValueError, match="were changed while they were packed"):
+        write_shards(manifest, out, **QUIET)
+    assert not list(out.glob("train/*"))
+
+
+def test_files_of_tracks_that_cannot_be_read_are_named(small, tmp_path):
+    manifest, out = small
+    masks = masks_of(manifest)
+    masks.fit_all = lambda *args: None
+    with pytest.raises(ValueError, match=r"informed-\w+\.npz cannot be read: No such file"):
+        write_shards(manifest, out, masks=masks, **QUIET)
+    other = write_folder(tmp_path / "other", splits={"train": 1}, seconds=1.0)
+    with pytest.raises(ValueError, match="The masks are those of .*other, not of"):
+        write_shards(manifest, out, masks=masks_of(other), **QUIET)
+    manifest.mixture_path(manifest.tracks[1]).unlink()
+    with pytest.raises(ValueError, match=r"mixture\.wav cannot be read as audio"):
+        write_shards(manifest, out, **QUIET)
+
+
+def test_names_that_are_not_utf_8_are_kept(tmp_path):
+    manifest = write_folder(tmp_path / "prepared", splits={"train": 3}, seconds=1.0)
+    for track, name in zip(manifest.tracks, ("caf\udce9", "\U0001d11e", "z")):
+        folder, track.id = manifest.folder(track), name
+        folder.rename(manifest.folder(track))
+    write_shards(manifest, tmp_path / "out", **QUIET)
+    sharded = Manifest.load(tmp_path / "out")
+    assert list(sharded.in_split("train")) == list(manifest.in_split("train"))
+    for track in manifest.tracks:
+        np.testing.assert_array_equal(sharded.read_mixture(track), manifest.read_mixture(track))
+    assert sharded.select("train", ["caf\udce9"])[0].id == "caf\udce9"
+
+
+def test_a_folder_is_either_prepared_or_shards(small):
+    manifest, out = small
+    write_shards(manifest, out, **QUIET)
+    with pytest.raises(ValueError, match="contains shards: choose another folder"):
+        prepare(write_song_folder(out.parent), out, progress=False)
+    shutil.copy(manifest.root / "manifest.json", out)
+    with pytest.raises(ValueError, match=r"manifest\.json and shards\.json"):
+        Manifest.load(out)
+
+
+def write_song_folder(folder):
+    """A folder of one song in Slakh's format."""
+    write_song(folder / "in" / "train" / "Track00001", seed=0)
+    return folder / "in"
+
+
+def saved(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+GOOD = [[0.0, 0.5, 40, 0, 100, 0.5]]
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        ([[0.0, 0.5, 40, 3, 100, 0.5]], "a note has class 3 of 3"),
+        ([[0.0, 0.5, 40, -1, 100, 0.5]], "a note has class -1 of 3"),
+        ([[0.0, 0.5, 400, 0, 100, 0.5]], "the column pitch is not between 0 and 127"),
+        ([[0.0, np.nan, 40, 0, 100, 0.5]], "it has NaN or infinite values"),
+        ([[0.5, 0.0, 40, 0, 100, 0.5]], "ends"),
+        (np.array(GOOD, dtype=complex), "type complex128"),
+        (np.array(GOOD)[:, :5], r"shape \(1, 5\)"),
+        (np.array([{}, 1], dtype=object), "allow_pickle"),
+    ],
+)
+def test_tables_that_are_no_scores_are_refused(table, message):
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(table), allow_pickle=True)
+    with pytest.raises(ValueError, match=f"The content is not a table of notes: .*{message}"):
+        shard_files.notes_of(stream.getvalue(), None, 3)
+
+
+def test_a_table_that_claims_to_be_huge_is_refused():
+    content = saved(np.array(GOOD))
+    huge = content.replace(b"(1, 6), }" + b" " * 13, b"(99999999999999, 6), }")
+    assert len(huge) == len(content) and huge != content
+    with pytest.raises(ValueError, match="is not a table of notes"):
+        shard_files.notes_of(huge, None, 3)
+
+
+def test_tracks_without_notes_and_shorter_than_a_segment(tmp_path):
+    manifest = write_folder(tmp_path / "prepared", splits={"train": 2}, seconds=0.5)
+    empty = manifest.folder(manifest.tracks[0]) / "notes.csv"
+    write_notes(empty, Notes.empty(), NAMES)
+    write_shards(manifest, tmp_path / "out", **QUIET)
+    pair = [
+        ScoreDataset(folder, "train", **STFT_SIZE, n_segments=6, segment=1.024)
+        for folder in (manifest, tmp_path / "out")
+    ]
+    assert all(equal(*items) for items in zip(*pair))
 
 
 @pytest.mark.slow

@@ -1,7 +1,11 @@
 """--compile: the same networks, losses, gradients and files."""
 
 import copy
+import importlib
 import shutil
+import sys
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +14,18 @@ from tiny import separator, stft, templates, transcriptor
 from asteroid_scoresup.engine import compilation, compile_if_it_pays, compile_networks
 from asteroid_scoresup.losses import ScoreSupervisedLoss
 from asteroid_scoresup.models import PitchTranscriptor, WaveformSeparator
+
+RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
+
+
+@pytest.fixture
+def recipe_settings(monkeypatch):
+    """The module of the recipe's scripts."""
+    monkeypatch.syspath_prepend(RECIPE)
+    yield importlib.import_module("local.settings")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "local"]:
+        del sys.modules[name]
+
 
 needs_compiler = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a compiler"
@@ -61,11 +77,12 @@ def test_long_trainings_are_compiled_where_that_works(monkeypatch):
     calls = []
     monkeypatch.setattr(compilation, "compile_networks", lambda *models: calls.append(models))
     monkeypatch.setattr(torch, "compile", lambda function: function)
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
     net = separator(n_blocks=1)
     assert compile_if_it_pays(compilation.COMPILE_FROM - 1, net) == "" and not calls
     pitch = PitchTranscriptor(**transcriptor().get_model_args() | {"pitch_chan": 4})
     assert compile_if_it_pays(compilation.COMPILE_FROM, net, pitch) == "" and not calls
-    assert "for 10,000 updates" in compile_if_it_pays(compilation.COMPILE_FROM, net)
+    assert "for 30,000 updates" in compile_if_it_pays(compilation.COMPILE_FROM, net)
     assert calls == [(net,)]
 
     def fail(function):
@@ -75,3 +92,31 @@ def test_long_trainings_are_compiled_where_that_works(monkeypatch):
     decision = compile_if_it_pays(compilation.COMPILE_FROM, net)
     assert decision.endswith("the networks are not compiled: No working C++ compiler found\n")
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    "changes, compiled",
+    [
+        ({}, True),
+        ({"s_epochs": 2}, False),
+        ({"s_minutes": 5.0}, False),
+        ({"devices": 2}, False),
+        ({"num_nodes": 4}, False),
+        ({"supervision": "stems"}, False),
+        ({"compile": False}, False),
+        ({"compile": True, "s_epochs": 2, "devices": 2}, True),
+    ],
+)
+def test_what_is_compiled_by_default(monkeypatch, recipe_settings, changes, compiled):
+    calls = []
+    monkeypatch.setattr(recipe_settings, "compile_networks", lambda *models: calls.append(models))
+
+    def decide(n_updates, *models):
+        if n_updates >= 30_000:
+            calls.append(models)
+        return ""
+
+    monkeypatch.setattr(recipe_settings, "compile_if_it_pays", decide)
+    options = dict(compile="auto", devices=1, num_nodes=1, s_epochs=300, s_steps=100, s_minutes=0.0)
+    recipe_settings.compiled(Namespace(**options | changes), "s", "network")
+    assert bool(calls) == compiled

@@ -18,7 +18,7 @@ def fitted_masks(args: Namespace, manifest: Manifest) -> ScoreInformedMasks | No
     if not terms_that_read("soft_masks") & set(args.weights):
         return None
     masks = score_informed_masks(args, manifest)
-    tracks = [track for split in ("train", "validation") for track in manifest.in_split(split)]
+    tracks = (track for split in ("train", "validation") for track in manifest.in_split(split))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     masks.fit_all(tracks, torch.get_num_threads(), not args.quiet, device)
     return masks

@@ -239,7 +239,10 @@ def compiled(args: Namespace, step: str, *models: SourceModel) -> None:
     """Compiles the networks as ``--compile`` says; by default on one device, if it pays."""
     if args.compile is True:
         compile_networks(*models)
-    elif args.compile == "auto" and args.devices == 1 and not getattr(args, f"{step}_minutes"):
+    elif args.compile == "auto" and args.devices * args.num_nodes == 1:
+        # Supervised by stems, an update gains nothing; how many fit into minutes is not known.
+        if getattr(args, f"{step}_minutes") or getattr(args, "supervision", "score") == "stems":
+            return
         planned = getattr(args, f"{step}_epochs") * getattr(args, f"{step}_steps")
         print(compile_if_it_pays(planned, *models), end="")
 
