@@ -419,7 +419,7 @@ BAD_SETTINGS = {
     "--norm_type BN": "--norm_type is one of",
     "--model UNet": "--model is one of tcn, pitch, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",
-    "--compile maybe": "--compile is true or false",
+    "--compile maybe": "--compile is true, false or auto",
     "--clip -1": "--clip is a number",
     "--clip 0 --informed 0 --transcription 0": "the weights of all loss terms are 0",
     "--si_sdr 1": "needs stems",
