@@ -36,9 +36,11 @@ LONGEST_FIRST = (
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of a folder by what it contains, and sorts the files by their time."""
+    """Marks tests by their folder and their fixtures, and sorts the files by their time."""
     here = Path(__file__).parent
     for item in items:
+        if "fast_python" in getattr(item, "fixturenames", ()):  # it runs scripts
+            item.add_marker("slow")
         if here in item.path.parents:
             folder = item.path.relative_to(here).parts[0]
             for marker in SLOW.get(folder, []):
@@ -58,8 +60,13 @@ SHARED_PYTHON = pytest.StashKey[str]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """Starts one preloaded Python for all processes of pytest-xdist, which run beside it."""
+    """Starts one preloaded Python for all processes of pytest-xdist, which run beside it.
+
+    Only slow tests use it, so `make test-fast` saves its imports.
+    """
     config = node.config
+    if "not slow" in config.option.markexpr:
+        return
     if SHARED_PYTHON not in config.stash:
         stack = contextlib.ExitStack()
         config.add_cleanup(stack.close)

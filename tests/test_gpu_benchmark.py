@@ -42,6 +42,7 @@ def test_every_part_has_a_share_of_the_time(modules):
     assert math.isclose(sum(gpu.SHARES.values()), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ["peak", "training", "masks", "separation", "loading", "memory", "kernels"]
 )

@@ -28,6 +28,7 @@ def built(tmp_path_factory):
     return folder / "lib"
 
 
+@pytest.mark.slow
 def test_a_wheel_has_every_file_of_the_package(built):
     def files(folder):
         return {

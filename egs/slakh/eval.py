@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 import yaml
 from asteroid.models import save_publishable
-from local import settings
+from local import harmonic, settings
 from local.examples import page_numbers, write_example
 from local.options import OURS
 from tqdm import tqdm
@@ -143,10 +143,10 @@ def score(
     """
     final_row, final = list(separators.items())[-1]
     device, stft = final.stft.window.device, copy.deepcopy(final.stft).cpu()
-    templates = settings.templates(args, manifest)
+    templates = harmonic.templates(args, manifest)
     sounding, informed_masks = (
-        settings.sounding(args),
-        settings.score_informed_masks(args, manifest),
+        harmonic.sounding(args),
+        harmonic.score_informed_masks(args, manifest),
     )
 
     @torch.no_grad()

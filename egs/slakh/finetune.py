@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from local import settings
+from local import harmonic, settings
 from local.options import ADVERSARIAL, OURS
 
 from asteroid_scoresup.data import Manifest
@@ -69,7 +69,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         manifest,
         args.f_steps,
         args.f_batch_size,
-        soft_masks=settings.fitted_masks(args, manifest),
+        soft_masks=harmonic.fitted_masks(args, manifest),
         onsets=transcriptor.n_heads > 1,
     )
     # beta1 = 0.5 is customary in adversarial training.

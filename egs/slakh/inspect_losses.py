@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from asteroid.losses import singlesrc_neg_sisdr
-from local import settings
+from local import harmonic, settings
 
 from asteroid_scoresup.data import Manifest, ScoreDataset, make_loader
 from asteroid_scoresup.dsp import STFT, Spectrograms
@@ -102,13 +102,13 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         separators[name or path] = TCNSeparator.from_pretrained(path)
     for model in (critic, *separators.values()):
         settings.require_same(model, args, manifest)
-    templates = settings.templates(args, manifest)
+    templates = harmonic.templates(args, manifest)
     weights = dict.fromkeys(("transcription", "clip", "frame", "harmonic", "soft_harmonic"), 1.0)
     loss = ScoreSupervisedLoss(weights, critic.stft, critic, templates).eval()
     isolated = ScoreSupervisedLoss(FILTER_LOSS, critic.stft, critic).eval()
     data = ScoreDataset(
         manifest, "validation", "both", args.segment, n_fft=args.n_fft,
-        hop_length=args.hop_length, sounding=settings.sounding(args),
+        hop_length=args.hop_length, sounding=harmonic.sounding(args),
     )  # fmt: skip
     stft, rows = critic.stft, []
     for number, (wav, targets) in enumerate(make_loader(data, 8)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from local import settings
+from local import harmonic, settings
 from tqdm import tqdm
 
 from asteroid_scoresup.data import Manifest
@@ -91,9 +91,9 @@ def score(
     oracle: dict[str, Any] = {}
     if args.oracles:
         oracle["stft"] = STFT(args.n_fft, args.hop_length, manifest.sample_rate)
-        oracle["templates"] = settings.templates(args, manifest)
-        oracle["informed_masks"] = settings.score_informed_masks(args, manifest)
-        oracle["sounding"] = settings.sounding(args)
+        oracle["templates"] = harmonic.templates(args, manifest)
+        oracle["informed_masks"] = harmonic.score_informed_masks(args, manifest)
+        oracle["sounding"] = harmonic.sounding(args)
     tracks = tracks_to_score(manifest, split)
     merged: dict[tuple, dict[str, Any]] = {}
     for number, track in enumerate(tqdm(tracks, desc=name, disable=args.quiet)):

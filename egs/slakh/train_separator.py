@@ -8,7 +8,7 @@ import itertools
 from pathlib import Path
 
 from asteroid.engine.system import System
-from local import settings
+from local import harmonic, settings
 from local.options import OURS, SUPERVISION
 
 from asteroid_scoresup.data import Manifest
@@ -87,7 +87,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         args.s_batch_size,
         supervision=args.supervision,
         onsets=bool(terms_that_read("onsets") & set(args.weights)),
-        soft_masks=settings.fitted_masks(args, manifest),
+        soft_masks=harmonic.fitted_masks(args, manifest),
     )
     optimizer = adam(separator, args.s_lr, args.precision)
     clock = Clock(args.s_minutes) if args.s_minutes else None

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from local import settings
+from local import harmonic, settings
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.engine import (
@@ -71,7 +71,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
         validation,
         {"interval": "step", "scheduler": schedule},
         conf,
-        templates=settings.templates(args, manifest),
+        templates=harmonic.templates(args, manifest),
         simulate=args.t_simulate,
     )
     best = fit(

@@ -33,6 +33,7 @@ def make_song(seed, shift=0.0, transpose=0, seconds=SECONDS, rate=RATE, chords=(
     return Notes.concatenate(tables), sum(stems.values()), stems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_correct_songs_give_no_warning(seed):
     notes, mixture, stems = make_song(seed)
@@ -66,7 +67,7 @@ def test_one_wrong_octave_is_found_in_a_mixture(seed):
     assert found["guitar"]["semitones"] != -12 and found["piano"]["semitones"] != -12
 
 
-@pytest.mark.parametrize("shift", [-0.7, -0.2, -0.05, 0.05, 0.2, 0.7])
+@pytest.mark.parametrize("shift", [-0.7, -0.05, 0.05, 0.7])
 @pytest.mark.parametrize("stems", [True, False])
 @pytest.mark.slow
 def test_offsets_are_found(shift, stems):

@@ -124,7 +124,7 @@ def test_other_timbres_are_as_labeled(harmonics, amplitude):
             assert found["guitar"]["semitones"] == semitones
 
 
-@pytest.mark.parametrize("cents", [-50, -30, 0, 5, 25, 50, 58])
+@pytest.mark.parametrize("cents", [-50, 5, 25, 58])
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.slow
 def test_the_tuning_is_reported(cents, alone):

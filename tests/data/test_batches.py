@@ -93,6 +93,7 @@ def test_default_items_collate_as_in_torch(manifest):
     torch.testing.assert_close(batch, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_either_way(manifest, tmp_path):
     """Lightning finishes them when it moves a batch to its device."""
     losses = []

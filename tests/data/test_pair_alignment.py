@@ -62,6 +62,7 @@ def track_of(root, name, out="out"):
     return manifest, next(track for track in manifest.tracks if track.id == name)
 
 
+@pytest.mark.slow
 def test_a_warped_score_is_aligned(prepared):
     root, _, scores = prepared
     manifest, track = track_of(root, "warped")

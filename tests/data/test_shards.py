@@ -627,6 +627,7 @@ def test_tracks_without_notes_and_shorter_than_a_segment(tmp_path):
     assert all(equal(*items) for items in zip(*pair))
 
 
+@pytest.mark.slow
 def test_the_command_packs_and_tells_what_it_wrote(small, capsys):
     manifest, out = small
     arguments = ["shard", str(manifest.root), str(out), "--tracks_per_shard", "2", "--quiet"]

@@ -141,6 +141,7 @@ def names_in(path):
     return set(torch.load(path, weights_only=True)["state_dict"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build, left_out",
     [(step_one, None), (step_two, "loss_func.critic."), (step_three, "validation_critic.critic.")],

@@ -76,6 +76,7 @@ def test_step_one(gpu):
     backward(transcription_loss(net.outputs(magnitude), roll), net)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", sorted(set(TERMS) - {"si_sdr", "notes"}))
 def test_terms_of_step_two(gpu, term):
     """All but SI-SDR, which leaves out silent stems and so has to look at the data, and notes."""

@@ -6,8 +6,8 @@ interpreter: it passes its arguments, environment, working directory and standar
 process, which runs the script in a fork, in a process of its own, and returns its exit status. In
 the fork `sys.executable` is the client, so that scripts start scripts in the same way.
 
-What this does not show is that a script starts and stops as it does for users, so tests of signals,
-of killed runs, and one run of each script use `sys.executable`.
+What this does not show is that a script starts and stops as it does for users, so tests of signals
+and the import of each script use `sys.executable`.
 """
 
 import atexit

@@ -41,6 +41,7 @@ def test_it_is_small_and_holds_half_precision_tensors():
         assert needed in card
 
 
+@pytest.mark.slow
 def test_the_model_with_drums_separates_an_unseen_song_too(song):
     true, mixture = song
     separator = Separator.from_pretrained("band_drums")

@@ -339,6 +339,7 @@ def test_a_score_on_the_clock_of_the_song_is_used_as_it_is(long_song):
     assert used.describe("x.mid") == "Separated with the score x.mid, used as it is."
 
 
+@pytest.mark.slow
 def test_the_score_of_another_song_is_refused_unless_told_otherwise(long_song):
     _, sources = long_song
     other = random_notes(np.random.default_rng(99), 20.0)
@@ -438,6 +439,7 @@ def test_the_tuning_of_the_recording_is_that_of_the_templates(monkeypatch):
     assert errors[1] < 0.7 * errors[0]
 
 
+@pytest.mark.slow
 def test_a_separator_separates_with_a_score_too(long_song):
     notes, sources = long_song
     short, mixture = notes.within(0, 4), sources.sum(0)[: 4 * RATE]

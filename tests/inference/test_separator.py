@@ -186,6 +186,7 @@ def test_a_network_with_a_global_norm_receives_the_recording_in_one_chunk():
     assert len(chunk.stems) == 3 * RATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ScoreTranscriptor, PitchTranscriptor])
 def test_notes_of_chunks_are_those_of_the_whole_recording(kind):
     song = noise(12 * RATE)

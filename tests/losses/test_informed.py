@@ -58,6 +58,7 @@ def test_segments_have_the_masks_of_their_position(manifest):
         assert agree > 0.99
 
 
+@pytest.mark.slow
 def test_factors_are_fitted_once_by_any_number_of_processes(manifest):
     masks = ScoreInformedMasks(manifest, N_FFT, HOP, n_partials=6)
     tracks = manifest.select("train")
@@ -89,6 +90,8 @@ def test_it_overfits_one_batch_without_stems(manifest):
         value.backward()
         optimizer.step()
         values.append(value.item())
+        if values[-1] < 0.45 * values[0]:
+            break
     assert values[-1] < 0.45 * values[0]
 
 

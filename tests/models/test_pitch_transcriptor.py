@@ -129,6 +129,7 @@ def test_a_tcn_cannot_start_from_its_trunk():
         build_separator("tcn", dict(NET, sources=NAMES), trunk=network())
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch(tmp_path):
     torch.manual_seed(0)
     wrapper = TranscriptorTrainingWrapper(PitchTranscriptor(NAMES, **SIZES))
@@ -143,11 +144,14 @@ def test_it_overfits_one_batch(tmp_path):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if losses[-1] < 0.4 * losses[0]:
+            break
     assert losses[-1] < 0.4 * losses[0]
     used = [name for name, p in wrapper.named_parameters() if p.grad is None or not p.grad.any()]
     assert not used  # every weight has a gradient
 
 
+@pytest.mark.slow
 def test_a_note_it_has_learned_at_one_pitch_is_found_at_others():
     """Trained on a few pitches of a class it reads the pitches between, which a TCN cannot."""
 

@@ -6,18 +6,14 @@ import re
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from tiny import write_folder
+from tiny_recipe import NETWORK_4K, RECIPE
 
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
-TINY = (
-    "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 8 --hid_chan 8 --segment "
-    "1.024 --precision 32-true --t_steps 2 --t_batch_size 2 --warmup_steps 1 --quiet"
-)
+TINY = f"{NETWORK_4K} --t_steps 2 --t_batch_size 2 --warmup_steps 1 --quiet"
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """The filters that `inspect_losses.py` fits to a loss."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from tiny import N_FFT, loaders, state_of, stft, transcriptor, write_folder
+from tiny_recipe import RECIPE
 
 from asteroid_scoresup.dsp import Spectrograms
 from asteroid_scoresup.losses import ScoreSupervisedLoss
-
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 
 
 @pytest.fixture

@@ -3,19 +3,14 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from tiny_recipe import NETWORK, RECIPE, batches, write_slakh
 
 from asteroid_scoresup.data.prepare import prepare
-from asteroid_scoresup.synthesis.synthesize import synthesize
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
-TINY = (
-    "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
-    "--bn_chan 8 --hid_chan 8 --t_batch_size 3 --s_batch_size 3 --f_batch_size 3 --quiet"
-)
+TINY = f"{NETWORK} {batches(3)} --num_workers 0 --quiet --n_examples 0"
 FEW = "--synthesize_opts=--seconds 3 --synthetic 0"
 
 
@@ -44,10 +39,7 @@ def run(fast_python):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    synthesize(
-        folder / "slakh", n_train=2, n_validation=1, n_test=2, n_test_unseen=0, seconds=4,
-        sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
-    )  # fmt: skip
+    write_slakh(folder / "slakh", train=2, validation=1, test=2, seconds=4)
     prepare(folder / "slakh", folder / "prepared", jobs=1, progress=False)
     return folder
 

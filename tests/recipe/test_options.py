@@ -4,14 +4,13 @@ import importlib
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from tiny_recipe import RECIPE
 
 from asteroid_scoresup.losses import TERMS, register_term
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 LOSSES = sorted((RECIPE / "local" / "losses").glob("*.yml"))
 
 

@@ -1,13 +1,13 @@
 """Steps 1 to 3 of the recipe with the networks that share their weights over pitch."""
 
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 import yaml
 from tiny import write_folder
+from tiny_recipe import NETWORK_4K, RECIPE, batches, lengths
 
 from asteroid_scoresup.models import (
     PitchSeparator,
@@ -17,12 +17,9 @@ from asteroid_scoresup.models import (
     unpack,
 )
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
 TINY = (
-    "--n_fft 256 --hop_length 64 --n_blocks 2 --n_repeats 1 --bn_chan 8 --hid_chan 8 --segment "
-    "1.024 --num_workers 0 --precision 32-true --t_steps 2 --t_epochs 1 --t_batch_size 3 --s_steps "
-    "2 --s_epochs 1 --s_batch_size 3 --f_steps 2 --f_epochs 1 --f_batch_size 3 --warmup_steps 1 "
-    "--varispeed 0 --n_partials 6 --pitch_chan 4 --quiet"
+    f"{NETWORK_4K} {batches(3)} {lengths()} --num_workers 0 --warmup_steps 1 --varispeed 0 "
+    "--n_partials 6 --pitch_chan 4 --quiet --n_examples 0"
 )
 
 

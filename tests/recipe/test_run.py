@@ -8,23 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from tiny_recipe import NETWORK, RECIPE, batches, lengths, write_slakh
 
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.models import TCNSeparator, model_hash, unpack
-from asteroid_scoresup.synthesis.synthesize import synthesize
 
-RUN = Path(__file__).parents[2] / "egs" / "slakh" / "run.sh"
-TINY = (
-    "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
-    "--bn_chan 8 --hid_chan 8 --t_epochs 1 --t_steps 3 --t_batch_size 3 --s_epochs 1 --s_steps 3 "
-    "--s_batch_size 3 --f_epochs 1 --f_steps 2 --f_batch_size 3 --quiet"
-)
+RUN = RECIPE / "run.sh"
+TINY = f"{NETWORK} {batches(3)} {lengths(steps=(3, 3, 2))} --num_workers 0 --quiet"
 #: Without the plots and pages of songs, which take longer than the training.
 NO_EXAMPLES = f"{TINY} --n_examples 0"
 
@@ -52,10 +47,7 @@ def run(fast_python):
 def data(tmp_path_factory):
     """A data folder as stage 0 leaves it, but small."""
     folder = tmp_path_factory.mktemp("data")
-    synthesize(
-        folder / "slakh", n_train=3, n_validation=1, n_test=1, n_test_unseen=1, seconds=5,
-        sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
-    )  # fmt: skip
+    write_slakh(folder / "slakh", train=3, validation=1, test=1, test_unseen=1)
     return folder
 
 
@@ -217,13 +209,21 @@ def wait_for(condition, process, seconds=300):
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM to run.sh alone"])
-def test_a_signal_ends_training_with_a_sentence(prepared, tmp_path, how):
+def test_a_signal_ends_training_with_a_sentence(prepared, fast_python, tmp_path, how):
     options = ["--stage", "2", "--stop_stage", "2", "--data_dir", str(prepared)]
     options += ["--exp_root", str(tmp_path), "--tag", "k"]
     opts = TINY.replace("--t_epochs 1", "--t_epochs 10000")
     opts = opts.replace("--num_workers 0", "--num_workers 1")
+    # The script that gets the signal is started as for users; those before it only check options.
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase "$1" in train_*) exec {sys.executable} "$@";; esac\n'
+        f'exec {fast_python} "$@"\n'
+    )
+    python.chmod(0o755)
     process = subprocess.Popen(
-        command(*options, opts=opts), cwd=tmp_path, start_new_session=True, text=True,
+        command(*options, opts=opts, python=str(python)),
+        cwd=tmp_path, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -301,10 +301,7 @@ def test_the_other_supervisions_run(run, data, tmp_path, supervision, finished):
 def test_own_songs_through_every_stage(run, tmp_path):
     """Pairs of audio and MIDI without stems, other classes, a relative path."""
     made = tmp_path / "made"
-    synthesize(
-        made, n_train=3, n_validation=1, n_test=0, n_test_unseen=0, seconds=5, sample_rate=16000,
-        renderer="tinysoundfont", jobs=1, quiet=True,
-    )  # fmt: skip
+    write_slakh(made, train=3, validation=1, test=0)
     songs = tmp_path / "my songs"
     songs.mkdir()
     for track in made.glob("*/Track*"):
@@ -422,7 +419,7 @@ BAD_SETTINGS = {
     "--norm_type BN": "--norm_type is one of",
     "--model UNet": "--model is one of tcn, pitch, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",
-    "--compile maybe": "--compile is true or false",
+    "--compile maybe": "--compile is true, false or auto",
     "--clip -1": "--clip is a number",
     "--clip 0 --informed 0 --transcription 0": "the weights of all loss terms are 0",
     "--si_sdr 1": "needs stems",

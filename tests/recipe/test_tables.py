@@ -4,26 +4,19 @@ import json
 import os
 import struct
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pretty_midi
 import pytest
 import torch
 import yaml
+from tiny_recipe import NETWORK, RECIPE, batches, lengths, write_slakh
 
 from asteroid_scoresup.data.prepare import prepare
 from asteroid_scoresup.models import load_package
-from asteroid_scoresup.synthesis.synthesize import synthesize
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
-TINY = (
-    "--segment 2.048 --num_workers 0 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 "
-    "--bn_chan 8 --hid_chan 8 --t_epochs 1 --t_steps 2 --t_batch_size 3 --s_epochs 2 --s_steps 2 "
-    "--s_batch_size 3 --f_epochs 1 --f_steps 2 --f_batch_size 3"
-)
+TINY = f"{NETWORK} {batches(3)} {lengths(epochs=(1, 2, 1))} --num_workers 0"
 ROWS = "fine-tune c.h, aml$|^baseline, frame|^semi-supervised, 50"
 
 
@@ -44,10 +37,7 @@ def run(fast_python):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    synthesize(
-        folder / "slakh", n_train=4, n_validation=1, n_test=1, n_test_unseen=0, seconds=3,
-        sample_rate=16000, renderer="tinysoundfont", jobs=1, quiet=True,
-    )  # fmt: skip
+    write_slakh(folder / "slakh", train=4, validation=1, test=1, seconds=3)
     prepare(folder / "slakh", folder / "prepared", jobs=1, progress=False)
     return folder / "prepared"
 
@@ -169,7 +159,7 @@ def test_a_failed_row_is_named_and_the_others_continue(run, data, tmp_path):
 
 def test_a_dry_run_lists_what_is_missing(run, data, tmp_path):
     given = options(data, tmp_path, "--dry_run")
-    status, output = run("experiments.py", *given, python=sys.executable)
+    status, output = run("experiments.py", *given)
     assert status == 0 and "0 of 10 jobs are done" in output
     assert "start of fine-tuning, seed 0" in output and not list(tmp_path.iterdir())
 
@@ -303,13 +293,13 @@ def test_the_command_prepares_trains_and_publishes(fast_python, data, tmp_path):
 
 
 def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
-    opts = TINY.replace("--segment 2.048", "--segment 1.024") + " --s_batch_size 1 --s_steps 1"
+    opts = TINY.replace("--segment 2.048", "--segment 0.512") + " --s_batch_size 1 --s_steps 1"
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
     given += ["--groups", "baselines", "--seeds", 1, "--train_opts", opts, "--minutes", 0.02]
     rows = ["ours, score-supervised", "Open-Unmix, supervised", "ConvTasNet, score-supervised"]
     status, output = run("experiments.py", *given, "--rows", f"^({'|'.join(rows)})$")
     assert status == 0, output
-    status, output = run("baselines.py", tmp_path, "--repeats", 1, "--seconds", 3)
+    status, output = run("baselines.py", tmp_path, "--repeats", 1, "--seconds", 1)
     assert status == 0, output
     assert (tmp_path / "baselines.md").read_text() in output
     frame = pd.read_csv(tmp_path / "baselines.csv")

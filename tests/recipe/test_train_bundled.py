@@ -11,16 +11,12 @@ import pretty_midi
 import pytest
 import torch
 import yaml
+from tiny_recipe import NETWORK, RECIPE, batches, lengths
 
 from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.synthesis.soundfont import Preset, Tone, write_soundfont
 
-RECIPE = Path(__file__).parents[2] / "egs" / "slakh"
-TINY = (
-    "--segment 2.048 --n_fft 1024 --hop_length 512 --n_blocks 3 --n_repeats 1 --bn_chan 8 "
-    "--hid_chan 8 --t_batch_size 2 --s_batch_size 2 --f_batch_size 2 --quiet --n_examples 0 "
-    "--t_epochs 1 --t_steps 2 --s_epochs 1 --s_steps 2 --f_epochs 1 --f_steps 1"
-)
+TINY = f"{NETWORK} {batches(2)} {lengths(steps=(2, 2, 1))} --quiet --n_examples 0"
 FEW = "--n_train 2 --n_validation 1 --n_test 1 --n_test_unseen 1 --seconds 3 --synthetic 0 "
 
 

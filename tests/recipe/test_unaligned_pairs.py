@@ -1,12 +1,12 @@
 """Folders of pairs whose scores are on another clock than their recordings."""
 
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pretty_midi
+from tiny_recipe import RECIPE
 
-SCRIPT = Path(__file__).parents[2] / "egs" / "slakh" / "local" / "unaligned_pairs.py"
+SCRIPT = RECIPE / "local" / "unaligned_pairs.py"
 
 
 def write_song(folder):

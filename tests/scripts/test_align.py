@@ -154,6 +154,7 @@ def test_what_has_no_score_is_described_as_such():
     assert "Without a score" not in text and "No stretch is uncertain." in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "gain", "message"),
     [

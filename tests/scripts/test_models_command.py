@@ -90,6 +90,7 @@ def test_export_converts_without_a_change_of_the_model(model, tmp_path, capsys):
     assert "back.pth: 0.1 MB" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_export_overwrites_only_if_told_to(model, tmp_path, capsys):
     for name in ("m", "m.pth", "m.onnx"):
         out = str(tmp_path / name)

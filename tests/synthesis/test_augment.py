@@ -79,7 +79,7 @@ def test_varispeed_of_zero_semitones_changes_nothing():
 def test_synthetic_instruments_play_the_given_notes(kind, program, base):
     pitches = [base, base + 4, base + 7, base + 12]
     fractions = []
-    for seed in range(8):
+    for seed in range(5):
         played = part(program, pitches)
         rng = np.random.default_rng(seed)
         audio = render_varied(
@@ -98,14 +98,15 @@ def test_synthetic_instruments_differ_and_are_repeatable(kind):
     spectra = []
     for seed in range(6):
         preset = synthetic_instrument(kind, 0, RATE, np.random.default_rng(seed))
-        again = synthetic_instrument(kind, 0, RATE, np.random.default_rng(seed))
         low, high = PITCH_RANGES[kind]
         assert preset.tones[0].pitch == low and preset.tones[-1].pitch >= high
-        for one, other in zip(preset.tones, again.tones):
-            np.testing.assert_array_equal(one.samples, other.samples)
         assert max(np.abs(tone.samples).max() for tone in preset.tones) == pytest.approx(0.9)
         spectrum = np.abs(np.fft.rfft(preset.tones[2].samples, n=8192))[:2048]
         spectra.append(20 * np.log10(spectrum / spectrum.max() + 1e-4))
+    again = synthetic_instrument(kind, 0, RATE, np.random.default_rng(seed))
+    assert len(again.tones) == len(preset.tones)
+    for one, other in zip(preset.tones, again.tones):
+        np.testing.assert_array_equal(one.samples, other.samples)
     assert np.std(spectra, axis=0).mean() > 4  # dB
 
 

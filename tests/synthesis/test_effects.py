@@ -93,12 +93,13 @@ def test_a_limiter_neither_clips_nor_jumps():
     assert (gain == 1).mean() > 0.9  # far from the peak
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", effects.MP3_RATES)
 @pytest.mark.parametrize("compression", [0.2, 0.6])
 def test_mp3_keeps_time_to_the_sample(rate, compression):
-    time = np.arange(rate * 2 + 123) / rate
-    wave = 0.4 * chirp(time, 100, 2, 0.25 * rate).astype(np.float32)
-    wave[: rate // 2] = 0
+    time = np.arange(rate + 123) / rate
+    wave = 0.4 * chirp(time, 100, 1, 0.25 * rate).astype(np.float32)
+    wave[: rate // 4] = 0
     decoded = effects.mp3_round_trip(wave, rate, compression)
     assert decoded.shape == wave.shape and decoded.dtype == np.float32
     size = 2 * len(wave)

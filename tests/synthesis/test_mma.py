@@ -54,6 +54,7 @@ def test_grooves_without_all_classes_are_skipped_and_seeds_repeat(stub):
     assert "Solo" in "".join(mma.draw_chart("Solo", 1, mma.random.Random(0)))
 
 
+@pytest.mark.slow
 def test_mma_writes_a_part_of_the_training_songs(stub):
     tone = Tone(60, 0.3 * np.sin(2 * np.pi * 261.6 * np.arange(4000) / 8000), 8000)
     presets = [Preset(program, "sine", (tone,)) for program in range(128)]

@@ -113,6 +113,7 @@ def test_treated_parts_keep_their_onsets():
             assert np.abs(treated).argmax() == RATE and np.isfinite(treated).all()
 
 
+@pytest.mark.slow
 def test_a_produced_data_set_depends_on_its_seed_alone(tmp_path):
     time = np.arange(4000) / 8000
     tone = Tone(60, 0.3 * np.sin(2 * np.pi * 261.6 * time), 8000)

@@ -72,6 +72,7 @@ def copy(dataset, tmp_path):
     return shutil.copytree(dataset, tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_the_format_is_that_of_slakh(dataset, tracks):
     assert [(t.parent.name, t.name) for t in tracks] == [
         ("test_unseen", "Track90001"),
@@ -223,6 +224,7 @@ def test_another_seed_gives_other_songs(dataset, tmp_path):
     assert (tmp_path / "other" / path).read_bytes() != (dataset / path).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_is_resumed(dataset, copy, monkeypatch):
     whole = contents(copy)
     shutil.rmtree(copy / "train" / "Track00002")
@@ -313,6 +315,7 @@ def _small_font(path, programs):
 DRY = {"synthetic": 0.0, "varispeed": 0.0, "color_db": 0.0}
 
 
+@pytest.mark.slow
 def test_parts_of_a_song_are_played_by_several_soundfonts(tmp_path):
     whole = _small_font(tmp_path / "whole.sf2", range(128))
     bass = _small_font(tmp_path / "bass.sf2", TRAIN_PALETTE.bass)
@@ -334,6 +337,7 @@ def test_parts_of_a_song_are_played_by_several_soundfonts(tmp_path):
         synthesize(tmp_path / "e", jobs=1, **{**fonts, "soundfonts": [bass, other]}, **few)
 
 
+@pytest.mark.slow
 def test_all_programs_may_be_in_all_splits(tmp_path):
     font = _small_font(tmp_path / "whole.sf2", range(128))
     many = {**SMALL, **DRY, "n_train": 12, "n_validation": 0, "seconds": 1.0, "soundfonts": font}
@@ -345,6 +349,7 @@ def test_all_programs_may_be_in_all_splits(tmp_path):
     assert used <= {*ALL_PALETTE.piano, *ALL_PALETTE.guitar, *ALL_PALETTE.bass}
 
 
+@pytest.mark.slow
 def test_compressed_soundfonts_are_decoded_once(tmp_path, monkeypatch):
     calls = []
 
@@ -389,7 +394,7 @@ def midi_folder(tmp_path):
 
 
 def test_a_folder_of_midi_becomes_tracks(midi_folder, tmp_path):
-    options = {"jobs": 2, "sample_rate": 8000, "quiet": True, "fractions": (1, 0, 0)}
+    options = {"jobs": 1, "sample_rate": 8000, "quiet": True, "fractions": (1, 0, 0)}
     summary = synthesize(tmp_path / "out", midi_dir=midi_folder, **options)
     assert summary["tracks"] == {"train": 2}
     assert set(summary["skipped"]) == {"broken.mid", "empty.mid"}

@@ -171,6 +171,7 @@ CONTAINERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_ffmpeg", [False, True])
 @pytest.mark.parametrize("suffix", CONTAINERS)
 def test_truncated_files_are_refused(tmp_path, suffix, with_ffmpeg, monkeypatch):

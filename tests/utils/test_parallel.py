@@ -14,6 +14,7 @@ PLACE = "(%d, __import__('torch').get_num_threads(), __import__('os').getpid())"
 DIE = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_every_item_runs_once_on_one_thread(jobs):
     before = torch.get_num_threads()

@@ -111,7 +111,7 @@ def timed(work: Callable[[], object], seconds: float = TRIAL_SECONDS) -> float:
 def trials(args: Any, steps: list[str]) -> tuple[dict[str, float], float]:
     """Seconds of an update of each step, with its data, and of a validation."""
     import torch
-    from local import settings
+    from local import harmonic, settings
     from pytorch_lightning.utilities import move_data_to_device
 
     from asteroid_scoresup.data import Manifest
@@ -126,7 +126,7 @@ def trials(args: Any, steps: list[str]) -> tuple[dict[str, float], float]:
     reader = kind(**settings.network(args, manifest)).to(device)
     model = settings.separator(args, manifest).to(device)
     loss = settings.loss(args, manifest, reader).to(device)
-    masks = settings.fitted_masks(args, manifest)
+    masks = harmonic.fitted_masks(args, manifest)
     spectrograms = getattr(model, "spectrograms", model)
 
     def loaders(step: str) -> tuple[Any, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from .commands import check_prepare, check_synthesize, song_words, split_words
-from .rules import RULES, WEIGHT, Rule
+from .rules import RULES, WEIGHT, BadOption, Rule, check_together
 
 HERE = Path(__file__).parent
 #: Options of all training scripts that may be given among the settings.
@@ -31,10 +31,6 @@ DEFAULT_LOSS = {"score": "", "activity": "frame", "stems": "stems", "semi": "sem
 SUPERVISION = tuple(DEFAULT_LOSS)
 #: Settings of `model` that are models of this package: they predict masks.
 OURS = ("tcn", "pitch")
-
-
-class BadOption(ValueError):
-    """An invalid setting."""
 
 
 def read_yaml(path: Path) -> dict[str, dict[str, Any]]:
@@ -175,24 +171,6 @@ def given_settings(words: Iterable[str]) -> dict[str, Any]:
             value = words.pop(0)
         found[name] = checked(name, value)
     return found
-
-
-def check_together(values: Mapping[str, Any]) -> None:
-    """Checks settings against each other.
-
-    Raises:
-        BadOption: if they contradict each other.
-    """
-    if values["hop_length"] > values["n_fft"]:
-        raise BadOption(
-            f"--hop_length {values['hop_length']} is above --n_fft {values['n_fft']}: samples "
-            "between two windows would be lost."
-        )
-    if values["n_fft"] % 2:
-        raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
-    for key in ("t_minutes", "s_minutes"):
-        if values[key] and values["devices"] * values["num_nodes"] > 1:
-            raise BadOption(f"--{key} needs a single device: every process has a clock of its own.")
 
 
 def check_loss(weights: Mapping[str, float], supervision: str, model: str = "tcn") -> None:

@@ -1,13 +1,19 @@
-"""The allowed values of each setting of conf.yml."""
+"""The allowed values of each setting of conf.yml, and of settings together."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 NORMS = ("gLN", "cLN", "cgLN", "fgLN", "bN")
 PRECISIONS = (
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "32", "64",
 )  # fmt: skip
+
+
+class BadOption(ValueError):
+    """An invalid setting."""
 
 
 class Number:
@@ -182,3 +188,21 @@ RULES: dict[str, Rule] = {
     "precision": Choice(*PRECISIONS),
     "seed": Number(int, 0, 2**32 - 1),
 }
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    """Checks settings against each other.
+
+    Raises:
+        BadOption: if they contradict each other.
+    """
+    if values["hop_length"] > values["n_fft"]:
+        raise BadOption(
+            f"--hop_length {values['hop_length']} is above --n_fft {values['n_fft']}: samples "
+            "between two windows would be lost."
+        )
+    if values["n_fft"] % 2:
+        raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
+    for key in ("t_minutes", "s_minutes"):
+        if values[key] and values["devices"] * values["num_nodes"] > 1:
+            raise BadOption(f"--{key} needs a single device: every process has a clock of its own.")
