@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..score import Notes
+from ..utils.audio_streams import Slice
 from ..utils.files import read_json
 from ..utils.names import why_not_plain
 from .classes import ClassMap
@@ -32,32 +33,19 @@ LONGEST_NAME = 255
 COPY_AGAIN = "Copy the folder again, or write it again with `asteroid-scoresup shard`."
 
 
-class _Window(io.RawIOBase):
-    """Part of a file, as a file."""
+class _Window(Slice):
+    """Part of a file that is read, not mapped: if the file is cut short meanwhile, that is an error
+    instead of a signal that ends the process."""
 
     def __init__(self, path: Path, offset: int, size: int) -> None:
+        super().__init__(b"", offset, offset + size)
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed by close()
-        self._offset, self._size, self._place = offset, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        self._place = max(base + offset, 0)
-        return self._place
-
-    def tell(self) -> int:
-        return self._place
 
     def readinto(self, buffer: Any) -> int:
-        left = max(self._size - self._place, 0)
-        self._file.seek(self._offset + self._place)
-        count = self._file.readinto(memoryview(buffer).cast("B")[:left])
-        self._place += count
+        n = min(len(buffer), self._size - self._position)
+        self._file.seek(self._start + self._position)
+        count = self._file.readinto(memoryview(buffer).cast("B")[:n])
+        self._position += count
         return count
 
     def close(self) -> None:

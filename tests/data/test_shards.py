@@ -512,7 +512,7 @@ def test_errors_of_a_disk_are_not_silence(small, monkeypatch):
 
     class Broken(shard_files._Window):
         def readinto(self, buffer):
-            if self._place > 2000:
+            if self._position > 2000:
                 raise OSError(5, "Input/output error")
             return super().readinto(buffer)
 
