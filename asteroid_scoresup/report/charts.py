@@ -137,7 +137,7 @@ def plot_training_curves(
         logs (dict): Name of each run to its log: the path of the ``metrics.csv`` of Lightning's
             ``CSVLogger``, or its content as a :class:`pandas.DataFrame`.
         metrics (sequence of str, optional): Quantities to show, such as ``loss``. Default: all
-            except learning rates.
+            except learning rates and Lightning's ``hp_metric``, a copy of the validation loss.
         columns (int): Panels per row.
 
     Returns:
@@ -153,7 +153,7 @@ def plot_training_curves(
     curves = pd.concat([_curves(frame).assign(run=name) for name, frame in frames.items()])
     quantities = list(dict.fromkeys(curves.quantity))
     if metrics is None:
-        quantities = [q for q in quantities if not q.startswith(("lr", "learning_rate"))]
+        quantities = [q for q in quantities if not q.startswith(("lr", "learning_rate", "hp_"))]
     else:
         quantities = [metric for metric in metrics if metric in quantities]
     curves = curves[curves.quantity.isin(quantities)]
@@ -260,4 +260,6 @@ def _metric_label(metric: str) -> str:
         "input_si_sdr": "SI-SDR of the mixture (dB)",
         "leakage_db": "Leakage into silent classes (dB)",
     }
+    if metric.startswith("si_sdr_") and metric not in labels:
+        return f"SI-SDR of {metric.removeprefix('si_sdr_')} (dB)"
     return labels.get(metric, metric.replace("_", " "))

@@ -148,8 +148,12 @@ def test_the_log_of_a_killed_run_is_read_up_to_its_last_whole_line(log, n_bytes,
 
 
 def test_learning_rates_are_shown_on_request_only(log):
-    names = [axis.get_title() for axis in charts.plot_training_curves({"run": log}).axes]
-    assert names == ["loss", "si_sdr", ""][: len(names)] and "lr-Adam" not in names
+    log = log.assign(hp_metric=log.loss, val_si_sdr_bass=1.0)
+    axes = charts.plot_training_curves({"run": log}).axes
+    names = [axis.get_title() for axis in axes]
+    labels = [axis.get_ylabel() for axis in axes]
+    assert "hp_metric" not in names and "SI-SDR of bass (dB)" in labels
+    assert names == ["loss", "si_sdr", "si_sdr_bass"]
     figure = charts.plot_training_curves({"run": log}, metrics=["lr-Adam"])
     assert figure.axes[0].get_title() == "lr-Adam"
     with pytest.raises(ValueError, match="do not contain any quantity"):
