@@ -7,9 +7,12 @@ import functools
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from torch.nn.functional import pad
 
 #: Bands of the equalizer, and the frequency of the lowest, in Hz; the highest is Nyquist.
 N_BANDS, LOWEST_BAND = 8, 40.0
+#: Length of a block of :func:`fir_filter` relative to that of the response.
+_BLOCK = 4
 
 
 def equalize(
@@ -52,15 +55,8 @@ def equalize_bands(signals: torch.Tensor, sample_rate: float, bands_db: np.ndarr
     Returns:
         :class:`torch.Tensor`: As `signals`.
     """
-    length, taps = signals.shape[-1], _taps(sample_rate)
-    gains_db = _interpolated(bands_db, sample_rate)
-    # The response is computed over a second, and has decayed after a fraction of it.
-    response = np.fft.irfft(minimum_phase(10 ** (gains_db / 20)), n=taps).astype(np.float32)
-    impulse = torch.from_numpy(response[: int(sample_rate) // 8])
-    # With room to ring out, or the end of the signal would return at its beginning.
-    padded = next_fast_len(length + len(impulse), real=True)
-    spectrum = torch.fft.rfft(signals, n=padded) * torch.fft.rfft(impulse, n=padded)
-    return torch.fft.irfft(spectrum, n=padded)[..., :length]
+    bands = torch.as_tensor(bands_db, device=signals.device)
+    return equalize_batch(signals.unsqueeze(0), sample_rate, bands.unsqueeze(0))[0]
 
 
 def equalize_batch(
@@ -84,16 +80,44 @@ def equalize_batch(
         >>> torch.allclose(filtered[1], equalize_bands(noise[1], 8000, gains[1]), atol=1e-4)
         True
     """
-    length, impulse_length = signals.shape[-1], int(sample_rate) // 8
     logs = _band_logs(sample_rate, bands_db.shape[-1], str(signals.device))
     # Real products: TF32 would round the logarithms.
     bands = bands_db.to(logs)[:, :, None, None]
     response = torch.view_as_complex((bands * logs).sum(1)).exp()
-    impulse = torch.fft.irfft(response, n=_taps(sample_rate))[:, :impulse_length]
-    padded = next_fast_len(length + impulse_length, real=True)
-    shape = (len(signals), *[1] * (signals.ndim - 2), padded // 2 + 1)
-    filters = torch.fft.rfft(impulse, n=padded).view(shape)
-    return torch.fft.irfft(torch.fft.rfft(signals, n=padded) * filters, n=padded)[..., :length]
+    # The response is computed over a second, and has decayed after a fraction of it.
+    impulse = torch.fft.irfft(response, n=_taps(sample_rate))[:, : int(sample_rate) // 8]
+    shape = (len(signals), *[1] * (signals.ndim - 2), impulse.shape[-1])
+    return fir_filter(signals, impulse.to(signals.dtype).view(shape))
+
+
+def fir_filter(signals: torch.Tensor, impulse: torch.Tensor) -> torch.Tensor:
+    r"""Convolves signals with an impulse response, in overlapping blocks that stay in the cache.
+
+    Args:
+        signals (:class:`torch.Tensor`): The signals.
+        impulse (:class:`torch.Tensor`): The responses, of the same number of dimensions.
+
+    Shape:
+        - signals: :math:`(..., time)`
+        - impulse: :math:`(..., taps)`
+        - output: as `signals`: the beginning of the convolution
+
+    Examples
+        >>> filtered = fir_filter(torch.tensor([1.0, 0.0, 2.0]), torch.tensor([1.0, 0.5]))
+        >>> [round(value, 3) for value in filtered.tolist()]
+        [1.0, 0.5, 2.0]
+    """
+    length, taps = signals.shape[-1], impulse.shape[-1]
+    size = min(1 << (_BLOCK * taps - 1).bit_length(), next_fast_len(length + taps, real=True))
+    step = size - taps + 1
+    n_blocks = -(-length // step)
+    blocks = pad(signals, (0, n_blocks * step - length)).unflatten(-1, (n_blocks, step))
+    spectra = torch.fft.rfft(blocks, n=size) * torch.fft.rfft(impulse, n=size).unsqueeze(-2)
+    parts = torch.fft.irfft(spectra, n=size)
+    filtered = parts[..., :step]
+    if n_blocks > 1:  # only then is there a block to ring into
+        filtered[..., 1:, : taps - 1] += parts[..., :-1, step:]
+    return filtered.flatten(-2)[..., :length]
 
 
 def _taps(sample_rate: float) -> int:

@@ -228,13 +228,11 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
             for gain in factors.gains.T
         ]
         return torch.stack([soft_masks(channel, n_src, power) for channel in channels])
-    spectrograms = torch.stack(
-        [
-            factors.templates[factors.class_index == i].T
-            @ factors.activations[factors.class_index == i]
-            for i in [*range(n_src), -1]
-        ]
-    )
+    n_freqs, n_frames = factors.templates.shape[1], factors.activations.shape[1]
+    spectrograms = factors.activations.new_empty(n_src + 1, n_freqs, n_frames)
+    for row, i in zip(spectrograms, [*range(n_src), -1]):
+        mine = (factors.class_index == i).nonzero()[:, 0]
+        torch.mm(factors.templates[mine].T, factors.activations[mine], out=row)
     return _split(spectrograms, power)[:n_src]
 
 
@@ -263,10 +261,15 @@ def soft_masks_of_batch(factors: Factors, n_src: int, power: float = 1.5) -> tor
 
 
 def _split(spectrograms: torch.Tensor, power: float) -> torch.Tensor:
-    """Divides the bins of :math:`(..., freq, frames)` between the classes, the first dimension."""
+    """Divides the bins of :math:`(..., freq, frames)` between the classes, the first dimension.
+
+    Overwrites its input: the memory of another copy takes longer to get than to fill.
+    """
     total = spectrograms.sum(0)
-    # Relative to the loudest class first, so that powers of faint bins do not underflow.
-    weight = (spectrograms / spectrograms.amax(0).clamp(min=EPS)) ** power
     loudest = total.amax((-2, -1), keepdim=True)
     known = total > 1e-6 * loudest.clamp(min=EPS)
-    return weight / weight.sum(0).clamp(min=EPS) * known
+    # Relative to the loudest class first, so that powers of faint bins do not underflow.
+    weight = spectrograms.div_(spectrograms.amax(0).clamp_(min=EPS))
+    # A general power takes seven times as long on a CPU.
+    weight = weight.mul_(weight.sqrt()) if power == 1.5 else weight.pow_(power)
+    return weight.mul_(known / weight.sum(0).clamp_(min=EPS))

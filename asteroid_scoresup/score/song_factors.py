@@ -50,6 +50,7 @@ def factorize_song(
     grid: FrameGrid,
     templates: HarmonicTemplates,
     progress: Callable[[float], object] | None = None,
+    iterations: int = INFORMED_ITERATIONS,
 ) -> Factors:
     r"""Factorizes a song by all that its score has.
 
@@ -61,6 +62,7 @@ def factorize_song(
         grid (FrameGrid): The grid of the STFT.
         templates (HarmonicTemplates): See :func:`song_templates`.
         progress (callable, optional): Called after each iteration with the fraction that is done.
+        iterations (int): Number of updates; 0 for the initial factors.
 
     Shape:
         - magnitude: :math:`(freq, frames)` or :math:`(channels, freq, frames)`
@@ -83,7 +85,7 @@ def factorize_song(
         sounding_roll(pitched, *size),
         onset_roll(pitched, *size, after=round(ATTACK_SECONDS * grid.frames_per_second)),
         templates,
-        INFORMED_ITERATIONS,
+        iterations,
         free=N_FREE,
         hits=hit_roll(unpitched, *size),
         progress=progress,

@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.fft import next_fast_len
+from scipy.signal import fftconvolve
 from tiny import RATE, write_folder
 
 from asteroid_scoresup.data import ScoreDataset
-from asteroid_scoresup.dsp.equalizer import equalize, minimum_phase
+from asteroid_scoresup.dsp.equalizer import (
+    equalize,
+    equalize_bands,
+    equalize_batch,
+    fir_filter,
+    minimum_phase,
+)
 
 
 def response_db(seed, spread=4.0, length=2048):
@@ -15,6 +25,33 @@ def response_db(seed, spread=4.0, length=2048):
     filtered = equalize(impulse, RATE, spread, np.random.default_rng(seed))
     assert filtered[1].abs().max() < 1e-12  # silence stays silent
     return 20 * np.log10(np.abs(np.fft.rfft(filtered[0].numpy())))
+
+
+def test_it_is_a_filter_of_minimum_phase_with_interpolated_gains():
+    """Against NumPy and SciPy in double precision."""
+    rng = np.random.default_rng(4)
+    for rate, length in ((RATE, 700), (RATE, 9000), (16000, 65536), (44100, 30000)):
+        signals, bands = rng.standard_normal((2, 3, length)), rng.normal(0, 6, (2, 8))
+        taps = 2 * next_fast_len(rate // 2, real=True)
+        frequency = np.fft.rfftfreq(taps, 1 / rate).clip(min=40)
+        places = np.log(np.geomspace(40, rate / 2, 8))
+        found = equalize_batch(torch.from_numpy(signals), rate, torch.from_numpy(bands))
+        for song, gains, filtered in zip(signals, bands, found):
+            response = minimum_phase(10 ** (np.interp(np.log(frequency), places, gains) / 20))
+            impulse = np.fft.irfft(response, n=taps)[: rate // 8]
+            expected = fftconvolve(song, impulse[None])[:, :length]
+            np.testing.assert_allclose(filtered, expected, atol=2e-5 * np.abs(expected).max())
+            one = equalize_bands(torch.from_numpy(song), rate, gains)
+            torch.testing.assert_close(one, filtered, atol=1e-5, rtol=1e-4)
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_filtering_in_blocks_is_a_convolution(length, taps, seed):
+    rng = np.random.default_rng(seed)
+    signals, impulse = rng.standard_normal((2, length)), rng.standard_normal((1, taps))
+    found = fir_filter(torch.from_numpy(signals), torch.from_numpy(impulse))
+    expected = [np.convolve(signal, impulse[0])[:length] for signal in signals]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_the_gains_have_the_requested_spread():
