@@ -138,7 +138,7 @@ def _last(mine: torch.Tensor, *factors: Factors) -> torch.Tensor:
     return chosen
 
 
-def known_spectra(place: str) -> dict[str, torch.Tensor]:
+def known_spectra(place: str, n_songs: int) -> dict[str, torch.Tensor]:
     """Mean spectra of the notes of each class with pitch in songs with stems, (88, freq)."""
     folder, _, split = place.rpartition(":")
     manifest = Manifest.load(folder)
@@ -151,7 +151,7 @@ def known_spectra(place: str) -> dict[str, torch.Tensor]:
     inside = (near <= 1) & (centers < stft.sample_rate / 2)
     amplitudes: dict[str, torch.Tensor] = {}
     counts: dict[str, torch.Tensor] = {}
-    for track in manifest.select(split):
+    for track in manifest.select(split)[:n_songs]:
         song = Song(manifest, track, templates)
         found = song.of_signals(song.track.stems, INFORMED_ITERATIONS)
         index = found.class_index[: len(song.pitches)]
@@ -218,10 +218,11 @@ def main() -> None:
     parser.add_argument("--split", default="validation")
     parser.add_argument("--songs", type=int, default=16)
     parser.add_argument("--known", default="", help="FOLDER:SPLIT of songs with known stems")
+    parser.add_argument("--known_songs", type=int, default=60)
     parser.add_argument("--model", default="", help="a separator")
     args = parser.parse_args()
     manifest = Manifest.load(args.prepared)
-    known = known_spectra(args.known) if args.known else {}
+    known = known_spectra(args.known, args.known_songs) if args.known else {}
     model = Separator.from_pretrained(args.model) if args.model else None
     stft = stft_for(int(manifest.sample_rate))
     templates = song_templates(manifest.sample_rate, stft.n_fft)

@@ -270,6 +270,6 @@ def _split(spectrograms: torch.Tensor, power: float) -> torch.Tensor:
     known = total > 1e-6 * loudest.clamp(min=EPS)
     # Relative to the loudest class first, so that powers of faint bins do not underflow.
     weight = spectrograms.div_(spectrograms.amax(0).clamp_(min=EPS))
-    # A general power takes seven times as long on a CPU.
-    weight = weight.mul_(weight.sqrt()) if power == 1.5 else weight.pow_(power)
+    for row in weight:  # a general power takes seven times as long on a CPU
+        row.mul_(row.sqrt()) if power == 1.5 else row.pow_(power)
     return weight.mul_(known / weight.sum(0).clamp_(min=EPS))
