@@ -68,7 +68,7 @@ else
   dry=(--dry_run)
 fi
 "$python" experiments.py --preset "$preset" --train_data "$main/prepared" --tests "test=$main/prepared:test" \
-  --exp_dir "$exp_dir" --groups baselines --rows "$rows" --seeds "$seeds" --n_parallel "$n_parallel" \
-  --minutes "$minutes" --train_opts "$train_opts" --external "$external" \
-  --external_stems "$external_stems" --external_timeout "$external_timeout" ${dry[@]+"${dry[@]}"}
+  --exp_dir "$exp_dir" --groups baselines --rows="$rows" --seeds "$seeds" --n_parallel "$n_parallel" \
+  --minutes "$minutes" --train_opts="$train_opts" --external="$external" \
+  --external_stems="$external_stems" --external_timeout "$external_timeout" ${dry[@]+"${dry[@]}"}
 [ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results "$results"}

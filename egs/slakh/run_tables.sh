@@ -95,11 +95,12 @@ if [ -z "$slakh_dir$minutes" ]; then
 fi
 
 options=(--preset "$preset" --train_data "$main/prepared" --tests "$tests" --exp_dir "$exp_dir")
-options+=(--results "$results" --keep "$keep" --groups "$groups" --rows "$rows")
+# With "=", since a value may begin with a dash.
+options+=(--results="$results" --keep="$keep" --groups="$groups" --rows="$rows")
 options+=(--seeds "$seeds" --n_parallel "$n_parallel")
 [ "$dry_run" = false ] || options+=(--dry_run)
 if [ -n "$minutes" ]; then # at least a second, which is refused by the number of rows
   options+=(--total_minutes "$(LC_ALL=C awk -v m="$minutes" -v t=$(($(date +%s) - began)) \
     'BEGIN { print (m - t / 60 > 0.02 ? m - t / 60 : 0.02) }')")
 fi
-"$python" experiments.py "${options[@]}" --train_opts "$train_opts"
+"$python" experiments.py "${options[@]}" --train_opts="$train_opts"

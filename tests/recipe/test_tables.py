@@ -292,6 +292,18 @@ def test_the_command_prepares_trains_and_publishes(fast_python, data, tmp_path):
     assert (tmp_path / "e" / "seed0" / "isolated_c" / "best_model.pth").is_file()
 
 
+@pytest.mark.parametrize("script", ["run_tables.sh", "run_baselines.sh"])
+def test_the_commands_pass_on_values_that_begin_with_a_dash(fast_python, tmp_path, script):
+    done = subprocess.run(
+        ["bash", RECIPE / script, "--python", fast_python, "--preset", "mini", "--dry_run", "true",
+         "--data_dir", tmp_path / "d", "--exp_dir", tmp_path / "e", "--seeds", "1",
+         "--train_opts", "--quiet"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " jobs are done" in done.stdout and not list(tmp_path.iterdir())
+
+
 def test_baselines_are_trained_for_minutes_and_compared(run, data, tmp_path):
     opts = TINY.replace("--segment 2.048", "--segment 0.512") + " --s_batch_size 1 --s_steps 1"
     given = ["--train_data", data, "--tests", f"test={data}:test", "--exp_dir", tmp_path]
