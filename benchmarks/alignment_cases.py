@@ -110,10 +110,10 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
         again = notes.onset >= edge
         first_time = rows[notes.onset < b / RATE]
         rows = np.concatenate([first_time, rows[again] + [0, length]])
-    clock = tempo_curve(rng, song.seconds)
+    clock = _tempo_curve(rng, song.seconds)
     if case == "wrong score":
         notes, rows = other.notes, np.zeros((0, 2))
-        clock = tempo_curve(rng, other.seconds)
+        clock = _tempo_curve(rng, other.seconds)
         keep = np.ones(len(notes), dtype=bool)
     score = notes.select(np.flatnonzero(keep))
     columns = {name: np.interp(getattr(score, name), *clock) for name in ("onset", "offset")}
@@ -127,7 +127,7 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
     return Trial(audio.astype(np.float32), score, kept, jumps, shift, case != "wrong score")
 
 
-def tempo_curve(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+def _tempo_curve(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """A random, varying tempo: times of the song, and of the score."""
     knots = np.arange(0, seconds + 20, 4.0)
     speed = np.exp(rng.normal(0, 0.075, len(knots)).cumsum())

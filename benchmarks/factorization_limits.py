@@ -33,6 +33,7 @@ from asteroid_scoresup.score import (
     factorize_song,
     soft_masks,
     song_templates,
+    sounding_roll,
 )
 from asteroid_scoresup.score.defaults import INFORMED_ITERATIONS, INFORMED_POWER, N_PARTIALS
 from asteroid_scoresup.score.harmonic import partial_frequencies
@@ -77,16 +78,10 @@ class Song:
         self.magnitude = self.stft.magnitude(self.spectrum)[0] + EPS
         self.first = self.factors(self.magnitude, self.track.notes, 0)
         #: Pitch of each component that has one, in the order of the factorization.
-        pitched = np.unique(
-            np.stack([self.pitched.class_index, self.pitched.pitch.astype(int)]), axis=1
-        )
-        self.pitches = torch.from_numpy(pitched[1] - LOWEST_PITCH)
-
-    @property
-    def pitched(self) -> Notes:
-        """The notes with partials."""
-        notes = self.track.notes
-        return notes.select(~np.isin(notes.class_index, self.unpitched))
+        notes = self.track.notes.select(~np.isin(self.track.notes.class_index, self.unpitched))
+        roll = sounding_roll(notes, *self.track.roll_size(self.stft))
+        rows = (roll.amax(-1) > 0).nonzero()[:, 1]
+        self.pitches = rows // (roll.shape[1] // N_PITCHES)  # finer rows where notes bend
 
     def factors(self, magnitude: torch.Tensor, notes: Notes, iterations: int) -> Factors:
         """Factorizes magnitudes by notes."""
@@ -132,7 +127,7 @@ class Song:
 
 def _last(mine: torch.Tensor, *factors: Factors) -> torch.Tensor:
     """Those of no class that every factorization of the song has."""
-    n = min(int((f.class_index == -1).sum()) for f in factors)
+    n = min(int((f.class_index == -1).sum()) for f in factors)  # the free ones at least
     chosen = torch.zeros_like(mine)
     chosen[mine.nonzero()[-n:, 0]] = True
     return chosen
@@ -150,7 +145,6 @@ def known_spectra(place: str, n_songs: int) -> dict[str, torch.Tensor]:
     near = ((bins - centers).abs() / torch.clamp(0.01 * centers, min=templates.half_width)).float()
     inside = (near <= 1) & (centers < stft.sample_rate / 2)
     amplitudes: dict[str, torch.Tensor] = {}
-    counts: dict[str, torch.Tensor] = {}
     for track in manifest.select(split)[:n_songs]:
         song = Song(manifest, track, templates)
         found = song.of_signals(song.track.stems, INFORMED_ITERATIONS)
@@ -162,13 +156,11 @@ def known_spectra(place: str, n_songs: int) -> dict[str, torch.Tensor]:
             peaks = (spectra[sounds, None] * inside[rows[sounds]]).amax(-1)
             total = amplitudes.setdefault(name, torch.zeros(N_PITCHES, N_PARTIALS))
             total.index_add_(0, rows[sounds], peaks)
-            count = counts.setdefault(name, torch.zeros(N_PITCHES))
-            count.index_add_(0, rows[sounds], torch.ones(int(sounds.sum())))
     distance = (pitches[:, None] - pitches) / PITCHES
     lobes = 0.3 + 0.7 * torch.cos(near.clamp(max=1) * np.pi / 2)
     known = {}
     for name, total in amplitudes.items():
-        if counts[name].any():
+        if total.any():
             mean = torch.exp(-distance.square() / 2) @ total
             mean = mean / mean.amax(1, keepdim=True).clamp(min=EPS)
             known[name] = (mean[..., None] * inside * lobes).amax(1)

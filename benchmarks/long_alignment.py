@@ -3,7 +3,7 @@
     python benchmarks/long_alignment.py /tmp/alignment_songs --minutes 120
 
 The recording is the songs of the set one after the other, and again a semitone higher or lower, and
-so on, until it is long enough; the score follows one tempo curve from the beginning to the end.
+so on, until it is long enough; the tempo of the score wanders.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 import soundfile
 import soxr
 from alignment import onset_errors, row
-from alignment_cases import tempo_curve
 from alignment_songs import RATE, songs
 from cases import peak_mib
 
@@ -34,19 +33,32 @@ def write(path: Path, args: argparse.Namespace) -> Notes:
     """Writes the recording, and returns its notes."""
     tables: list[Notes] = []
     first = 0.0
+    played = list(songs(args.folder, args.set, args.songs, args.seconds))
+    if not played:
+        raise SystemExit("There are no songs: --songs is 1 or more.")
     with soundfile.SoundFile(path, "w", RATE, 1, subtype="PCM_16") as out:
-        for shift in itertools.cycle(SHIFTS):
-            for song in songs(args.folder, args.set, args.songs, args.seconds):
-                ratio = 2 ** (-shift / 12)  # of lengths
-                audio = soxr.resample(song.mixture(True), RATE, RATE * ratio)
-                out.write(np.concatenate([audio, np.zeros(round(PAUSE * RATE))]))
-                onset, offset = (first + ratio * t for t in (song.notes.onset, song.notes.offset))
-                pitch = song.notes.pitch + shift
-                tables.append(song.notes.replace(onset=onset, offset=offset, pitch=pitch))
-                first = out.tell() / RATE
-                if first >= 60 * args.minutes:
-                    return Notes.concatenate(tables)
-    raise AssertionError("shifts never end")
+        for shift, song in itertools.cycle(itertools.product(SHIFTS, played)):
+            ratio = 2 ** (-shift / 12)  # of lengths
+            audio = soxr.resample(song.mixture(True), RATE, RATE * ratio)
+            out.write(np.concatenate([audio, np.zeros(round(PAUSE * RATE))]))
+            onset, offset = (first + ratio * t for t in (song.notes.onset, song.notes.offset))
+            pitch = song.notes.pitch + shift
+            tables.append(song.notes.replace(onset=onset, offset=offset, pitch=pitch))
+            first = out.tell() / RATE
+            if first >= 60 * args.minutes:
+                break
+    return Notes.concatenate(tables)
+
+
+def tempo_curve(rng: np.random.Generator, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """A tempo that wanders around its mean, by 30 % or so: times of the recording and the score."""
+    knots = np.arange(0, seconds + 20, 4.0)
+    speed = np.zeros(len(knots))
+    for i in range(1, len(knots)):
+        speed[i] = 0.97 * speed[i - 1] + rng.normal(0, 0.075)
+    time = np.arange(0, seconds + 15, 0.05)
+    passed = np.cumsum(0.05 * np.interp(time, knots, np.exp(speed) * rng.uniform(0.75, 1.35)))
+    return time, np.concatenate([[0], passed[:-1]]) + rng.uniform(0, 3)
 
 
 def main() -> None:

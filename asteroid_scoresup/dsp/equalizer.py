@@ -55,7 +55,7 @@ def equalize_bands(signals: torch.Tensor, sample_rate: float, bands_db: np.ndarr
     Returns:
         :class:`torch.Tensor`: As `signals`.
     """
-    bands = torch.as_tensor(bands_db, device=signals.device)
+    bands = torch.from_numpy(np.array(bands_db, dtype=np.float32)).to(signals.device)
     return equalize_batch(signals.unsqueeze(0), sample_rate, bands.unsqueeze(0))[0]
 
 
@@ -87,7 +87,7 @@ def equalize_batch(
     # The response is computed over a second, and has decayed after a fraction of it.
     impulse = torch.fft.irfft(response, n=_taps(sample_rate))[:, : int(sample_rate) // 8]
     shape = (len(signals), *[1] * (signals.ndim - 2), impulse.shape[-1])
-    return fir_filter(signals, impulse.to(signals.dtype).view(shape))
+    return fir_filter(signals, impulse.view(shape))
 
 
 def fir_filter(signals: torch.Tensor, impulse: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ def fir_filter(signals: torch.Tensor, impulse: torch.Tensor) -> torch.Tensor:
     Shape:
         - signals: :math:`(..., time)`
         - impulse: :math:`(..., taps)`
-        - output: as `signals`: the beginning of the convolution
+        - output: as `signals`: the beginning of the convolution, in floating point
 
     Examples
         >>> filtered = fir_filter(torch.tensor([1.0, 0.0, 2.0]), torch.tensor([1.0, 0.5]))
@@ -108,6 +108,8 @@ def fir_filter(signals: torch.Tensor, impulse: torch.Tensor) -> torch.Tensor:
         [1.0, 0.5, 2.0]
     """
     length, taps = signals.shape[-1], impulse.shape[-1]
+    if not signals.numel():
+        return signals.clone()
     size = min(1 << (_BLOCK * taps - 1).bit_length(), next_fast_len(length + taps, real=True))
     step = size - taps + 1
     n_blocks = -(-length // step)

@@ -230,9 +230,9 @@ def soft_masks(factors: Factors, n_src: int, power: float = 1.5) -> torch.Tensor
         return torch.stack([soft_masks(channel, n_src, power) for channel in channels])
     n_freqs, n_frames = factors.templates.shape[1], factors.activations.shape[1]
     spectrograms = factors.activations.new_empty(n_src + 1, n_freqs, n_frames)
-    for row, i in zip(spectrograms, [*range(n_src), -1]):
+    for row, i in enumerate([*range(n_src), -1]):
         mine = (factors.class_index == i).nonzero()[:, 0]
-        torch.mm(factors.templates[mine].T, factors.activations[mine], out=row)
+        spectrograms[row] = factors.templates[mine].T @ factors.activations[mine]
     return _split(spectrograms, power)[:n_src]
 
 
@@ -263,13 +263,19 @@ def soft_masks_of_batch(factors: Factors, n_src: int, power: float = 1.5) -> tor
 def _split(spectrograms: torch.Tensor, power: float) -> torch.Tensor:
     """Divides the bins of :math:`(..., freq, frames)` between the classes, the first dimension.
 
-    Overwrites its input: the memory of another copy takes longer to get than to fill.
+    Overwrites its input, unless a gradient is needed: the memory of another copy takes longer to
+    get than to fill.
     """
     total = spectrograms.sum(0)
     loudest = total.amax((-2, -1), keepdim=True)
     known = total > 1e-6 * loudest.clamp(min=EPS)
     # Relative to the loudest class first, so that powers of faint bins do not underflow.
-    weight = spectrograms.div_(spectrograms.amax(0).clamp_(min=EPS))
-    for row in weight:  # a general power takes seven times as long on a CPU
-        row.mul_(row.sqrt()) if power == 1.5 else row.pow_(power)
-    return weight.mul_(known / weight.sum(0).clamp_(min=EPS))
+    loudest_class = spectrograms.amax(0).clamp(min=EPS)
+    if spectrograms.requires_grad:
+        weight = (spectrograms / loudest_class) ** power
+    else:
+        weight = spectrograms.div_(loudest_class)
+        for row in weight:  # a general power takes seven times as long on a CPU
+            row.mul_(row.sqrt()) if power == 1.5 else row.pow_(power)
+    part = known / weight.sum(0).clamp(min=EPS)
+    return weight * part if weight.requires_grad else weight.mul_(part)

@@ -62,7 +62,7 @@ def factorize_song(
         grid (FrameGrid): The grid of the STFT.
         templates (HarmonicTemplates): See :func:`song_templates`.
         progress (callable, optional): Called after each iteration with the fraction that is done.
-        iterations (int): Number of updates; 0 for the initial factors.
+        iterations (int): Number of updates; 0 for the initial factors, not normalized.
 
     Shape:
         - magnitude: :math:`(freq, frames)` or :math:`(channels, freq, frames)`

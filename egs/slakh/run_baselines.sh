@@ -71,4 +71,4 @@ fi
   --exp_dir "$exp_dir" --groups baselines --rows="$rows" --seeds "$seeds" --n_parallel "$n_parallel" \
   --minutes "$minutes" --train_opts="$train_opts" --external="$external" \
   --external_stems="$external_stems" --external_timeout "$external_timeout" ${dry[@]+"${dry[@]}"}
-[ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results "$results"}
+[ "$dry_run" = true ] || "$python" baselines.py "$exp_dir" ${results:+--results="$results"}

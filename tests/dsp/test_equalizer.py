@@ -41,16 +41,32 @@ def test_it_is_a_filter_of_minimum_phase_with_interpolated_gains():
             impulse = np.fft.irfft(response, n=taps)[: rate // 8]
             expected = fftconvolve(song, impulse[None])[:, :length]
             np.testing.assert_allclose(filtered, expected, atol=2e-5 * np.abs(expected).max())
-            one = equalize_bands(torch.from_numpy(song), rate, gains)
-            torch.testing.assert_close(one, filtered, atol=1e-5, rtol=1e-4)
+            single = equalize_bands(torch.from_numpy(song).float(), rate, gains)
+            assert single.dtype == torch.float32
+            np.testing.assert_allclose(single, expected, atol=2e-5 * np.abs(expected).max())
 
 
-@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_integers_and_empty_signals_are_filtered():
+    noise = (1000 * torch.randn(2, 9000, generator=torch.Generator().manual_seed(1))).short()
+    bands = np.array([3.0, -2.0, 4.0, 1.0])[::-1]
+    expected = equalize_bands(noise.double(), RATE, bands)
+    found = equalize_bands(noise, RATE, bands)
+    torch.testing.assert_close(found.double(), expected, atol=0.05, rtol=1e-4)
+    assert equalize_bands(torch.zeros(2, 0), RATE, bands).shape == (2, 0)
+
+
+def test_filtering_has_the_gradient_of_a_convolution():
+    signals = torch.randn(2, 50, dtype=torch.float64, requires_grad=True)
+    impulse = torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(fir_filter, (signals, impulse))
+
+
+@given(st.integers(0, 300), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_filtering_in_blocks_is_a_convolution(length, taps, seed):
     rng = np.random.default_rng(seed)
     signals, impulse = rng.standard_normal((2, length)), rng.standard_normal((1, taps))
     found = fir_filter(torch.from_numpy(signals), torch.from_numpy(impulse))
-    expected = [np.convolve(signal, impulse[0])[:length] for signal in signals]
+    expected = [np.convolve(np.append(signal, 0), impulse[0])[:length] for signal in signals]
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 

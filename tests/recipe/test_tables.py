@@ -292,12 +292,14 @@ def test_the_command_prepares_trains_and_publishes(fast_python, data, tmp_path):
     assert (tmp_path / "e" / "seed0" / "isolated_c" / "best_model.pth").is_file()
 
 
-@pytest.mark.parametrize("script", ["run_tables.sh", "run_baselines.sh"])
-def test_the_commands_pass_on_values_that_begin_with_a_dash(fast_python, tmp_path, script):
+@pytest.mark.parametrize(
+    "script, rows", [("run_tables.sh", "isolated c$"), ("run_baselines.sh", "ours")]
+)
+def test_the_commands_pass_on_values_that_begin_with_a_dash(fast_python, tmp_path, script, rows):
     done = subprocess.run(
         ["bash", RECIPE / script, "--python", fast_python, "--preset", "mini", "--dry_run", "true",
          "--data_dir", tmp_path / "d", "--exp_dir", tmp_path / "e", "--seeds", "1",
-         "--train_opts", "--quiet"],
+         "--train_opts", "--quiet", "--rows", f"-*{rows}", "--results", "-r.csv"],
         cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,6 +6,7 @@ import torch
 from tiny import HOP, N_FFT, NAMES, RATE, random_notes, render, stft, templates
 
 from asteroid_scoresup.score import (
+    Factors,
     Notes,
     hit_roll,
     onset_roll,
@@ -13,6 +14,7 @@ from asteroid_scoresup.score import (
     soft_masks,
     sounding_roll,
 )
+from asteroid_scoresup.score.informed import soft_masks_of_batch
 
 
 def song(seed=0, seconds=4.0):
@@ -84,6 +86,27 @@ def test_shares_come_nearer_to_the_truth_than_the_harmonic_masks():
         ):
             errors[name] += float((share * magnitude - truth).abs().sum() / truth.abs().sum())
     assert errors["informed"] < 0.8 * errors["soft"]
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0])
+def test_masks_are_powers_of_the_estimates_and_have_gradients(power):
+    rng = np.random.default_rng(0)
+    templates, activations = rng.random((5, 9)), rng.random((5, 7))
+    index = np.array([0, 1, -1, 1, 0])
+    estimates = [templates[index == i].T @ activations[index == i] for i in (0, 1, -1)]
+    powers = np.stack(estimates) ** power
+    expected = (powers / powers.sum(0))[:2]
+    factors = Factors(*map(torch.from_numpy, (templates, activations, index)))
+    np.testing.assert_allclose(soft_masks(factors, 2, power), expected, rtol=1e-9)
+    batch = Factors(*(part.unsqueeze(0) for part in factors[:3]))
+    np.testing.assert_allclose(soft_masks_of_batch(batch, 2, power)[0], expected, rtol=1e-9)
+    assert np.array_equal(factors.templates, templates)  # inputs are left as they are
+
+    def masks(templates, activations):
+        return soft_masks(Factors(templates, activations, factors.class_index), 2, power)
+
+    inputs = [part.clone().requires_grad_() for part in factors[:2]]
+    assert torch.autograd.gradcheck(masks, inputs)
 
 
 def test_shares_sum_to_one_where_anything_is_known():
