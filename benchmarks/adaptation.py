@@ -16,6 +16,7 @@ from collections import defaultdict
 
 import numpy as np
 import torch
+from cases import print_means
 from torch.nn.functional import binary_cross_entropy
 
 from asteroid_scoresup.data import Manifest
@@ -111,10 +112,7 @@ def main() -> None:
         for row, values in result["records"].items():
             for name, value in values.items():
                 found[row][name].append(value)
-    for row, values in found.items():
-        means = {name: float(np.nanmean(value)) for name, value in values.items()}
-        classes = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
-        print(f"{row}: {np.mean(list(means.values())):.2f} ({classes})")
+    print_means(found)
     print(f"{seconds / len(tracks):.1f} CPU seconds of adaptation per song, {len(tracks)} songs")
 
 

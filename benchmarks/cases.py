@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -132,3 +133,15 @@ def report(
     print(record)
     if path:
         Path(path).write_text(record + "\n")
+
+
+def print_means(found: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Prints a line per row: the mean over classes, and those of the classes over songs.
+
+    Args:
+        found (mapping): Values of all songs by row and class; NaN where a class is silent.
+    """
+    for row, values in found.items():
+        means = {name: float(np.nanmean(value)) for name, value in values.items()}
+        classes = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
+        print(f"{row}: {np.mean(list(means.values())):.2f} ({classes})")

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from cases import print_means
 
 from asteroid_scoresup.checks.label_check import unpitched_indices
 from asteroid_scoresup.data import Manifest
@@ -223,10 +224,7 @@ def main() -> None:
         for row, values in rows_of(Song(manifest, track, templates), known, model).items():
             for name, value in values.items():
                 found[row][name].append(value)
-    for row, values in found.items():
-        means = {name: float(np.nanmean(value)) for name, value in values.items()}
-        classes = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
-        print(f"{row}: {np.mean(list(means.values())):.2f} ({classes})")
+    print_means(found)
 
 
 if __name__ == "__main__":

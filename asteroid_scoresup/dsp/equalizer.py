@@ -93,6 +93,8 @@ def equalize_batch(
 def fir_filter(signals: torch.Tensor, impulse: torch.Tensor) -> torch.Tensor:
     r"""Convolves signals with an impulse response, in overlapping blocks that stay in the cache.
 
+    As ``scipy.signal.oaconvolve``, but on any device, and faster for segments of a few seconds.
+
     Args:
         signals (:class:`torch.Tensor`): The signals.
         impulse (:class:`torch.Tensor`): The responses, of the same number of dimensions.
