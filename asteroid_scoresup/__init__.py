@@ -35,6 +35,7 @@ def _register_models() -> None:
         models.ScoreTranscriptor,
         models.ActivityClassifier,
         models.MaskRefiner,
+        models.ScoreGuidedSeparator,
         models.WaveformSeparator,
     ):
         if getattr(asteroid.models, model.__name__, None) is None:

@@ -16,7 +16,7 @@ from asteroid_scoresup.data import Manifest
 from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.evaluation.evaluate import TestTrack
 from asteroid_scoresup.inference import ScoreInformedSeparator
-from asteroid_scoresup.models.mask_refiner import load_refiner
+from asteroid_scoresup.inference.mask_correction import load_refiner
 from asteroid_scoresup.score import Notes
 
 #: Seconds between the knots of the tempo curve, and the longest lead-in.
@@ -42,10 +42,10 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--songs", type=int, default=0, help="number of songs (0: all)")
     parser.add_argument("--tempo", type=float, default=0.3, help="largest change of the tempo")
-    parser.add_argument("--refiner", default="refiner", help="a file, or none (the bundled one)")
+    parser.add_argument("--refiner", default="auto", help="a file, or none (the bundled one)")
     args = parser.parse_args()
-    refiner = None if args.refiner == "none" else load_refiner(args.refiner)
     manifest = Manifest.load(args.prepared)
+    refiner = None if args.refiner == "none" else load_refiner(args.refiner, manifest.names)
     tracks = manifest.select(args.split)[: args.songs or None]
     gains: dict[str, list[list[float]]] = {}
     started, refused = time.process_time(), 0

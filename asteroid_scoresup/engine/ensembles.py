@@ -20,6 +20,9 @@ from ..score import Notes
 
 #: Largest number of classes in half of the ensembles.
 _FEW = 4
+#: Of a fixed list of classes: probability of a sum of those with pitch and nothing else, and
+#: otherwise, that all are kept that a song has.
+_SUM, _ALL = 0.25, 0.6
 #: Probability that nothing sounds besides the classes, and that everything else does.
 _ALONE, _WHOLE = 0.45, 0.8
 #: Probability that a part of no class is in the score.
@@ -79,19 +82,36 @@ def played(track: PreparedTrack) -> list[str]:
     return [name for name, count in track.n_notes.items() if count]
 
 
-def parts_of(manifest: Manifest, track: PreparedTrack, rng: np.random.Generator) -> Ensemble:
+def parts_of(
+    manifest: Manifest,
+    track: PreparedTrack,
+    rng: np.random.Generator,
+    classes: Sequence[str] | None = None,
+) -> Ensemble:
     """Some of the classes of a song; the other parts belong to no class, or are left out.
 
     Args:
         manifest (Manifest): The prepared data, with stems.
         track (PreparedTrack): The song.
         rng (numpy.random.Generator): Random generator.
+        classes (sequence of str, optional): Classes of the ensemble, in order; those that are not
+            kept are silent. Default: those that are kept.
     """
     present, without_pitch = played(track), unpitched_indices(manifest.classes)
-    most = min(_FEW, len(present)) if rng.random() < 0.5 else len(present)
-    kept = sorted(rng.choice(len(present), rng.integers(2, most + 1), replace=False))
+    pitched = [i for i, n in enumerate(present) if manifest.names.index(n) not in without_pitch]
+    is_sum = False
+    if classes is None:
+        kept = _some(range(len(present)), rng)
+    else:
+        kept = [i for i, name in enumerate(present) if name in classes]
+        summed = [i for i in kept if i in pitched]
+        is_sum = rng.random() < _SUM and len(summed) > 1
+        if is_sum:
+            kept = summed
+        elif rng.random() >= _ALL:
+            kept = _some(kept, rng)
     stems = {n: manifest.read_stem(track, n) for n in present}
-    alone = rng.random() < _ALONE
+    alone = is_sum or rng.random() < _ALONE
     # Which of the other parts sound, and which of these are in the score.
     sounds = rng.random(len(present)) < (1.0 if rng.random() < _WHOLE else 0.5)
     known = rng.random(len(present)) < _KNOWN
@@ -100,36 +120,42 @@ def parts_of(manifest: Manifest, track: PreparedTrack, rng: np.random.Generator)
     rest = np.zeros_like(signals[0])
     if not alone and manifest.mixture == "song":
         rest = gains[-1] * (manifest.read_mixture(track) - sum(stems.values()))
-    n_kept, index = len(kept), np.full(len(manifest.names), -1)
+    place = {i: row if classes is None else classes.index(present[i]) for row, i in enumerate(kept)}
+    n_kept, index = len(classes or kept), np.full(len(manifest.names), -1)
     for i, name in enumerate(present):
         n = manifest.names.index(name)
         if i in kept:
-            index[n] = kept.index(i)
+            index[n] = place[i]
         elif not alone and sounds[i]:
             rest = rest + gains[i] * stems[name]
             # Two numbers for the parts of no class: with and without pitch.
             index[n] = n_kept + (n in without_pitch) if known[i] else -1
     unpitched = tuple({int(index[n]) for n in without_pitch} - {-1} | {n_kept + 1})
     notes = damage(_renumbered(manifest.notes(track), index), rng, unpitched)
-    return Ensemble(np.stack([*signals, rest]), tuple(range(n_kept)), notes, unpitched)
+    parts = np.zeros((n_kept + 1, len(rest)), rest.dtype)
+    parts[list(place.values())], parts[-1] = signals, rest
+    return Ensemble(parts, tuple(range(n_kept)), notes, unpitched)
 
 
-def sum_of(
-    manifest: Manifest, tracks: Sequence[PreparedTrack], rng: np.random.Generator
-) -> Ensemble:
+def _some(numbers: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Draws at least two of the classes of a song, by their numbers."""
+    most = min(_FEW, len(numbers)) if rng.random() < 0.5 else len(numbers)
+    return sorted(rng.choice(numbers, rng.integers(2, most + 1), replace=False))
+
+
+def sum_of(songs: Sequence[tuple[Manifest, PreparedTrack]], rng: np.random.Generator) -> Ensemble:
     """Several songs at once, of which each class counts as a class of its own; no stem is read.
 
     Args:
-        manifest (Manifest): The prepared data.
-        tracks (sequence of PreparedTrack): The songs, each a group.
+        songs (sequence of tuple): The songs, each a group, with the data that they are part of.
         rng (numpy.random.Generator): Random generator.
     """
-    without_pitch = unpitched_indices(manifest.classes)
     signals: list[np.ndarray] = []
     tables: list[Notes] = []
     unpitched: list[int] = []
     group: list[int] = []
-    for g, track in enumerate(tracks):
+    for g, (manifest, track) in enumerate(songs):
+        without_pitch = unpitched_indices(manifest.classes)
         numbers = [manifest.names.index(name) for name in played(track)]
         index = np.full(len(manifest.names), -1)
         index[numbers] = range(len(group), len(group) + len(numbers))
@@ -141,7 +167,7 @@ def sum_of(
     silence = np.zeros(n_samples, signals[0].dtype)
     cut = np.stack([*(signal[:n_samples] for signal in signals), silence])
     notes = Notes.concatenate(tables)
-    notes = notes.select(notes.onset < n_samples / manifest.sample_rate)
+    notes = notes.select(notes.onset < n_samples / songs[0][0].sample_rate)
     return Ensemble(cut, tuple(group), damage(notes, rng, unpitched), tuple(unpitched))
 
 

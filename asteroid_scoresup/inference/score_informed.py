@@ -2,8 +2,9 @@
 
 A score-informed factorization (:mod:`asteroid_scoresup.score.song_factors`) finds the spectrum of
 every note and drum in the recording itself, at its own sample rate and with all of its channels,
-and splits each time-frequency bin. A small network
-(:class:`~asteroid_scoresup.models.MaskRefiner`) corrects these masks. What the score assigns to
+and splits each time-frequency bin. A network corrects these masks: one that knows the classes
+(:class:`~asteroid_scoresup.models.ScoreGuidedSeparator`) where there is one, otherwise a small one
+for any classes (:class:`~asteroid_scoresup.models.MaskRefiner`). What the score assigns to
 no class, and what is not in the score, is in no stem.
 
 A recording is processed in windows that overlap, each with its own factorization, in constant
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,19 +27,16 @@ from ..alignment import ALIGN_MODES
 from ..alignment.midi_writer import write_aligned_midi
 from ..data.classes import DEFAULT_CLASSES, ClassMap
 from ..dsp import STFT
+from ..dsp.stft import NOMINAL_RMS
 from ..models.fingerprint import loaded_model_hash
-from ..models.mask_refiner import (
-    BUNDLED_REFINER,
-    MaskRefiner,
-    class_estimates,
-    load_refiner,
-)
+from ..models.mask_refiner import class_estimates, corrected_masks
 from ..notation.reader import MIDI_SUFFIXES
 from ..score import Factors, Notes, factorize_song, soft_masks, song_templates
 from ..score.defaults import HIT_SECONDS, INFORMED_POWER
 from ..utils import stream
 from ..utils.stream import Recording
 from .chunk import ChunkProgress, Progress, SeparatedChunk, chunk_progress, join_stems
+from .mask_correction import AUTO, MaskCorrection, Refiner, load_refiner
 from .score_alignment import UsedScore, align_score
 from .song_score import SongScore, score_identity
 from .stem_writer import require_stem_names
@@ -49,8 +47,9 @@ WINDOW_SECONDS, HOPS = 0.128, 4
 CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.
 _VERSION = 1
-#: Frames whose masks exist at the same time.
-_FRAMES = 256
+#: Frames whose masks exist at the same time, at least: this, or this many times what a network
+#: needs to see on each side.
+_FRAMES, _PER_MARGIN = 256, 6
 #: Fraction of the time of a window that its factorization takes, about.
 _FIT = 0.8
 
@@ -90,14 +89,16 @@ class ScoreInformedSeparator:
         align (str): ``"auto"`` aligns the score with the recording, unless it is on its clock
             already; ``"always"`` aligns it, even if it seems to be the score of another song;
             ``"never"`` uses it as it is.
-        refiner (MaskRefiner, str or Path, optional): The network that refines the masks, or its
-            file; None for the masks of the factorization, which takes less time. Default: the
-            bundled one.
+        refiner (MaskRefiner, ScoreGuidedSeparator, str or Path, optional): The network that
+            corrects the masks, or its name, see
+            :func:`~asteroid_scoresup.inference.mask_correction.load_refiner`; None for the masks
+            of the factorization, which takes less time. Default: the bundled one that knows the
+            classes, or the one for any classes.
 
     Raises:
-        FileNotFoundError: if there is no such refiner.
+        FileNotFoundError: if there is no such network.
         ValueError: if the score cannot be read or has no notes of the classes, `align` is unknown,
-            or the refiner is another kind of model.
+            or the network is another kind of model, or does not know one of the classes.
 
     Examples
         >>> score = Notes([0.2, 0.6], [1.0, 1.4], [40, 76], [0, 2], [90, 90])
@@ -112,13 +113,13 @@ class ScoreInformedSeparator:
         score: str | Path | Notes,
         classes: ClassMap | str = DEFAULT_CLASSES,
         align: str = "auto",
-        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
+        refiner: Refiner | str | Path | None = AUTO,
     ) -> None:
         if align not in ALIGN_MODES:
             raise ValueError(f"align is {align!r}, expected {', '.join(ALIGN_MODES)}.")
         self.align_mode = align
-        self.refiner = None if refiner is None else load_refiner(refiner)
         self.classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
+        self.refiner = None if refiner is None else load_refiner(refiner, self.classes.names)
         try:
             require_stem_names(self.classes.names)
         except ValueError as error:
@@ -179,7 +180,10 @@ class ScoreInformedSeparator:
             recording (Recording): The recording.
         """
         text = self.use(recording).describe(Path(self.name).name)
-        return text if self.refiner is None else f"{text} A network has refined the masks."
+        if self.refiner is None:
+            return text
+        known = ", ".join(self.refiner.sources) or "any classes"
+        return f"{text} A network for {known} has corrected the masks."
 
     def write_midi(self, path: str | Path, recording: Recording) -> None:
         """Writes the score as it is used for a recording.
@@ -238,7 +242,7 @@ class ScoreInformedSeparator:
             the recording.
         """
         rate, used = recording.sample_rate, self.use(recording)
-        model = _WindowModel(rate, len(self.classes), used.tuning_cents, self.refiner)
+        model = _WindowModel(rate, self.names, used.tuning_cents, self.refiner)
         hop = model.stft.hop_length
         core, context, fade = (
             max(round(seconds * rate / hop), 1) * hop
@@ -275,22 +279,26 @@ class _WindowModel:
     def __init__(
         self,
         sample_rate: int,
-        n_src: int,
+        names: Sequence[str],
         tuning_cents: float = 0.0,
-        refiner: MaskRefiner | None = None,
+        refiner: Refiner | None = None,
     ) -> None:
-        self.n_src, self.stft, self.refiner = n_src, stft_for(sample_rate), refiner
+        self.n_src, self.stft = len(names), stft_for(sample_rate)
+        grid = self.stft.grid
+        self.correction = None if refiner is None else MaskCorrection(refiner, names, grid)
+        self.margin = 0 if self.correction is None else self.correction.receptive_field
         self.templates = song_templates(sample_rate, self.stft.n_fft, tuning_cents)
 
     def separate(
         self, chunk: stream.Chunk, score: SongScore, after: int, tell: ChunkProgress
     ) -> np.ndarray:
         """The stems of the core and `after` samples beyond, (time, n_src, channels)."""
-        length, peak = chunk.length + after, float(np.abs(chunk.samples).max())
-        if not peak:
+        length, power = chunk.length + after, np.square(chunk.samples, dtype=np.float64).mean()
+        if not power:
             return np.zeros((length, self.n_src, len(chunk.samples)), dtype=np.float32)
-        # At full scale, neither the squares of magnitudes nor EPS matter.
-        wav = torch.from_numpy(np.ascontiguousarray(chunk.samples / np.float32(peak)))
+        # At the level that networks are trained for; neither squares nor EPS matter there.
+        scale = float(power**0.5 / NOMINAL_RMS)
+        wav = torch.from_numpy(np.ascontiguousarray(chunk.samples / np.float32(scale)))
         spectrum = self.stft(wav)
         magnitude = self.stft.magnitude(spectrum)
         factors = self.fit(magnitude, score, tell)
@@ -298,10 +306,12 @@ class _WindowModel:
         first = max(chunk.start // hop - HOPS, 0)
         last = min(math.ceil((chunk.start + length) / hop) + HOPS, spectrum.shape[-1])
         start = chunk.start - first * hop
-        groups = ((at, min(at + _FRAMES, last)) for at in range(first, last, _FRAMES))
+        # What a network needs to see on both sides is computed again for each group.
+        n_frames = max(_FRAMES, _PER_MARGIN * self.margin)
+        groups = ((at, min(at + n_frames, last)) for at in range(first, last, n_frames))
         masks = (self._masks(magnitude, factors, *group) for group in groups)
         waves = self.stft.separated(spectrum[..., first:last], masks, start + length)
-        return waves[..., start:].mul_(peak).permute(2, 1, 0).numpy()
+        return waves[..., start:].mul_(scale).permute(2, 1, 0).numpy()
 
     def fit(self, magnitude: torch.Tensor, score: SongScore, tell: ChunkProgress) -> Factors:
         """The factors of a window; those of no class have the class index -1."""
@@ -320,20 +330,19 @@ class _WindowModel:
         self, magnitude: torch.Tensor, factors: Factors, first: int, last: int
     ) -> torch.Tensor:
         """Masks of a few frames, (1 or channels, n_src, freq, frames)."""
-        margin = 0 if self.refiner is None else self.refiner.receptive_field
-        start, stop = max(first - margin, 0), min(last + margin, magnitude.shape[-1])
+        start, stop = max(first - self.margin, 0), min(last + self.margin, magnitude.shape[-1])
         part = factors._replace(activations=factors.activations[:, start:stop])
-        if self.refiner is None:
+        if self.correction is None:
             masks = soft_masks(part, self.n_src, INFORMED_POWER)
             return masks if factors.gains is not None else masks.unsqueeze(0)
         # One pass of the network, on the mean of the channels: each keeps the panning of its own.
         mean = magnitude[..., start:stop].mean(0)
         estimates = class_estimates(mean, part._replace(gains=None), self.n_src)
-        corrections = self.refiner.all_corrections(mean, estimates)
+        corrections = self.correction(mean, estimates)
         gains = [1.0] if factors.gains is None else factors.gains.T.unsqueeze(-1)
         refined = []
         for channel, gain in zip(magnitude[..., start:stop], gains):
             panned = part._replace(activations=part.activations * gain, gains=None)
             estimates = class_estimates(channel, panned, self.n_src)
-            refined.append(self.refiner.masks(channel, estimates, corrections))
+            refined.append(corrected_masks(channel, estimates, corrections, self.correction.power))
         return torch.stack(refined)[..., first - start : last - start]

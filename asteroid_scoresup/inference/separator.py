@@ -15,11 +15,18 @@ import torch
 
 from ..data.classes import ClassMap
 from ..evaluation.decoding import Decoding
-from ..models import ScoreTranscriptor, TCNSeparator, WaveformSeparator, pack, read_package, unpack
+from ..models import (
+    ScoreGuidedSeparator,
+    ScoreTranscriptor,
+    TCNSeparator,
+    WaveformSeparator,
+    pack,
+    read_package,
+    unpack,
+)
 from ..models.checkpoint import read_transcriptor, require_pair
 from ..models.fingerprint import FACTS, loaded_model_hash
 from ..models.hub import BUNDLED_FOLDER, HubMixin, split_options
-from ..models.mask_refiner import BUNDLED_REFINER, MaskRefiner
 from ..score import Notes
 from ..utils import stream
 from ..utils.stream import Chunk, Recording
@@ -33,6 +40,7 @@ from .chunk import (
 )
 from .device import require_device
 from .factorization import NoteFactorization
+from .mask_correction import AUTO, Refiner
 from .resampler import ModelInput, StemResampler
 from .score_informed import ScoreInformedSeparator
 from .song_score import default_classes
@@ -210,7 +218,7 @@ class Separator(HubMixin):
         score: str | Path | Notes | None = None,
         classes: ClassMap | str | None = None,
         align: str = "auto",
-        refiner: MaskRefiner | str | Path | None = BUNDLED_REFINER,
+        refiner: Refiner | str | Path | None = AUTO,
     ) -> dict[str, np.ndarray]:
         r"""Separates one recording, in memory.
 
@@ -222,8 +230,9 @@ class Separator(HubMixin):
             progress (callable, optional): Called after each chunk with the seconds processed and
                 the seconds in all.
             score (str, Path or Notes, optional): The score of the recording. The stems are then
-                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which does
-                not use the network of this one.
+                those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which uses
+                the network of this one if it is a
+                :class:`~asteroid_scoresup.models.ScoreGuidedSeparator`.
             classes (ClassMap or str, optional): With a score: the classes and their programs.
                 Default: those of this model, if all of them are default classes.
             align, refiner: With a score: see the same class.
@@ -237,6 +246,8 @@ class Separator(HubMixin):
         """
         if score is not None:
             classes = default_classes(self.names) if classes is None else classes
+            if refiner == AUTO and isinstance(self.model, ScoreGuidedSeparator):
+                refiner = self.model
             made = ScoreInformedSeparator(score, classes, align, refiner)
             return made.separate(audio, sample_rate, progress)
         recording = Recording(audio, sample_rate)

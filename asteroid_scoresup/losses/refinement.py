@@ -38,6 +38,8 @@ class RefinementItem(NamedTuple):
         group (:class:`torch.Tensor`): Group of each class, :math:`(n\_src,)`.
         projection (:class:`torch.Tensor`): :math:`Re(X^* S_g)`, :math:`(n\_groups, freq, frames)`.
         energy (:class:`torch.Tensor`): :math:`\sum |S_g|^2`, :math:`(n\_groups,)`.
+        is_complete (bool): Whether everything that sounds like one of the classes is its target:
+            without a score, nothing tells it from what belongs to no class.
     """
 
     magnitude: torch.Tensor
@@ -45,14 +47,19 @@ class RefinementItem(NamedTuple):
     group: torch.Tensor
     projection: torch.Tensor
     energy: torch.Tensor
+    is_complete: bool = True
 
 
-def refinement_loss(masks: torch.Tensor, item: RefinementItem) -> torch.Tensor:
+def refinement_loss(
+    masks: torch.Tensor, item: RefinementItem, scale_invariant: bool = True
+) -> torch.Tensor:
     r"""Negative scale-invariant signal-to-distortion ratio of masked estimates.
 
     Args:
         masks (:class:`torch.Tensor`): Masks, :math:`(n\_src, freq, frames)`.
         item (RefinementItem): The segment.
+        scale_invariant (bool): Whether estimates may have any scale; otherwise
+            :math:`\alpha_g = 1`, for masks whose sum nothing else determines.
 
     Returns:
         :class:`torch.Tensor`: In dB, :math:`(n\_groups,)`.
@@ -70,7 +77,7 @@ def refinement_loss(masks: torch.Tensor, item: RefinementItem) -> torch.Tensor:
     quiet = QUIET * power.sum().clamp(min=1e-12)
     common, own = (grouped * item.projection).sum((1, 2)), (grouped.square() * power).sum((1, 2))
     # A scale of its own would hide what leaks into a silent group.
-    sounds = item.energy > SILENT * power.sum()
+    sounds = (item.energy > SILENT * power.sum()) & scale_invariant
     scale = torch.where(sounds, common / own.clamp(min=1e-12), torch.ones_like(own))
     # |a M X - S|^2, without complex numbers.
     error = scale * (scale * own - 2 * common) + item.energy

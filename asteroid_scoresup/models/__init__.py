@@ -3,6 +3,7 @@
 from .activity_classifier import ActivityClassifier
 from .checkpoint import pack, save_model, unpack
 from .fingerprint import model_hash
+from .guided_separator import ScoreGuidedSeparator
 from .hub import read_package, save_folder
 from .loading import load_package
 from .mask_refiner import MaskRefiner, refine_masks
@@ -21,6 +22,7 @@ __all__ = [
     "OpenUnmixNet",
     "PitchSeparator",
     "PitchTranscriptor",
+    "ScoreGuidedSeparator",
     "ScoreTranscriptor",
     "SourceModel",
     "SpectrogramModel",

@@ -21,9 +21,10 @@ _TAGS = ["audio", "asteroid", "music-source-separation", "score-supervision", "s
 _MOST_CARD = 1 << 20  # bytes
 _MOST_METADATA = 1 << 15  # characters, which the reader of YAML takes a fraction of a second for
 
-#: Names of the classes of transcriptors, and of networks that refine masks.
+#: Names of the classes of transcriptors, of networks that refine masks, and of those that separate
+#: with a score and without one.
 TRANSCRIPTORS = ("ScoreTranscriptor", "PitchTranscriptor")
-REFINER = "MaskRefiner"
+REFINER, GUIDED = "MaskRefiner", "ScoreGuidedSeparator"
 _USE = """## Use
 
 ```bash
@@ -52,6 +53,20 @@ asteroid-scoresup separate song.wav --score song.mid --refiner {name}
 from asteroid_scoresup.inference import ScoreInformedSeparator
 
 stems = ScoreInformedSeparator("song.mid", refiner="{name}").separate("song.wav")
+```
+"""
+_USE_GUIDED = """## Use
+
+```bash
+asteroid-scoresup separate song.wav --score song.mid --refiner {name} --classes "{classes}"
+asteroid-scoresup separate song.wav --model {name}  # without a score
+```
+
+```python
+from asteroid_scoresup.inference import ScoreInformedSeparator, Separator
+
+stems = ScoreInformedSeparator("song.mid", "{classes}", refiner="{name}").separate("song.wav")
+stems = Separator.from_pretrained("{name}").separate("song.wav")  # without a score
 ```
 """
 
@@ -192,11 +207,11 @@ def model_card(package: dict, name: str) -> str:
     """
     facts = model_facts(package)
     use = _USE_TRANSCRIPTOR if facts.kind in TRANSCRIPTORS else _USE
-    use = _USE_REFINER if facts.kind == REFINER else use
+    use = {REFINER: _USE_REFINER, GUIDED: _USE_GUIDED}.get(facts.kind, use)
     sections = [
         f"# {name.rsplit('/', 1)[-1]}",
         _description(facts),
-        use.format(name=name).strip(),
+        use.format(name=name, classes=";".join(f"{c}=…" for c in facts.classes)).strip(),
         f"## License\n\nWeights: {facts.license or 'not stated'}.{_data_licenses(package)}",
     ]
     if facts.numbers:
@@ -228,10 +243,12 @@ def card_metadata(package: dict, name: str) -> str:
 
 
 def _description(facts: ModelFacts) -> str:
-    if facts.kind == REFINER:
+    if facts.kind in (REFINER, GUIDED):
+        does = "Refines the masks of separation with a score, for any classes"
+        if facts.kind == GUIDED:
+            does = f"Separates songs into {', '.join(facts.classes)}, with a score or without one"
         return (
-            "Refines the masks of separation with a score, for any classes. "
-            f"{facts.kind}, {facts.n_weights / 1e6:.2f} million weights "
+            f"{does}. {facts.kind}, {facts.n_weights / 1e6:.2f} million weights "
             f"({facts.n_bytes / 1e6:.1f} MB). Made with [{LIBRARY}](https://arxiv.org/abs/2010.11904)."
         )
     does = f"Separates songs into {', '.join(facts.classes)}"

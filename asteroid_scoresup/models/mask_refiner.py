@@ -15,7 +15,6 @@ factorization. Our choice throughout, not in Hung et al. 2021.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +25,6 @@ from ..score.defaults import INFORMED_POWER
 from ..score.informed import EPS, Factors
 from .source_model import SourceModel
 
-#: Name of the bundled refiner, see :func:`~asteroid_scoresup.models.hub.read_package`.
-BUNDLED_REFINER = "refiner"
 #: Dilations of the blocks, in rows and frames; repeated if there are more blocks.
 DILATIONS = ((1, 1), (2, 2), (4, 4), (8, 8), (1, 2), (1, 1))
 #: Frames on each side over which the level of a frame is averaged.
@@ -92,8 +89,8 @@ class MaskRefiner(SourceModel):
     ) -> None:
         # Classes are those of the score, not of the network.
         super().__init__([], sample_rate)
-        self.channels, self.n_blocks, self.bins, self.power = channels, n_blocks, bins, power
-        self.n_bins = n_bins
+        self.channels, self.n_blocks, self.bins, self.n_bins = channels, n_blocks, bins, n_bins
+        self.power = checked_power(power)
         self.inputs = nn.Conv2d(N_MAPS * bins, channels, 1)
         self.position = nn.Conv2d(2, channels, 1, bias=False)
         self.no_class = nn.Parameter(torch.zeros(channels, 1, 1))
@@ -124,25 +121,17 @@ class MaskRefiner(SourceModel):
               of the factorization. The last row is that of no class.
         """
         level = _level(magnitude)
-        floor = 1e-3 * magnitude + _FLOOR * level
-        total, reference = estimates.sum(0), (magnitude + floor).log()
-
-        def relative(part: torch.Tensor) -> torch.Tensor:
-            return ((part + floor).log_() - reference).div_(3).clamp_(-3, 1.5)
-
+        own, others, total = log_ratios(magnitude, estimates, level)
         maps = magnitude.new_empty(len(estimates), N_MAPS, *magnitude.shape)
-        maps[:, 0] = relative(estimates)
-        maps[:, 1] = relative(total - estimates)
-        maps[:, 2] = relative(total)
-        maps[:, 3] = relative(estimates[-1])
+        maps[:, 0], maps[:, 1], maps[:, 2] = own, others, total
+        maps[:, 3] = own[-1]
         maps[:, 4] = (magnitude / level + 1e-3).log_().div_(3)
         maps[:, 5] = self.logits(magnitude, estimates).softmax(0)
         return maps
 
     def logits(self, magnitude: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
         r"""Logits of the masks of the factorization: :math:`p \log V`, of the shape of V."""
-        floor = _FLOOR * magnitude + EPS * _level(magnitude)
-        return self.power * (estimates + floor).log()
+        return mask_logits(magnitude, estimates, self.power)
 
     def corrections(self, features: torch.Tensor) -> torch.Tensor:
         r"""The network: features of all classes → corrections of the logits.
@@ -216,7 +205,7 @@ class MaskRefiner(SourceModel):
             return estimates[:0]
         if corrections is None:
             corrections = self.all_corrections(magnitude, estimates)
-        return (self.logits(magnitude, estimates) + corrections).softmax(0)[:-1]
+        return corrected_masks(magnitude, estimates, corrections, self.power)
 
     def forward(self, magnitude: torch.Tensor, factors: Factors, n_src: int) -> torch.Tensor:
         """As :func:`refine_masks`, with gradients."""
@@ -258,6 +247,80 @@ def _level(magnitude: torch.Tensor) -> torch.Tensor:
     return power[0].sqrt().clamp(min=EPS)
 
 
+def checked_power(power: float) -> float:
+    """The power of masks, if it is one.
+
+    Raises:
+        ValueError: if it is not a number above 0, at most 10.
+    """
+    if isinstance(power, bool) or not isinstance(power, (int, float)) or not 0 < power <= 10:
+        raise ValueError(f"the power of masks is {power!r}, expected a number above 0, up to 10.")
+    return power
+
+
+def mask_logits(magnitude: torch.Tensor, estimates: torch.Tensor, power: float) -> torch.Tensor:
+    r"""Logits of the masks of a factorization: :math:`p \log V`.
+
+    Args:
+        magnitude (:class:`torch.Tensor`): Mixture magnitudes.
+        estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
+        power (float): The power :math:`p`.
+
+    Shape:
+        - magnitude: :math:`(freq, frames)`
+        - estimates, output: :math:`(n\_src + 1, freq, frames)`
+    """
+    floor = _FLOOR * magnitude + EPS * _level(magnitude)
+    return power * (estimates + floor).log()
+
+
+def corrected_masks(
+    magnitude: torch.Tensor, estimates: torch.Tensor, corrections: torch.Tensor, power: float
+) -> torch.Tensor:
+    r"""Masks of a factorization with corrections of their logits.
+
+    Args:
+        magnitude, estimates, power: See :func:`mask_logits`.
+        corrections (:class:`torch.Tensor`): Added to the logits.
+
+    Shape:
+        - corrections: :math:`(n\_src + 1, freq, frames)`
+        - output: :math:`(n\_src, freq, frames)`
+
+    Returns:
+        :class:`torch.Tensor`: Masks; with that of no class they sum to 1 in every bin.
+    """
+    return (mask_logits(magnitude, estimates, power) + corrections).softmax(0)[:-1]
+
+
+def log_ratios(
+    magnitude: torch.Tensor, estimates: torch.Tensor, level: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    r"""Logarithms of what a factorization found relative to the mixture, scaled to about 1.
+
+    Args:
+        magnitude (:class:`torch.Tensor`): Mixture magnitudes.
+        estimates (:class:`torch.Tensor`): See :func:`class_estimates`.
+        level (:class:`torch.Tensor`): Level of each frame; much quieter magnitudes do not count.
+
+    Shape:
+        - magnitude: :math:`(freq, frames)`
+        - estimates: :math:`(n\_src + 1, freq, frames)`
+        - level: broadcasts with the magnitudes
+        - output: :math:`(n\_src + 1, freq, frames)` twice, and :math:`(freq, frames)`
+
+    Returns:
+        tuple: Of each class, of everything else, and of the sum of all.
+    """
+    floor = 1e-3 * magnitude + _FLOOR * level
+    total, reference = estimates.sum(0), (magnitude + floor).log()
+
+    def relative(part: torch.Tensor) -> torch.Tensor:
+        return ((part + floor).log() - reference).div(3).clamp(-3, 1.5)
+
+    return relative(estimates), relative(total - estimates), relative(total)
+
+
 def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> torch.Tensor:
     r"""Magnitudes of each class according to a factorization, at the level of the mixture.
 
@@ -287,22 +350,6 @@ def class_estimates(magnitude: torch.Tensor, factors: Factors, n_src: int) -> to
         mine = factors.class_index == number
         row.copy_(factors.templates[mine].T @ factors.activations[mine])
     return estimates * (magnitude.sum(0) / estimates.sum((0, 1)).clamp(min=EPS))
-
-
-def load_refiner(refiner: MaskRefiner | str | Path) -> MaskRefiner:
-    """A refiner on the CPU, in evaluation mode.
-
-    Args:
-        refiner (MaskRefiner, str or Path): The network, or a name for
-            :func:`~asteroid_scoresup.models.hub.read_package`.
-
-    Raises:
-        FileNotFoundError: if there is no such model.
-        ValueError: if it is another kind of model.
-    """
-    if isinstance(refiner, MaskRefiner):
-        return refiner.cpu().eval()
-    return MaskRefiner.from_pretrained(refiner)
 
 
 @torch.no_grad()

@@ -117,28 +117,34 @@ class PitchModel(SpectrogramModel):
         spectrum = self.compressed(self.log_frequency @ at_least_single(magnitude))
         return spectrum.to(self.register.dtype)
 
-    def pitch_features(self, spectrum: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def pitch_features(
+        self, spectrum: torch.Tensor, context: torch.Tensor, more: torch.Tensor | None = None
+    ) -> torch.Tensor:
         r"""The vectors of all pitches. Frames come first: they are shifted without copies.
 
         Args:
             spectrum (:class:`torch.Tensor`): See :meth:`log_spectrum`.
             context (:class:`torch.Tensor`): Output of the TCN for it.
+            more (:class:`torch.Tensor`, optional): What else is known of the pitches, added to
+                their vectors.
 
         Shape:
             - spectrum: :math:`(batch, bins, frames)`
             - context: :math:`(batch, n\_src, n\_outputs, frames)`
-            - output: :math:`(frames, batch, pitches, channels)`
+            - more, output: :math:`(frames, batch, pitches, channels)`
         """
         context = context.flatten(1, 2).permute(2, 0, 1)
-        return self.over_pitches(spectrum.permute(2, 0, 1) / 4, context)
+        return self.over_pitches(spectrum.permute(2, 0, 1) / 4, context, more)
 
-    def over_pitches(self, spectrum: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    def over_pitches(
+        self, spectrum: torch.Tensor, context: torch.Tensor, more: torch.Tensor | None = None
+    ) -> torch.Tensor:
         r"""The part that is shared over pitch.
 
         Shape:
             - spectrum: :math:`(frames, batch, bins)`
             - context: output of the TCN, :math:`(frames, batch, n\_src \cdot n\_outputs)`
-            - output: :math:`(frames, batch, pitches, channels)`
+            - more, output: :math:`(frames, batch, pitches, channels)`
         """
         reach = sum(dilation for dilation, _ in BLOCKS)
         groups = overlapping_groups(spectrum, reach, [context, *self.parameters()])
@@ -146,6 +152,8 @@ class PitchModel(SpectrogramModel):
         for frames, inner in groups:
             x = self.front(_harmonics(spectrum[frames], self.n_pitches))
             x = x + (self.context(context[frames]).unsqueeze(2) + self.register)
+            if more is not None:
+                x = x + more[frames]
             for block in self.blocks:
                 x = block(x)
             outputs.append(x[inner])

@@ -29,8 +29,8 @@ _OF_NETWORKS = {
 # Those of them that are for notes.
 _OF_NOTES = ("threshold", "onset_threshold", "min_note")
 ALIGN_MODES = ("auto", "always", "never")
-# Values of --refiner: no network, and the bundled one (a copy of BUNDLED_REFINER in models).
-NO_REFINER, BUNDLED_REFINER = "none", "refiner"
+# Values of --refiner: no network, and the default, a copy of AUTO in inference.
+NO_REFINER, AUTO = "none", "auto"
 FORMATS = ("wav16", "wav24", "wav32f", "flac", "mp3")
 CLIP_MODES = ("rescale", "clamp", "none")
 FILENAME = "{track}/{stem}.{ext}"
@@ -115,8 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--refiner",
         metavar="MODEL",
-        help="with --score: the network that refines the masks, a file of train_refiner.py; none "
-        "takes less time (default: the bundled one)",
+        help="with --score: the network that corrects the masks, a file of train_refiner.py; none "
+        "takes less time (default: the bundled one for bass, drums, guitar and piano, or the one "
+        "for any classes)",
     )
     add_stream_arguments(parser)
 
@@ -180,8 +181,8 @@ def _require_consistent(args: argparse.Namespace) -> None:
     for option, default in _OF_NETWORKS.items():
         if getattr(args, option) != default:
             raise ValueError(
-                f"--{option.replace('_', '-')} is for models, and --score separates without one: "
-                "leave out one of the two."
+                f"--{option.replace('_', '-')} is for models, and --score separates by the notes: "
+                "leave out one of the two. (--refiner names the network that corrects its masks.)"
             )
 
 
@@ -189,9 +190,9 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
     """What separates each song with its score."""
     from ..data.classes import DEFAULT_CLASSES, ClassMap
     from ..inference.inputs import SongScores, find_audio_files
+    from ..inference.mask_correction import load_refiner
     from ..inference.outputs import require_classes
     from ..inference.score_informed import ScoreInformedSeparator
-    from ..models.mask_refiner import load_refiner
 
     classes = ClassMap.parse(args.classes or DEFAULT_CLASSES)
     require_classes(classes.names, only=args.only, without=args.without)
@@ -201,7 +202,7 @@ def _informed_separators(args: argparse.Namespace) -> Callable[[Path], ScoreInfo
             f"--score names one file, {args.score}, for {len(songs)} songs: name a folder with a "
             "score for each."
         )
-    name = args.refiner or BUNDLED_REFINER
-    refiner = None if name == NO_REFINER else load_refiner(name)
+    name = args.refiner or AUTO
+    refiner = None if name == NO_REFINER else load_refiner(name, classes.names)
     align = args.align or "auto"
     return lambda song: ScoreInformedSeparator(scores.of(song), classes, align, refiner)

@@ -41,8 +41,8 @@ from asteroid_scoresup.evaluation import (
 )
 from asteroid_scoresup.evaluation.summary import REFERENCE_FREE
 from asteroid_scoresup.inference import ScoreInformedSeparator, Separator
+from asteroid_scoresup.inference.mask_correction import Refiner, load_refiner
 from asteroid_scoresup.inference.score_informed import stft_for
-from asteroid_scoresup.models import MaskRefiner
 from asteroid_scoresup.utils.files import atomic_path
 
 Stems = Mapping[str, np.ndarray]
@@ -103,7 +103,7 @@ def chosen_ways(args: argparse.Namespace, manifest: Manifest) -> dict[str, Way]:
             raise ValueError(f"--model {text!r} is not of the form NAME=FILE.")
         ways[name] = predicted_by(Separator.from_pretrained(path or None), names, rate)
     if args.refiner:
-        ways[REFINED] = informed_by_score(manifest, MaskRefiner.from_pretrained(args.refiner))
+        ways[REFINED] = informed_by_score(manifest, load_refiner(args.refiner, names))
     for other in others:
         ways[other.name] = lambda song, other=other: other(song.mixture.numpy(), rate, names)
     return ways
@@ -119,7 +119,7 @@ def ideal_ratio_mask(song: TestTrack, sample_rate: int) -> Stems | None:
     return dict(zip(song.names, waves.numpy()))
 
 
-def informed_by_score(manifest: Manifest, refiner: MaskRefiner | None) -> Way:
+def informed_by_score(manifest: Manifest, refiner: Refiner | None) -> Way:
     """Separation with the prepared score, which is on the clock of the song."""
 
     def way(song: TestTrack) -> Stems | None:

@@ -1,4 +1,4 @@
-"""Scores a mask refiner: SI-SDRi of the factorization, of its refined masks, of the ratio mask.
+"""Scores networks that correct masks: SI-SDRi of the factorization, of each, of the ratio mask.
 
 python eval_refiner.py --tests test=data/mini_composed/prepared:test --refiner best_model.pth
 """
@@ -14,25 +14,31 @@ from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.evaluation import ratio_masks, separation_scores
 from asteroid_scoresup.evaluation.evaluate import TestTrack
 from asteroid_scoresup.inference import ScoreInformedSeparator
+from asteroid_scoresup.inference.mask_correction import AUTO, Refiner, load_refiner
 from asteroid_scoresup.inference.score_informed import stft_for
-from asteroid_scoresup.models import MaskRefiner
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument(
-    "--refiner", default="refiner", help="a model file of train_refiner.py (the bundled one)"
+    "--refiner",
+    action="append",
+    default=[],
+    help="a model file of train_refiner.py, or a bundled network; repeatable (default: auto)",
 )
 parser.add_argument("--tests", required=True, help="comma-separated NAME=PREPARED_FOLDER:SPLIT")
 
 
 def score(
-    manifest: Manifest, track: PreparedTrack, refiner: MaskRefiner, seconds: dict[str, float]
+    manifest: Manifest,
+    track: PreparedTrack,
+    networks: dict[str, Refiner | None],
+    seconds: dict[str, float],
 ) -> dict[str, dict[str, float]]:
     """SI-SDRi in dB of every class that sounds, by row; adds the CPU seconds of each row."""
     song, rate = TestTrack(manifest, track), int(manifest.sample_rate)
     if not song.stems:
         raise ValueError(f"{track.id} lacks stems, so its separation cannot be scored.")
     rows = {}
-    for row, network in {"factorization": None, "refined": refiner}.items():
+    for row, network in networks.items():
         separator = ScoreInformedSeparator(song.notes, manifest.classes, "never", network)
         started = time.process_time()
         rows[row] = separator.separate(song.mixture.numpy(), rate)
@@ -52,15 +58,17 @@ def score(
 
 @torch.no_grad()
 def main(args: argparse.Namespace) -> None:
-    refiner = MaskRefiner.from_pretrained(args.refiner)
     for test in args.tests.split(","):
         name, _, place = test.partition("=")
         folder, _, split = place.rpartition(":")
         if not (name and folder and split):
             raise ValueError(f"--tests {test!r} is not of the form NAME=PREPARED_FOLDER:SPLIT.")
         manifest, seconds = Manifest.load(folder), {}
+        networks: dict[str, Refiner | None] = {"factorization": None}
+        for network in args.refiner or [AUTO]:
+            networks[f"corrected by {network}"] = load_refiner(network, manifest.names)
         chosen = manifest.select(split)
-        tracks = [score(manifest, track, refiner, seconds) for track in chosen]
+        tracks = [score(manifest, track, networks, seconds) for track in chosen]
         for row in tracks[0]:
             found = np.array([[track[row][n] for n in manifest.names] for track in tracks])
             sounds = ~np.isnan(found)

@@ -33,7 +33,7 @@ def test_items_are_exact_parts_of_the_whole(manifest):
     dataset = RefinementDataset(manifest, "train", n_segments=3, **SIZE)
     variant = dataset.variant(1, 0)
     factors = variant.factors
-    signals = torch.from_numpy(variant.signals).float()
+    signals = torch.from_numpy(variant.signals).float() * variant.gain
     whole = dataset.stft(signals) * dataset.stft.scale
     mixture = whole.sum(0)
     last = whole.shape[-1] - dataset.n_frames

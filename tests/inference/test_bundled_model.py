@@ -7,7 +7,7 @@ import torch
 from asteroid_scoresup.evaluation import separation_scores
 from asteroid_scoresup.inference import Separator
 from asteroid_scoresup.inference.separator import BUNDLED_MODEL
-from asteroid_scoresup.models import MaskRefiner
+from asteroid_scoresup.models import MaskRefiner, ScoreGuidedSeparator
 from asteroid_scoresup.scripts.cli import main
 from asteroid_scoresup.synthesis.composer import TRAIN_PALETTE, compose_song
 from asteroid_scoresup.synthesis.render import render_instrument
@@ -83,6 +83,19 @@ def test_the_command_uses_it_if_no_model_is_named(song, tmp_path, capsys):
     stems = {"bass.wav", "guitar.wav", "piano.wav", "residual.wav"}
     assert found == stems | {"score.mid", "page", "separation.json"}
     assert "6 written" in capsys.readouterr().out
+
+
+def test_the_guided_separator_is_small_and_has_a_card():
+    path = BUNDLED_MODEL.with_name("guided.pth")
+    assert path.stat().st_size < 3.3e6
+    package = torch.load(path, weights_only=True)
+    assert package["infos"]["license"] == "mit"
+    assert {value.dtype for value in package["state_dict"].values()} == {torch.float16}
+    model = ScoreGuidedSeparator.from_pretrained("guided")
+    assert model.sources == ["bass", "drums", "guitar", "piano"]
+    card = path.with_suffix(".md").read_text()
+    for needed in ("Stems were used", "MIT license", "FluidR3", "## Limits", "without a score"):
+        assert needed in card
 
 
 def test_the_refiner_is_small_and_has_a_card():

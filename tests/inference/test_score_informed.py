@@ -268,7 +268,10 @@ def test_a_score_is_found_by_name(tmp_path):
         (["--score", "{score}", "--without", "flute"], "--without names 'flute', but the stems"),
         (["--only", "flute"], "--only names 'flute', but the stems"),
         (["--refiner", "none"], "--refiner is for --score, which is missing"),
-        (["--score", "{score}", "--refiner", "band"], "a TCNSeparator, expected a MaskRefiner"),
+        (
+            ["--score", "{score}", "--refiner", "band"],
+            "a TCNSeparator, expected a network that corrects",
+        ),
         (["--score", "{score}", "--refiner", "x.pth"], "There is no model file x.pth"),
         (["--score", "nothing.mid"], "nothing.mid: there is no such score"),
         (["--score", "{audio}"], "one.wav"),
@@ -449,8 +452,8 @@ def test_a_separator_separates_with_a_score_too(long_song):
     for name in NAMES:
         expected = informed(short).separate(mixture, RATE)[name]
         np.testing.assert_array_equal(plain[name], expected)
-        # The bundled refiner is the default.
-        expected = informed(short, refiner="refiner").separate(mixture, RATE)[name]
+        # The bundled network that knows the classes is the default.
+        expected = informed(short, refiner="guided").separate(mixture, RATE)[name]
         np.testing.assert_array_equal(refined[name], expected)
         assert np.abs(refined[name] - plain[name]).max() > 1e-4
     other = Separator(TCNSeparator(["strings"], **NET))

@@ -39,10 +39,11 @@ def test_list_shows_the_bundled_models(capsys):
     assert titles == ["model", "license", "classes", "MIDI"]
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
     three, four = "bass, guitar, piano", "bass, drums, guitar, piano"
-    assert [row[0] for row in cells] == ["band", "band_drums", "refiner"]
-    assert [row[1] for row in cells[1:]] == ["mit", "mit"]
-    assert [row[2:5] for row in cells[:2]] == [[three, "yes", "16000"], [four, "yes", "16000"]]
-    assert cells[2][2] == "any, with their score"
+    assert [row[0] for row in cells] == ["band", "band_drums", "guided", "refiner"]
+    assert [row[1] for row in cells[1:]] == ["mit", "mit", "mit"]
+    expected = [[three, "yes", "16000"], [four, "yes", "16000"], [four, "no", "16000"]]
+    assert [row[2:5] for row in cells[:3]] == expected
+    assert cells[3][2] == "any, with their score"
 
 
 def test_list_shows_the_facts_of_files_and_folders(model, tmp_path, capsys):

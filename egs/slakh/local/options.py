@@ -276,7 +276,9 @@ def check_start(name: str) -> None:
     Raises:
         BadOption: if it is no file or folder, no bundled model, and cannot be one of the Hub.
     """
-    bundled = sorted({path.stem for path in pretrained_folder().glob("*.pth")} - {"refiner"})
+    # Those that train_refiner.py trains are no starting points here.
+    files = pretrained_folder().glob("*.pth")
+    bundled = sorted({path.stem for path in files} - {"refiner", "guided"})
     on_the_hub = name.count("/") == 1 and not Path(name).suffix
     if name and not Path(name).exists() and name not in bundled and not on_the_hub:
         raise BadOption(

@@ -176,6 +176,7 @@ RULES: dict[str, Rule] = {
     "r_steps": COUNT,
     "r_batch_size": BATCH,
     "r_lr": RATE,
+    "r_score_dropout": FRACTION,
     "gradient_clip": Number(float, 0, 1e9),
     "ema_decay": Number(float, 0, 0.999999),
     "warmup_steps": Number(int, 0, 10**8),

@@ -33,7 +33,7 @@ from asteroid_scoresup.engine.checkpoints import resume_epoch
 from asteroid_scoresup.engine.folder import hash_inputs, is_finished
 from asteroid_scoresup.engine.interrupt import exit_with_message
 from asteroid_scoresup.losses import terms_that_need
-from asteroid_scoresup.models import PitchTranscriptor, SourceModel
+from asteroid_scoresup.models import PitchTranscriptor, ScoreGuidedSeparator, SourceModel
 from asteroid_scoresup.utils.locks import folder_lock
 
 from . import harmonic, options
@@ -43,7 +43,8 @@ __all__ = ["flat", "read_conf"]
 
 Conf = dict[str, dict[str, Any]]
 #: Settings that change how a result is computed, or what is written beside it, but not the result.
-FREE = ("num_workers", "precision", "strategy", "compile", "logger", "profile", "n_examples")
+FREE = ("num_workers", "jobs", "precision", "strategy", "compile", "logger", "profile")
+FREE += ("n_examples",)
 #: In which a training may be longer than before.
 UNITS = ("epochs", "minutes")
 
@@ -148,7 +149,7 @@ def lock(
         InUseError: if another process trains in the folder.
         ValueError: if the folder contains a run with another configuration.
     """
-    if _writes_folder():
+    if writes_folder():
         _held.enter_context(folder_lock(args.exp_dir, Path(sys.argv[0]).stem, keep=False))
     used = ["data", "stft", "network", "score", "optim", *sections]
     chosen = {name: conf[name] for name in used}
@@ -163,7 +164,7 @@ def lock(
     lock_experiment(args.exp_dir, chosen, ignored)
 
 
-def _writes_folder() -> bool:
+def writes_folder() -> bool:
     """Whether this process writes the folder: of those that train together, only the first."""
     return not any(int(os.environ.get(name) or 0) for name in RANKS)
 
@@ -205,6 +206,11 @@ def trained_separator(conf: Conf, args: Namespace, manifest: Manifest) -> Source
     model = read_separator(args.start)
     require_same(model, args, manifest)
     sizes = model.get_model_args()
+    if isinstance(model, ScoreGuidedSeparator):
+        bad_option(
+            f"--start {args.start} contains a separator that takes scores: continue its training "
+            "with train_refiner.py."
+        )
     kind = {"PitchSeparator": "pitch", "TCNSeparator": "tcn"}.get(type(model).__name__)
     if (kind or sizes["model"]) != args.model:
         bad_option(
