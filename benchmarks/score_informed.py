@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--songs", type=int, default=0, help="number of songs (0: all)")
     parser.add_argument("--tempo", type=float, default=0.3, help="largest change of the tempo")
-    parser.add_argument("--refiner", default="auto", help="a file, or none (the bundled one)")
+    parser.add_argument("--refiner", default="auto", help="as for `separate` (auto)")
     args = parser.parse_args()
     manifest = Manifest.load(args.prepared)
     refiner = None if args.refiner == "none" else load_refiner(args.refiner, manifest.names)

@@ -1,4 +1,4 @@
-"""Random ensembles with damaged scores, from prepared songs: training material of a mask refiner.
+"""Random ensembles with damaged scores, from prepared songs, to train the correction of masks.
 
 A network that refines masks for any ensemble must be trained on many: with two classes
 or six, with parts of no class, which the score has or not, with a score whose timing drifts and

@@ -1,4 +1,4 @@
-"""Training material of a mask refiner: segments of random ensembles, and their factorization.
+"""Material to train the correction of masks: segments of random ensembles, factorized.
 
 Each track of a prepared folder gives several *variants*, see
 :mod:`~asteroid_scoresup.engine.ensembles`. The factorization of a variant is that of a separation

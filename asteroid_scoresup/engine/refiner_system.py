@@ -1,4 +1,4 @@
-"""Training of a mask refiner."""
+"""Training of networks that correct the masks of a factorization."""
 
 from __future__ import annotations
 

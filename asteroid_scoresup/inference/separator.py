@@ -232,7 +232,7 @@ class Separator(HubMixin):
             score (str, Path or Notes, optional): The score of the recording. The stems are then
                 those of a :class:`~asteroid_scoresup.inference.ScoreInformedSeparator`, which uses
                 the network of this one if it is a
-                :class:`~asteroid_scoresup.models.ScoreGuidedSeparator`.
+                :class:`~asteroid_scoresup.models.ScoreGuidedSeparator` that knows the classes.
             classes (ClassMap or str, optional): With a score: the classes and their programs.
                 Default: those of this model, if all of them are default classes.
             align, refiner: With a score: see the same class.
@@ -246,7 +246,11 @@ class Separator(HubMixin):
         """
         if score is not None:
             classes = default_classes(self.names) if classes is None else classes
-            if refiner == AUTO and isinstance(self.model, ScoreGuidedSeparator):
+            classes = ClassMap.parse(classes) if isinstance(classes, str) else classes
+            knows = isinstance(self.model, ScoreGuidedSeparator) and set(classes.names) <= set(
+                self.names
+            )
+            if isinstance(refiner, str) and refiner == AUTO and knows:
                 refiner = self.model
             made = ScoreInformedSeparator(score, classes, align, refiner)
             return made.separate(audio, sample_rate, progress)

@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--score",
         metavar="PATH",
-        help="separate with the score of the song (MIDI or MusicXML) instead of a model; for "
+        help="separate with the score of the song (MIDI or MusicXML); for "
         "several songs a folder with a score of the same name for each",
     )
     add(
@@ -115,9 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--refiner",
         metavar="MODEL",
-        help="with --score: the network that corrects the masks, a file of train_refiner.py; none "
-        "takes less time (default: the bundled one for bass, drums, guitar and piano, or the one "
-        "for any classes)",
+        help="with --score: the network that corrects the masks: guided, refiner, or a file of "
+        "train_refiner.py; none takes less time (default: guided if all classes are among bass, "
+        "drums, guitar and piano, otherwise refiner)",
     )
     add_stream_arguments(parser)
 

@@ -1,4 +1,4 @@
-"""Scores networks that correct masks: SI-SDRi of the factorization, of each, of the ratio mask.
+"""Scores networks that correct the masks of a factorization, beside it and the ideal ratio mask.
 
 python eval_refiner.py --tests test=data/mini_composed/prepared:test --refiner best_model.pth
 """

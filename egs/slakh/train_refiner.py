@@ -3,6 +3,7 @@
 By default a MaskRefiner, which works with any list of classes; with `--start` and a separator that
 knows pitches (`band_drums`, or one of --model pitch), a ScoreGuidedSeparator of its classes, which
 separates with a score and without one. The ensembles are factorized first, on all cores, and kept.
+The weights are chosen by the loss with a score; val_without is for information.
 """
 
 import argparse
@@ -38,7 +39,12 @@ parser.add_argument(
     help="prepared folder with stems that chooses the weights, and its split if it is not "
     "`validation`; repeatable (default: data_dir)",
 )
-parser.add_argument("--start", default="", help="a refiner or a separator to start from")
+parser.add_argument(
+    "--start",
+    default="",
+    help="a MaskRefiner to train further, or a pitch separator or ScoreGuidedSeparator; its sizes "
+    "and STFT are kept",
+)
 parser.add_argument("--jobs", type=int, default=0, help="processes that factorize (0: all cores)")
 
 
@@ -80,8 +86,11 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     else:
         conf["main_args"]["validation_dir"] = ""
     is_guided = isinstance(trained, ScoreGuidedSeparator)
-    if not is_guided:
-        conf["refiner"].pop("r_score_dropout")
+    if is_guided and args.supervision != "stems":
+        settings.bad_option(f"--supervision mixtures: {args.start} knows classes, leave it out.")
+    unused = ["r_channels", "r_blocks", "r_bins"] if args.start else []
+    for key in unused if is_guided else [*unused, "r_score_dropout"]:
+        del conf["refiner"][key]
     inputs = [args.start] if args.start else []
     settings.lock(conf, args, manifest, "refiner", inputs=inputs)
     if settings.is_done([model], args.r_epochs, args.r_minutes):
@@ -102,7 +111,7 @@ def main(conf: settings.Conf, args: argparse.Namespace) -> None:
     )
     # Segments of songs with stems, whatever the network is trained on.
     dev = [RefinementDataset(data, split, segment=8.192, **shared) for data, split in validation]
-    if settings.writes_folder():  # other processes make what they need before it is there
+    if settings.writes_folder():  # other processes make what is missing when they need it
         for data in (train, *dev):
             data.fit(args.jobs or None, progress=not args.quiet)
     optimizer = adam(trained, args.r_lr, args.precision)

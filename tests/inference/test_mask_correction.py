@@ -73,6 +73,10 @@ def test_a_separator_that_takes_scores_uses_itself():
     np.testing.assert_array_equal(found["bass"], expected["bass"])
     other = Separator(net).separate(wave, 4000, score=score, align="never", refiner=None)
     assert np.abs(other["bass"] - found["bass"]).max() > 1e-4
+    # Of classes that it does not know, it corrects nothing.
+    low = Separator(net).separate(wave, 4000, score=score, align="never", classes="tuba=58")
+    expected = ScoreInformedSeparator(score, "tuba=58", "never", "refiner").separate(wave, 4000)
+    np.testing.assert_array_equal(low["tuba"], expected["tuba"])
 
 
 def test_unknown_classes_and_other_models_are_refused(tmp_path):

@@ -74,6 +74,9 @@ def test_other_models_and_rates_are_refused(run, tmp_path):
     assert "not compiled, leave it out" in message
     guided = ScoreGuidedSeparator(NAMES, **NET, pitch_chan=8)
     save_model(guided, tmp_path / "guided.pth")
+    mixtures = ("--supervision", "mixtures", "--start", tmp_path / "guided.pth")
+    message = run("train_refiner.py", *data, *mixtures, code=2)
+    assert "guided.pth knows classes, leave it out" in message
     # The other scripts do not train it.
     start = ("--model", "pitch", "--critic", "none", "--loss", "informed+notes")
     message = run(

@@ -160,7 +160,7 @@ def lock(
     }
     # Losses are compared by their weights, not by the names of their files.
     ignored = {"data_dir", "exp_dir", "critic", "separator", "start", "loss", *FREE}
-    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsf" for unit in UNITS)}
+    ignored |= {"transcriptor", *(f"{step}_{unit}" for step in "tsfr" for unit in UNITS)}
     lock_experiment(args.exp_dir, chosen, ignored)
 
 
