@@ -11,12 +11,12 @@ r"""Aligns a recording with its score.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..midi import join_instruments
+from ..midi import DRUMS, join_instruments
 from ..notation import read_score as read_instruments
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.stream import Recording
@@ -29,7 +29,7 @@ from .mismatch import UnalignableScoreError, WrongScoreError, explain_mismatch
 from .onsets import PASSES, TOGETHER, Groups, refine, rises
 from .search import Search
 from .tuning import find_tuning
-from .warp import Span, Warp
+from .warp import LEAST_GAP, Span, Warp
 
 #: When a command aligns a score with its recording: if it needs to be, always, or never.
 ALIGN_MODES = ("auto", "always", "never")
@@ -87,19 +87,24 @@ def align(
     score: str | Path | Notes,
     sample_rate: float | None = None,
     *,
+    unpitched: Notes | None = None,
     max_transposition: int = 7,
     require_match: bool = False,
 ) -> Alignment:
     r"""Aligns a recording with its score.
 
     Any tempo, silence or other music before and after, skipped and repeated sections, and
-    transpositions are allowed. Drums and pitches outside the 88 keys are ignored.
+    transpositions are allowed. Pitches outside the 88 keys are ignored, and so are drums; but where
+    they play before the first pitched note or after the last, the warp goes on at the tempo that it
+    has there, and the stretch is uncertain.
 
     Args:
         audio (str, Path, array or Recording): The recording; samples have the shape
             :math:`(time)` or :math:`(channels, time)`.
         score (str, Path or Notes): A MIDI or MusicXML file, or notes.
         sample_rate (float, optional): Sample rate of an array, in Hz.
+        unpitched (Notes, optional): Drums of a score that is given as notes; those of a file are
+            read.
         max_transposition (int): Largest transposition looked for, in semitones.
         require_match (bool): Whether a score that does not match the recording is an error.
 
@@ -124,7 +129,10 @@ def align(
         True
     """
     recording = audio if isinstance(audio, Recording) else Recording(audio, sample_rate)
-    notes, name = (score, "The score") if isinstance(score, Notes) else read_score(score)
+    if isinstance(score, Notes):
+        notes, name = score, "The score"
+    else:
+        (notes, unpitched), name = read_score(score), str(score)
     playable = (notes.pitch >= LOWEST_PITCH) & (notes.pitch < LOWEST_PITCH + N_PITCHES)
     notes = notes.select(np.flatnonzero(playable & (notes.onset >= 0)))
     if len(notes) < _LEAST_NOTES:
@@ -148,12 +156,46 @@ def align(
     if require_match and not best.is_match:
         why = explain_mismatch(recording, name, best.confidence)
         raise WrongScoreError(f"{why.what}: {why.advice}.")
-    return best
+    return best if unpitched is None else with_drums(best, notes, unpitched, recording.seconds)
 
 
-def read_score(path: str | Path) -> tuple[Notes, str]:
-    """All pitched notes of a score, of any class, and its name for messages."""
-    return join_instruments(read_instruments(path).instruments), str(path)
+def read_score(path: str | Path) -> tuple[Notes, Notes]:
+    """All pitched notes of a score, of any class, and its drums."""
+    song = read_instruments(path, drums=True)
+    drums = [one for one in song.instruments if one.program == DRUMS]
+    pitched = [one for one in song.instruments if one.program != DRUMS]
+    return join_instruments(pitched), join_instruments(drums)
+
+
+def with_drums(found: Alignment, notes: Notes, drums: Notes, seconds: float) -> Alignment:
+    """The alignment whose warp reaches the drums before the first and after the last pitched note.
+
+    Args:
+        found (Alignment): An alignment of the pitched notes.
+        notes (Notes): The pitched notes, on the clock of the score.
+        drums (Notes): The drums, likewise.
+        seconds (float): Length of the recording.
+    """
+    drums = drums.select(np.flatnonzero(drums.onset >= 0))
+    if not len(drums) or not found.warp.spans:
+        return found
+    old = found.warp.spans
+    # Where the recording begins or ends with another part of the score, nothing is known of them.
+    first, last = float(old[0].score[0]), float(old[-1].score[-1])
+    if first <= notes.onset.min():
+        first = min(first, float(drums.onset.min()))
+    if last >= notes.onset.max():
+        last = max(last, float(drums.release.max()))
+    warp = found.warp.extended(first, last, seconds)
+    new = warp.spans
+    unsure = list(found.uncertain)
+    for start, stop in (
+        (new[0].audio[0], old[0].audio[0]),
+        (old[-1].audio[-1], new[-1].audio[-1]),
+    ):
+        if stop - start > LEAST_GAP:
+            unsure.append((float(start), float(stop)))
+    return replace(found, warp=warp, uncertain=tuple(sorted(unsure)))
 
 
 def best_alignment(
@@ -259,8 +301,12 @@ class Aligner:
     ) -> tuple[Span, np.ndarray, np.ndarray] | None:
         """A refined section between two times: its span, and times and contrasts of its onsets."""
         expected = section.to_audio(groups.times)
-        low = max(start - _EDGE, section.audio[0] - _BEYOND)
-        high = min(stop, section.audio[-1] + _BEYOND)
+        low, high = section.audio[0] - _BEYOND, section.audio[-1] + _BEYOND
+        # At the ends of the recording, onsets that the path puts beyond them may belong inside.
+        if start > 0:
+            low = max(low, start - _EDGE)
+        if stop < self.seconds:
+            high = min(high, stop)
         first, last = np.searchsorted(expected, [low, high])
         part = groups.part(int(first), int(last))
         if len(part.times) < 2:

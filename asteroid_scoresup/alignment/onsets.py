@@ -130,7 +130,8 @@ def evidence(rise: np.ndarray, groups: Groups, at: np.ndarray, offsets: np.ndarr
         :class:`numpy.ndarray`: Shape :math:`(n, k)`: about 0 without a rise, 1 for the typical
         note; chords have more.
     """
-    place = np.clip((at[:, None] + offsets) / HOP, 0, len(rise) - 1.001)
+    wanted = (at[:, None] + offsets) / HOP
+    place = np.clip(wanted, 0, len(rise) - 1.001)
     low = place.astype(np.int64)
     part = (place - low).astype(np.float32)
     curves = np.zeros((len(groups.pitch), len(offsets)), dtype=np.float32)
@@ -149,6 +150,8 @@ def evidence(rise: np.ndarray, groups: Groups, at: np.ndarray, offsets: np.ndarr
     tops = curves.max(axis=1) if len(curves) else np.ones(1)
     curves *= (groups.weight / max(float(np.quantile(tops, 0.75)), 1e-3))[:, None]
     n = len(groups.times)
+    # Nothing is known of what is before and after the recording.
+    curves *= ((wanted >= 0) & (wanted < len(rise)))[groups.group]
     total = np.zeros((n, len(offsets)))
     np.add.at(total, groups.group, np.minimum(curves, 1.5))
     count = np.bincount(groups.group, minlength=n)

@@ -24,6 +24,7 @@ MOST_ADVANCE = 4
 #: The cost of advancing by 0, 1, … frames where the tempo is unknown.
 FREE_TEMPO = (0.15, 0.0, 0.15, 0.6, 1.0)
 
+_EDGE = 3  # frames at the beginning and the end of the score that are edges
 _CELLS = 2**23  # pairs of frames whose sums are kept at a time, unless the recording is long
 
 
@@ -33,8 +34,12 @@ class Penalties:
 
     Args:
         jump (float): To jump to another place of the score.
-        leave (float): To leave the score before its end, and to begin in it after its beginning.
+        leave (float): To leave the score before its end, and to begin in it after its beginning,
+            at most.
         edge (float): To leave it at its end or to enter it at its beginning.
+        slope (float): What leaving it a frame sooner, or entering it a frame later, costs more. It
+            is less than hurrying costs: the path of a recording that ends shortly before its score
+            would rush to the end of the score otherwise.
         outside (float): Evidence per frame for what is not in the score.
         advance (tuple): To advance by 0 to :data:`MOST_ADVANCE` frames.
     """
@@ -42,6 +47,7 @@ class Penalties:
     jump: float = 50.0
     leave: float = 20.0
     edge: float = 1.0
+    slope: float = 0.8
     outside: float = 0.6
     advance: tuple[float, ...] = FREE_TEMPO
 
@@ -223,22 +229,25 @@ class _Model:
     def __init__(self, n_score: int, penalties: Penalties) -> None:
         self.penalties = penalties
         self.n = n_score
-        self.near = min(3, n_score)  # frames at the beginning and the end that are edges
         self.advance = np.array(penalties.advance, dtype=np.float32)
+        # What entering costs at each frame, and leaving, in the reverse order.
+        beyond = np.maximum(np.arange(n_score) - (_EDGE - 1), 0)
+        costs = np.minimum(penalties.edge + penalties.slope * beyond, penalties.leave)
+        self.enter: np.ndarray = costs.astype(np.float32)
+        self.leave = self.enter[::-1]
+        #: Frames at the beginning and the end at which they cost less than elsewhere.
+        self.near = max(1, int(np.sum(self.enter < self.enter[-1])))
 
     def initial(self) -> _State:
         return _State(np.full(self.n, -np.inf, dtype=np.float32), 0.0)
 
     def best_exit(self, scores: np.ndarray) -> float:
         """The best sum of a path that leaves the score."""
-        edge = float(scores[-self.near :].max()) - self.penalties.edge
-        return max(float(scores.max()) - self.penalties.leave, edge)
+        return float((scores - self.leave).max())
 
     def exit(self, scores: np.ndarray) -> int:
         """Where that path leaves the score."""
-        leaving = scores - np.float32(self.penalties.leave)
-        leaving[-self.near :] = scores[-self.near :] - np.float32(self.penalties.edge)
-        return int(leaving.argmax())
+        return int((scores - self.leave).argmax())
 
     def best_end(self, state: _State) -> tuple[int, float]:
         """Last frame of the best path, -1 if it is outside of the score, and its sum."""
@@ -253,7 +262,7 @@ class _Model:
         steps = min(MOST_ADVANCE, at) + 1
         sums = scores[at - steps + 1 : at + 1][::-1] - self.advance[:steps]
         step = int(sums.argmax())
-        entered = outside - (self.penalties.edge if at < self.near else self.penalties.leave)
+        entered = outside - float(self.enter[at])
         top = float(scores.max()) - self.penalties.jump
         if entered > max(float(sums[step]), top):
             return -1
@@ -262,6 +271,8 @@ class _Model:
     def run(self, state: _State, evidence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The sums at every frame of a block, and those outside of the score."""
         penalties, n, near = self.penalties, self.n, self.near
+        enter, leave = self.enter[:near], self.leave[-near:]
+        entered, left = np.empty(near, dtype=np.float32), np.empty(near, dtype=np.float32)
         found = np.empty(evidence.shape, dtype=np.float32)
         beyond = np.empty(len(evidence))
         padded = np.full(n + MOST_ADVANCE, -np.inf, dtype=np.float32)
@@ -277,8 +288,10 @@ class _Model:
             np.subtract(before, advance, out=advanced)
             np.maximum.reduce(advanced, axis=0, out=best)
             np.maximum(best, max(top - penalties.jump, outside - penalties.leave), out=best)
-            np.maximum(best[:near], outside - penalties.edge, out=best[:near])
-            edge = float(np.maximum.reduce(scores[-near:])) - penalties.edge
+            np.subtract(np.float32(outside), enter, out=entered)
+            np.maximum(best[:near], entered, out=best[:near])
+            np.subtract(scores[-near:], leave, out=left)
+            edge = float(np.maximum.reduce(left))
             outside = max(outside, top - penalties.leave, edge) + penalties.outside
             scores = np.add(best, evidence[t], out=found[t])
             beyond[t] = outside

@@ -147,7 +147,8 @@ class Search:
         audio = audio_vectors(self.levels, self.loud, every)
         notes = self._transposed(shift)
         found = [
-            _follow(audio, every * HOP, notes, ScoreClock.even(s, self.end)) for s in stretches
+            _follow(audio, every * HOP, notes, self.end, ScoreClock.even(s, self.end))
+            for s in stretches
         ]
         return max(found, key=lambda one: one.gain)
 
@@ -161,7 +162,9 @@ class Search:
         return audio[first : first + count]
 
 
-def _follow(audio: np.ndarray, hop: float, score: Notes, clock: ScoreClock) -> CoarsePath:
+def _follow(
+    audio: np.ndarray, hop: float, score: Notes, end: float, clock: ScoreClock
+) -> CoarsePath:
     """The path that is found from a mean tempo."""
     frames, total = np.zeros(0, dtype=np.int64), 0.0
     scale = min(1.0, len(audio) * hop / _SHORT)
@@ -171,7 +174,7 @@ def _follow(audio: np.ndarray, hop: float, score: Notes, clock: ScoreClock) -> C
         if smoothing:
             clock = clock.bent(frames, hop, smoothing)
         notes = _on_clock(score, clock)
-        vectors = _vectors(notes, hop, float(clock.clock[-1]))
+        vectors = _vectors(notes, hop, float(clock.of(np.array(end))))
         fit = Evidence(audio, vectors, rest=_REST)
         frames, total = find_path(fit.rows, len(audio), len(vectors), penalties)
     return CoarsePath(clock, notes, frames, hop, total / len(audio), fit, penalties)

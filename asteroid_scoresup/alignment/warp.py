@@ -26,6 +26,9 @@ from ..utils.files import atomic_path
 CERTAINTY_STEP = 5.0
 #: Seconds from which a stretch without a score counts: shorter ones are rests.
 LEAST_GAP = 1.0
+_TEMPO_SECONDS = 8.0  # of audio, over which the tempo is averaged with which a span goes on
+_LEAST_EXTENSION = 0.01  # seconds of audio by which a span is continued, at least
+
 #: Columns of the files that :meth:`Warp.save_csv` writes.
 CSV_COLUMNS = ("span", "score_seconds", "audio_seconds", "certainty")
 
@@ -179,6 +182,39 @@ class Warp:
         gaps = zip([0.0, *edges[1::2]], [*edges[::2], seconds])
         return [(start, stop) for start, stop in gaps if stop - start > least]
 
+    def extended(self, first: float, last: float, seconds: float) -> Warp:
+        """The warp continued to earlier and later times of the score, at the tempo of its ends.
+
+        Args:
+            first (float): Time in the score to which the first span is continued, in seconds.
+            last (float): Time in the score to which the last span is continued.
+            seconds (float): Length of the recording, beyond which no span is continued.
+
+        Returns:
+            Warp: One with the same number of spans.
+
+        Examples
+            >>> warp = Warp((Span([10, 20], [7, 12]),)).extended(0.0, 22.0, 60.0)
+            >>> warp.spans[0].score, warp.spans[0].audio
+            (array([ 0., 10., 20., 22.]), array([ 2.,  7., 12., 13.]))
+        """
+        if not self.spans:
+            return self
+        spans = list(self.spans)
+        head = spans[0]
+        tempo = _tempo(head.score, head.audio)
+        at = max(0.0, head.audio[0] - (head.score[0] - first) / tempo)
+        if (before := head.audio[0] - at) >= _LEAST_EXTENSION:
+            score = np.insert(head.score, 0, head.score[0] - before * tempo)
+            spans[0] = Span(score, np.insert(head.audio, 0, at))
+        tail = spans[-1]
+        tempo = _tempo(-tail.score[::-1], -tail.audio[::-1])
+        at = min(seconds, tail.audio[-1] + (last - tail.score[-1]) / tempo)
+        if (after := at - tail.audio[-1]) >= _LEAST_EXTENSION:
+            score = np.append(tail.score, tail.score[-1] + after * tempo)
+            spans[-1] = Span(score, np.append(tail.audio, at))
+        return Warp(tuple(spans))
+
     def notes(self, notes: Notes) -> Notes:
         """The notes where the recording plays them.
 
@@ -235,6 +271,12 @@ class Warp:
                     sure = values[place] if 0 <= place < len(values) else math.nan
                     known = "" if math.isnan(sure) else f"{sure:.3f}"
                     writer.writerow([number, f"{score:.6f}", f"{audio:.6f}", known])
+
+
+def _tempo(score: np.ndarray, audio: np.ndarray) -> float:
+    """The mean tempo of the first seconds of a span: time in the score per time in the audio."""
+    near = max(1, int(np.searchsorted(audio, audio[0] + _TEMPO_SECONDS, side="right")) - 1)
+    return float((score[near] - score[0]) / (audio[near] - audio[0]))
 
 
 def _played(notes: Notes, span: Span) -> Notes:

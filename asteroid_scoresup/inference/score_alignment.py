@@ -88,7 +88,7 @@ def _aligned(score: SongScore, recording: Recording, mode: str, name: str) -> Us
     if mode == "never":
         return UsedScore(score)
     try:
-        found = align(recording, score.pitched)
+        found = align(recording, score.pitched, unpitched=score.unpitched)
     except UnalignableScoreError as error:
         if mode == "always":
             raise UnalignableScoreError(name, error.why) from None

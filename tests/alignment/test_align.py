@@ -88,6 +88,19 @@ def test_a_part_of_the_song_is_enough(song):
     assert found.is_match and np.median(errors) < 0.015
 
 
+@pytest.mark.parametrize("cut", [0.0, 0.4, 1.5])
+def test_notes_at_the_ends_of_an_excerpt_are_in_place(cut):
+    # The music sounds from the first sample to the last: nothing rises before its first onset.
+    notes = random_notes(3, count=48)
+    first, last = cut, float(notes.onset.max()) + 0.2 - cut
+    audio = render(notes)[round(first * RATE) : round(last * RATE)]
+    score = at_clock(notes, SCORE_TIMES, AUDIO_TIMES)
+    found = align(audio, score, RATE)
+    inside = (notes.onset >= first) & (notes.onset < last - 0.05)
+    errors = np.abs(found.warp.to_audio(score.onset[inside]) - (notes.onset[inside] - first))
+    assert np.all(errors < 0.06)
+
+
 @pytest.mark.slow
 def test_another_score_is_refused(song):
     _, audio, _ = song
@@ -113,6 +126,36 @@ def test_reads_midi_files_with_all_programs_but_drums(song, tmp_path):
     file.write(str(path))
     found = align(Recording(audio, RATE), path, max_transposition=0)
     assert np.median(np.abs(found.warp.to_audio(score.onset) - notes.onset)) < 0.015
+
+
+def with_drum_intro(song):
+    """Four seconds of silence and the song; its score with drums from the first second on."""
+    notes, audio, score = song
+    score = score.shifted(1.25)  # its first note is at 3.25 s, and a second of audio is 0.8125 s
+    hits = np.arange(0.5, score.onset.max() + 2, 0.5)
+    drums = Notes(hits, hits + 0.1, 0 * hits + 38, 0 * hits, 0 * hits + 90)
+    return np.concatenate([noise(4), audio, noise(3)]), score, drums
+
+
+def test_drums_before_the_first_pitched_note_are_kept(song):
+    audio, score, drums = with_drum_intro(song)
+    found = align(audio, score, RATE, unpitched=drums)
+    plain = align(audio, score, RATE)
+    assert np.array_equal(found.notes(score).onset, plain.notes(score).onset)
+    early = drums.onset < score.onset.min() - 0.1
+    expected = 4 + (drums.onset[early] - 3.25) / 0.8125
+    assert np.all(np.abs(found.warp.to_audio(drums.onset[early]) - expected) < 0.15)
+    assert np.isnan(plain.warp.to_audio(drums.onset[early])).all()
+    assert not np.isnan(found.warp.to_audio(drums.onset)).any()
+    assert found.uncertain[0] == (found.warp.spans[0].audio[0], plain.warp.spans[0].audio[0])
+
+
+def test_drums_of_a_part_that_the_recording_does_not_begin_with_are_not_placed(song):
+    audio, score, drums = with_drum_intro(song)
+    rest = np.concatenate([noise(4), audio[16 * RATE :]])
+    found = align(rest, score, RATE, unpitched=drums)
+    assert found.warp.spans[0].audio[0] == align(rest, score, RATE).warp.spans[0].audio[0] > 3
+    assert np.isnan(found.warp.to_audio(drums.onset[:20])).all()
 
 
 @pytest.mark.parametrize("audio", [np.zeros(8 * RATE), np.zeros(50)])

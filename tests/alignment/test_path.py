@@ -23,11 +23,8 @@ def plain_viterbi(evidence, penalties):
         for step, price in enumerate(penalties.advance):
             if i + step < n:
                 cost[i, i + step] = min(price, penalties.jump)
-    near = min(3, n)
-    cost[n, :n] = penalties.leave
-    cost[n, :near] = penalties.edge
-    cost[:n, n] = penalties.leave
-    cost[n - near : n, n] = penalties.edge
+    for i in range(n):
+        cost[n, i], cost[n - 1 - i, n] = (edge_cost(i, penalties),) * 2
     cost[n, n] = 0
     gain = np.column_stack([evidence, np.full(n_audio, penalties.outside)])
     score = np.full(n + 1, -np.inf)
@@ -35,6 +32,11 @@ def plain_viterbi(evidence, penalties):
     for row in gain:
         score = (score[:, None] - cost).max(axis=0) + row
     return max(score[n], (score[:n] - cost[:n, n]).max())
+
+
+def edge_cost(frames, penalties):
+    """What it costs to enter a score some frames after its beginning."""
+    return min(penalties.edge + penalties.slope * max(0, frames - 2), penalties.leave)
 
 
 def value(path, evidence, penalties):
@@ -46,9 +48,9 @@ def value(path, evidence, penalties):
             free = penalties.advance[step] if 0 <= step < len(penalties.advance) else np.inf
             total -= min(free, penalties.jump)
         elif at >= 0:
-            total -= penalties.edge if at < 3 else penalties.leave
+            total -= edge_cost(at, penalties)
         elif before >= 0:
-            total -= penalties.edge if before >= n - 3 else penalties.leave
+            total -= edge_cost(n - 1 - before, penalties)
         if t < len(path):
             total += evidence[t, at] if at >= 0 else penalties.outside
         before = at
@@ -61,7 +63,7 @@ def test_equals_an_exhaustive_search(seed, jump, monkeypatch):
     monkeypatch.setattr(path_search, "_CELLS", 1)
     rng = np.random.default_rng(seed)
     evidence = rng.normal(size=(600, 12)).astype(np.float32)  # three blocks
-    penalties = Penalties(jump=jump, leave=jump / 2, edge=0.5, outside=0.6)
+    penalties = Penalties(jump=jump, leave=jump / 2, edge=0.5, slope=0.4, outside=0.6)
     path, total = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
     assert total == pytest.approx(plain_viterbi(evidence, penalties), abs=0.05)
     assert value(path, evidence, penalties) == pytest.approx(total, abs=0.05)
@@ -92,6 +94,17 @@ def test_margins_equal_a_search_without_the_path(monkeypatch):
             only[t, place] += 100  # so that the path is not outside either
             best = max(best, plain_viterbi(only, penalties) - 100)
         assert margins[t] == pytest.approx(total - best, abs=0.05)
+
+
+@pytest.mark.parametrize("missing", [5, 15, 30])
+def test_does_not_hurry_to_the_ends_of_the_score(missing):
+    # A recording that begins shortly after its score, and ends shortly before it.
+    truth = np.arange(missing, 300 - missing)
+    evidence = np.random.default_rng(2).normal(0, 0.5, (len(truth), 300)).astype(np.float32)
+    evidence[np.arange(len(truth)), truth] += 2
+    penalties = Penalties(80.0, 45.0, outside=0.3, advance=(2.0, 0.0, 2.0, 6.0, 10.0))
+    path, _ = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
+    assert np.array_equal(path, truth)
 
 
 def test_rests_fit_whatever_is_played():

@@ -165,3 +165,34 @@ def test_malformed_warps_are_refused(plain):
 def test_anchors_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         Warp.identity(3).spans[0].score[0] = 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(warps().filter(lambda warp: warp.spans), st.floats(-5, 30), st.floats(-5, 60))
+def test_an_extended_warp_goes_on_at_its_tempo(warp, first, last):
+    seconds = warp.spans[-1].audio[-1] + 3
+    longer = warp.extended(first, last, seconds)
+    assert len(longer.spans) == len(warp.spans)
+    head, tail = longer.spans[0], longer.spans[-1]
+    for before, after in zip(warp.spans, longer.spans):
+        inner = np.isin(after.audio, before.audio)
+        assert np.array_equal(after.audio[inner], before.audio)
+        assert np.array_equal(after.score[inner], before.score)
+        assert np.flatnonzero(~inner).tolist() in ([], [0], [len(inner) - 1], [0, len(inner) - 1])
+    assert head.audio[0] >= 0 and tail.audio[-1] <= seconds
+    # As far as asked for, unless the recording begins or ends before.
+    begin, end = warp.spans[0].score[0], warp.spans[-1].score[-1]
+    if head.audio[0] > 0.01:
+        assert head.score[0] == pytest.approx(min(first, begin), abs=1.1)
+    if tail.audio[-1] < seconds - 0.01:
+        assert tail.score[-1] == pytest.approx(max(last, end), abs=1.1)
+
+
+def test_the_tempo_of_an_extended_warp_is_that_of_eight_seconds():
+    warp = Warp((Span([10, 18, 30, 40, 48], [6, 10, 14, 30, 34]),))
+    longer = warp.extended(7.5, 53.0, 40.0).spans[0]
+    assert longer.score[[0, -1]].tolist() == [7.5, 53.0]
+    assert longer.audio[[0, -1]].tolist() == [5.0, 36.5]  # 20 s in 8, and 8 s in 4
+    longer = warp.extended(-100.0, 90.0, 36.0).spans[0]
+    assert longer.score[[0, -1]].tolist() == [-5.0, 52.0]
+    assert longer.audio[[0, -1]].tolist() == [0.0, 36.0]
