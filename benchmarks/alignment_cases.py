@@ -30,6 +30,7 @@ CASES = (
     "skip",
     "repeat",
     "wrong score",
+    "ends missing",
 )
 
 
@@ -71,6 +72,11 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
         truth = truth + len(before) / RATE + 1.0
     elif case == "score longer":
         first, last = 0.2 * song.seconds, 0.8 * song.seconds
+        audio = audio[int(first * RATE) : int(last * RATE)]
+        truth = truth - int(first * RATE) / RATE
+        truth[(truth < 0) | (notes.onset >= last)] = np.nan
+    elif case == "ends missing":
+        first, last = rng.uniform(0.3, 2.5), song.seconds - rng.uniform(0.3, 2.5)
         audio = audio[int(first * RATE) : int(last * RATE)]
         truth = truth - int(first * RATE) / RATE
         truth[(truth < 0) | (notes.onset >= last)] = np.nan

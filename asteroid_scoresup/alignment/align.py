@@ -302,9 +302,11 @@ class Aligner:
         """A refined section between two times: its span, and times and contrasts of its onsets."""
         expected = section.to_audio(groups.times)
         low, high = section.audio[0] - _BEYOND, section.audio[-1] + _BEYOND
-        # At the ends of the recording, onsets that the path puts beyond them may belong inside.
+        edge = _EDGE
         if start > 0:
-            low = max(low, start - _EDGE)
+            low = max(low, start - edge)
+        else:  # what the path puts before the recording may belong to its beginning
+            low, edge = low - _BEYOND, _BEYOND
         if stop < self.seconds:
             high = min(high, stop)
         first, last = np.searchsorted(expected, [low, high])
@@ -315,8 +317,9 @@ class Aligner:
         for one, rise in zip(PASSES, self.rises):
             at, _ = refine(rise, part, at, one)
             at = np.maximum.accumulate(at)
-        # An onset at the very edge may come out a little beyond it.
-        at = np.where((at < start) & (at > start - _EDGE), start, at)
+        # An onset at the very edge may come out a little beyond it: the last of those.
+        early = np.flatnonzero((at < start) & (at > start - edge))
+        at[early[-1:]] = start
         contrast = sure.contrasts(self.rises[-1], part, at)
         score, audio = _increasing(part.times, at, start, stop)
         if len(score) < 2:
