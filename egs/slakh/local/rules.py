@@ -204,6 +204,6 @@ def check_together(values: Mapping[str, Any]) -> None:
         )
     if values["n_fft"] % 2:
         raise BadOption(f"--n_fft {values['n_fft']} is odd; use an even number.")
-    for key in ("t_minutes", "s_minutes"):
+    for key in ("t_minutes", "s_minutes", "f_minutes", "r_minutes"):
         if values[key] and values["devices"] * values["num_nodes"] > 1:
             raise BadOption(f"--{key} needs a single device: every process has a clock of its own.")
