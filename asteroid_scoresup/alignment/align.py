@@ -23,13 +23,14 @@ from ..utils.stream import Recording
 from . import certainty as sure
 from .boundaries import move_boundaries
 from .clock import ScoreClock
+from .drums import follow_drums
 from .features import band_levels, loudness
 from .jumps import Section, find_sections
 from .mismatch import UnalignableScoreError, WrongScoreError, explain_mismatch
 from .onsets import PASSES, TOGETHER, Groups, refine, rises
 from .search import Search
 from .tuning import find_tuning
-from .warp import LEAST_GAP, Span, Warp
+from .warp import Span, Warp
 
 #: When a command aligns a score with its recording: if it needs to be, always, or never.
 ALIGN_MODES = ("auto", "always", "never")
@@ -95,8 +96,8 @@ def align(
 
     Any tempo, silence or other music before and after, skipped and repeated sections, and
     transpositions are allowed. Pitches outside the 88 keys are ignored, and so are drums; but where
-    they play before the first pitched note or after the last, the warp goes on at the tempo that it
-    has there, and the stretch is uncertain.
+    they play before the first pitched note or after the last, the warp follows them at about the
+    tempo that it has there (:mod:`.drums`), and the stretch is uncertain.
 
     Args:
         audio (str, Path, array or Recording): The recording; samples have the shape
@@ -150,13 +151,15 @@ def align(
     if not 0 <= max_transposition <= 24:
         raise ValueError(f"max_transposition is {max_transposition}, expected 0 to 24 semitones.")
     tuning = find_tuning(recording)
-    best = best_alignment(
-        band_levels(recording, tuning), notes, recording.seconds, tuning, max_transposition
-    )
+    levels = band_levels(recording, tuning)
+    best = best_alignment(levels, notes, recording.seconds, tuning, max_transposition)
     if require_match and not best.is_match:
         why = explain_mismatch(recording, name, best.confidence)
         raise WrongScoreError(f"{why.what}: {why.advice}.")
-    return best if unpitched is None else with_drums(best, notes, unpitched, recording.seconds)
+    if unpitched is None or not len(unpitched):
+        return best
+    warp, added = follow_drums(best.warp, notes, unpitched, levels, recording.seconds)
+    return replace(best, warp=warp, uncertain=tuple(sorted((*best.uncertain, *added))))
 
 
 def read_score(path: str | Path) -> tuple[Notes, Notes]:
@@ -165,37 +168,6 @@ def read_score(path: str | Path) -> tuple[Notes, Notes]:
     drums = [one for one in song.instruments if one.program == DRUMS]
     pitched = [one for one in song.instruments if one.program != DRUMS]
     return join_instruments(pitched), join_instruments(drums)
-
-
-def with_drums(found: Alignment, notes: Notes, drums: Notes, seconds: float) -> Alignment:
-    """The alignment whose warp reaches the drums before the first and after the last pitched note.
-
-    Args:
-        found (Alignment): An alignment of the pitched notes.
-        notes (Notes): The pitched notes, on the clock of the score.
-        drums (Notes): The drums, likewise.
-        seconds (float): Length of the recording.
-    """
-    drums = drums.select(np.flatnonzero(drums.onset >= 0))
-    if not len(drums) or not found.warp.spans:
-        return found
-    old = found.warp.spans
-    # Where the recording begins or ends with another part of the score, nothing is known of them.
-    first, last = float(old[0].score[0]), float(old[-1].score[-1])
-    if first <= notes.onset.min():
-        first = min(first, float(drums.onset.min()))
-    if last >= notes.onset.max():
-        last = max(last, float(drums.release.max()))
-    warp = found.warp.extended(first, last, seconds)
-    new = warp.spans
-    unsure = list(found.uncertain)
-    for start, stop in (
-        (new[0].audio[0], old[0].audio[0]),
-        (old[-1].audio[-1], new[-1].audio[-1]),
-    ):
-        if stop - start > LEAST_GAP:
-            unsure.append((float(start), float(stop)))
-    return replace(found, warp=warp, uncertain=tuple(sorted(unsure)))
 
 
 def best_alignment(

@@ -202,13 +202,13 @@ class Warp:
             return self
         spans = list(self.spans)
         head = spans[0]
-        tempo = _tempo(head.score, head.audio)
+        tempo = first_tempo(head.score, head.audio)
         at = max(0.0, head.audio[0] - (head.score[0] - first) / tempo)
         if (before := head.audio[0] - at) >= _LEAST_EXTENSION:
             score = np.insert(head.score, 0, head.score[0] - before * tempo)
             spans[0] = Span(score, np.insert(head.audio, 0, at))
         tail = spans[-1]
-        tempo = _tempo(-tail.score[::-1], -tail.audio[::-1])
+        tempo = first_tempo(-tail.score[::-1], -tail.audio[::-1])
         at = min(seconds, tail.audio[-1] + (last - tail.score[-1]) / tempo)
         if (after := at - tail.audio[-1]) >= _LEAST_EXTENSION:
             score = np.append(tail.score, tail.score[-1] + after * tempo)
@@ -273,9 +273,9 @@ class Warp:
                     writer.writerow([number, f"{score:.6f}", f"{audio:.6f}", known])
 
 
-def _tempo(score: np.ndarray, audio: np.ndarray) -> float:
+def first_tempo(score: np.ndarray, audio: np.ndarray, seconds: float = _TEMPO_SECONDS) -> float:
     """The mean tempo of the first seconds of a span: time in the score per time in the audio."""
-    near = max(1, int(np.searchsorted(audio, audio[0] + _TEMPO_SECONDS, side="right")) - 1)
+    near = max(1, int(np.searchsorted(audio, audio[0] + seconds, side="right")) - 1)
     return float((score[near] - score[0]) / (audio[near] - audio[0]))
 
 

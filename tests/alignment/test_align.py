@@ -128,34 +128,67 @@ def test_reads_midi_files_with_all_programs_but_drums(song, tmp_path):
     assert np.median(np.abs(found.warp.to_audio(score.onset) - notes.onset)) < 0.015
 
 
-def with_drum_intro(song):
-    """Four seconds of silence and the song; its score with drums from the first second on."""
-    notes, audio, score = song
-    score = score.shifted(1.25)  # its first note is at 3.25 s, and a second of audio is 0.8125 s
-    hits = np.arange(0.5, score.onset.max() + 2, 0.5)
-    drums = Notes(hits, hits + 0.1, 0 * hits + 38, 0 * hits, 0 * hits + 90)
-    return np.concatenate([noise(4), audio, noise(3)]), score, drums
+#: Seconds of a bar and more in which drums play alone, before and after the song.
+INTRO, ENDING = 4.0, 2.5
 
 
-def test_drums_before_the_first_pitched_note_are_kept(song):
-    audio, score, drums = with_drum_intro(song)
+def with_drums(song, stretch=1.0):
+    """The song with drums, which begin before it and end after it, and its score.
+
+    A second of the intro is 0.8125 s times `stretch` in the score.
+    """
+    _, audio, score = song
+    score = score.shifted(6.0)
+    audio = np.concatenate([noise(INTRO), audio, noise(ENDING)])
+    hits = 0.3 + np.cumsum(np.random.default_rng(5).choice([0.25, 0.25, 0.5], 200))
+    hits = hits[hits < len(audio) / RATE - 0.3]
+    click = np.random.default_rng(6).normal(size=800) * np.exp(-np.arange(800) / 150)
+    for hit in hits:
+        start = round(hit * RATE)
+        audio[start : start + 800] += (0.3 * click).astype(np.float32)
+    at = at_song = np.interp(hits - INTRO, AUDIO_TIMES, SCORE_TIMES + 6)
+    at = np.where(hits < INTRO, 8 + (hits - INTRO) * 0.8125 * stretch, at_song)
+    drums = Notes(at, at + 0.1, 0 * at + 38, 0 * at, 0 * at + 90)
+    return audio, score, drums, hits
+
+
+@pytest.mark.parametrize("stretch", [1.0, 0.94, 1.06])
+def test_drums_before_and_after_the_pitched_notes_are_followed(song, stretch):
+    audio, score, drums, hits = with_drums(song, stretch)
     found = align(audio, score, RATE, unpitched=drums)
     plain = align(audio, score, RATE)
     assert np.array_equal(found.notes(score).onset, plain.notes(score).onset)
-    early = drums.onset < score.onset.min() - 0.1
-    expected = 4 + (drums.onset[early] - 3.25) / 0.8125
-    assert np.all(np.abs(found.warp.to_audio(drums.onset[early]) - expected) < 0.15)
-    assert np.isnan(plain.warp.to_audio(drums.onset[early])).all()
-    assert not np.isnan(found.warp.to_audio(drums.onset)).any()
-    assert found.uncertain[0] == (found.warp.spans[0].audio[0], plain.warp.spans[0].audio[0])
+    start, stop = plain.warp.spans[0].audio[0], plain.warp.spans[0].audio[-1]
+    alone = (hits < start) | (hits > stop)
+    assert np.isnan(plain.warp.to_audio(drums.onset[alone])).all() and alone.sum() > 10
+    assert np.abs(found.warp.to_audio(drums.onset[alone]) - hits[alone]).max() < 0.03
+    played = found.warp.notes(drums)
+    assert len(played) == len(drums) and np.all(played.offset > played.onset + 0.05)
+    assert found.uncertain[0] == (found.warp.spans[0].audio[0], start)
+    assert found.uncertain[-1] == (stop, found.warp.spans[0].audio[-1])
 
 
 def test_drums_of_a_part_that_the_recording_does_not_begin_with_are_not_placed(song):
-    audio, score, drums = with_drum_intro(song)
-    rest = np.concatenate([noise(4), audio[16 * RATE :]])
+    audio, score, drums, _ = with_drums(song)
+    rest = np.concatenate([noise(4), audio[20 * RATE :]])
     found = align(rest, score, RATE, unpitched=drums)
-    assert found.warp.spans[0].audio[0] == align(rest, score, RATE).warp.spans[0].audio[0] > 3
+    assert found.warp.spans[0].audio[0] == align(rest, score, RATE).warp.spans[0].audio[0] > 2
     assert np.isnan(found.warp.to_audio(drums.onset[:20])).all()
+
+
+def test_the_drums_of_a_file_are_followed(song, tmp_path):
+    audio, score, drums, hits = with_drums(song)
+    file = pretty_midi.PrettyMIDI(resolution=960)
+    for rows, is_drum in ((score, False), (drums, True)):
+        part = pretty_midi.Instrument(0, is_drum)
+        part.notes = [
+            pretty_midi.Note(90, int(p), float(a), float(b))
+            for p, a, b in zip(rows.pitch, rows.onset, rows.offset)
+        ]
+        file.instruments.append(part)
+    file.write(str(tmp_path / "song.mid"))
+    found = align(audio, tmp_path / "song.mid", RATE, max_transposition=0)
+    assert np.abs(found.warp.to_audio(drums.onset) - hits)[hits < 3.5].max() < 0.03
 
 
 @pytest.mark.parametrize("audio", [np.zeros(8 * RATE), np.zeros(50)])
