@@ -96,8 +96,8 @@ def align(
 
     Any tempo, silence or other music before and after, skipped and repeated sections, and
     transpositions are allowed. Pitches outside the 88 keys are ignored, and so are drums; but where
-    they play before the first pitched note or after the last, the warp follows them at about the
-    tempo that it has there (:mod:`.drums`), and the stretch is uncertain.
+    they play before the first pitched note or after the last, the warp follows them at about
+    the tempo that it has there, and the stretch is uncertain.
 
     Args:
         audio (str, Path, array or Recording): The recording; samples have the shape
