@@ -3,8 +3,8 @@
     python benchmarks/long_alignment.py /tmp/alignment_songs --minutes 120
 
 The recording is the songs of the set one after the other, and again a semitone higher or lower, and
-so on, until it is long enough; the tempo of the score wanders. The key is taken as known: in another
-one, such a recording fits its score in another order.
+so on, until it is long enough; the tempo of the score wanders. The key is taken as known: in
+another one, such a recording fits its score in another order.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ WINDOW_SECONDS, HOPS = 0.128, 4
 #: Core of a window of the recording, context on each side, and cross-fade, in seconds.
 CORE_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 60.0, 20.0, 0.5
 #: Changes when the same score and recording give other stems.
-_VERSION = 1
+_VERSION = 2
 #: Frames whose masks exist at the same time, at least: this, or this many times what a network
 #: needs to see on each side.
 _FRAMES, _PER_MARGIN = 256, 6

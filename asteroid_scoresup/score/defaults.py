@@ -34,3 +34,5 @@ N_FREE = 6
 HIT_BEFORE, HIT_DECAY, HIT_SECONDS = 1, 0.1, 1.0
 #: Initial weight of a hit's bins, relative to a fundamental.
 HIT_WEIGHT = 0.1
+#: How far the gains of a class are drawn toward their mean in each update of a factorization.
+GAIN_SHRINKAGE = 0.3

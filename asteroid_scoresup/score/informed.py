@@ -17,7 +17,9 @@ spectrum is free, and which sounds from its onset on (:mod:`~asteroid_scoresup.s
 The channels of a stereo recording are factorized together: a component has one spectrum and one
 activation, and a gain for each channel, so that the panning of an instrument tells it from others
 (nonnegative tensor factorization: FitzGerald, Cranitch, Coyle, "Non-negative tensor factorisation
-for sound source separation", ISSC 2005).
+for sound source separation", ISSC 2005). The notes of an instrument have about the same panning, so
+the gains of a class are drawn toward their mean (our choice); not to the mean, since a class may
+have two guitars, one on each side.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import torch
 from torch.nn.functional import max_pool1d
 
 from ..dsp.grid import FrameGrid
-from .defaults import HIT_WEIGHT
+from .defaults import GAIN_SHRINKAGE, HIT_WEIGHT
 from .harmonic import HarmonicTemplates
 from .notes import Notes
 from .rolls import piano_roll
@@ -95,6 +97,7 @@ def score_informed_nmf(
     *,
     hits: torch.Tensor | None = None,
     hit: float = HIT_WEIGHT,
+    n_instruments: int = 0,
     progress: Callable[[float], object] | None = None,
 ) -> Factors:
     r"""Fits the spectra of the notes of a song to its mixture.
@@ -116,6 +119,8 @@ def score_informed_nmf(
         hits (:class:`torch.Tensor`, optional): Roll of unpitched keys, see
             :func:`~asteroid_scoresup.score.hits.hit_roll`. A class may have notes in both rolls.
         hit (float): Initial weight of a hit's bins, relative to a fundamental.
+        n_instruments (int): Number of classes, the first ones, whose notes have about the same
+            panning.
         progress (callable, optional): Called after each iteration with the fraction that is done.
 
     Shape:
@@ -134,6 +139,7 @@ def score_informed_nmf(
     spectra = torch.cat([weights[pitch], flat])
     activations = torch.cat([sounding[class_index, pitch], onsets.to(sounding)])
     class_index = torch.cat([class_index, torch.arange(n_src, device=class_index.device)])
+    alike = class_index.clamp(max=n_instruments)  # no drums: kits are spread over the channels
     if hits is not None:
         struck, key = (hits.amax(-1) > 0).nonzero(as_tuple=True)
         spectra = torch.cat([spectra, spectra.new_full((len(key), n_freqs), hit)])
@@ -147,9 +153,10 @@ def score_informed_nmf(
         spectra = torch.cat([spectra, attack * start[0]])
         activations = torch.cat([activations, start[1]])
         class_index = torch.cat([class_index, class_index.new_full((free,), -1)])
-    fit = _fit_channels if magnitude.dim() == 3 else _fit
-    count = _counted(iterations, progress)
-    return fit(magnitude + EPS, Factors(spectra, activations, class_index), count)
+    count, factors = _counted(iterations, progress), Factors(spectra, activations, class_index)
+    if magnitude.dim() == 2:
+        return _fit(magnitude + EPS, factors, count)
+    return _fit_channels(magnitude + EPS, factors, count, alike, n_instruments)
 
 
 def _counted(iterations: int, progress: Callable[[float], object] | None) -> Iterator[int]:
@@ -173,8 +180,19 @@ def _fit(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> F
     return factors._replace(templates=spectra, activations=activations)
 
 
-def _fit_channels(target: torch.Tensor, factors: Factors, iterations: Iterable[int]) -> Factors:
-    """The same for the channels together, with a gain of each component in each of them."""
+def _fit_channels(
+    target: torch.Tensor,
+    factors: Factors,
+    iterations: Iterable[int],
+    alike: torch.Tensor,
+    n_instruments: int,
+) -> Factors:
+    """The same for the channels together, with a gain of each component in each of them.
+
+    The gains of the first components are drawn toward the mean of those with the same number in
+    `alike`, unless it is `n_instruments`.
+    """
+    shrinkage = GAIN_SHRINKAGE * (alike < n_instruments).unsqueeze(1)
     spectra, activations = factors.templates, factors.activations
     gains = spectra.new_ones(len(spectra), len(target))
     activations = activations * (
@@ -200,6 +218,12 @@ def _fit_channels(target: torch.Tensor, factors: Factors, iterations: Iterable[i
         spectra = spectra * found / (known + EPS)
         gains = gains * by_channel / (mass + EPS)
         gains = gains / gains.mean(1, keepdim=True).clamp(min=EPS)
+        if n_instruments:
+            own, weights = gains[: len(alike)], mass[: len(alike)]
+            total = own.new_zeros(n_instruments + 1, len(target) + 1)
+            total.index_add_(0, alike, torch.cat([weights * own, weights], 1))
+            means = total[alike, :-1] / total[alike, -1:].clamp(min=EPS)
+            gains[: len(alike)] = own + shrinkage * (means - own)
         norm = spectra.sum(1, keepdim=True).clamp(min=EPS)
         spectra, activations = spectra / norm, activations * norm
     return Factors(spectra, activations, factors.class_index, gains)

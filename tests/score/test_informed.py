@@ -14,6 +14,7 @@ from asteroid_scoresup.score import (
     soft_masks,
     sounding_roll,
 )
+from asteroid_scoresup.score.defaults import GAIN_SHRINKAGE
 from asteroid_scoresup.score.informed import soft_masks_of_batch
 
 
@@ -149,10 +150,12 @@ def test_equal_channels_give_the_factors_of_one():
     torch.testing.assert_close(masks[1], soft_masks(alone, 3), rtol=1e-2, atol=1e-3)
 
 
-def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization():
+@pytest.mark.parametrize("n_instruments", [0, 2])
+def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization(n_instruments):
     magnitude, truth, sounding, onsets = song()
     target = torch.stack([magnitude, 0.3 * magnitude + 0.5 * truth[0]])
-    factors = score_informed_nmf(target, sounding, onsets, templates(), iterations=2)
+    options = dict(iterations=2, n_instruments=n_instruments)
+    factors = score_informed_nmf(target, sounding, onsets, templates(), **options)
     # The same in plain NumPy, with all channels in one product.
     source, pitch = np.nonzero(sounding.amax(-1).numpy() > 0)
     w = np.concatenate([templates().weights.numpy()[pitch], np.full((3, len(magnitude)), 0.02)])
@@ -166,8 +169,13 @@ def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization():
         ratio = x / (einsum("kc,kf,kt->cft", g, w, h) + 1e-9)
         new_w = w * einsum("kc,kt,cft->kf", g, h, ratio)
         new_w /= einsum("kc,kt->k", g, h)[:, None] + 1e-9
-        g *= einsum("kf,kt,cft->kc", w, h, ratio) / (einsum("kf,kt->k", w, h)[:, None] + 1e-9)
+        mass = einsum("kf,kt->k", w, h)
+        g *= einsum("kf,kt,cft->kc", w, h, ratio) / (mass[:, None] + 1e-9)
         g /= g.mean(1, keepdims=True).clip(1e-9)
+        for index in range(n_instruments):  # the classes of notes and attacks
+            rows = np.flatnonzero(np.concatenate([source, np.arange(3)]) == index)
+            mean = np.average(g[rows], axis=0, weights=mass[rows])
+            g[rows] += GAIN_SHRINKAGE * (mean - g[rows])
         h, w = h * new_w.sum(1, keepdims=True), new_w / new_w.sum(1, keepdims=True)
     found = torch.einsum("kc,kf,kt->cft", factors.gains, factors.templates, factors.activations)
     np.testing.assert_allclose(
