@@ -87,7 +87,7 @@ def peer_errors(trial: Trial) -> np.ndarray:
     # One frame more, for a peak at the very end.
     onsets = pitch_onset_features_to_DLNCO(peaks, chroma.shape[1] + 1, rate)[:, :-1]
     notes = trial.score
-    # Others are refused.
+    # synctoolbox refuses other pitches.
     notes = notes.select((notes.pitch >= 21) & (notes.pitch <= 108))
     table = pandas.DataFrame(
         {

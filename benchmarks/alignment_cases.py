@@ -70,13 +70,10 @@ def make_trial(case: str, song: Song, other: Song, seed: int) -> Trial:
         before = foreign if seed % 3 == 0 else _applause(rng, rng.uniform(4, 12))
         audio = np.concatenate([before, np.zeros(RATE, np.float32), audio, _applause(rng, 8.0)])
         truth = truth + len(before) / RATE + 1.0
-    elif case == "score longer":
+    elif case in ("score longer", "ends missing"):
         first, last = 0.2 * song.seconds, 0.8 * song.seconds
-        audio = audio[int(first * RATE) : int(last * RATE)]
-        truth = truth - int(first * RATE) / RATE
-        truth[(truth < 0) | (notes.onset >= last)] = np.nan
-    elif case == "ends missing":
-        first, last = rng.uniform(0.3, 2.5), song.seconds - rng.uniform(0.3, 2.5)
+        if case == "ends missing":
+            first, last = rng.uniform(0.3, 2.5), song.seconds - rng.uniform(0.3, 2.5)
         audio = audio[int(first * RATE) : int(last * RATE)]
         truth = truth - int(first * RATE) / RATE
         truth[(truth < 0) | (notes.onset >= last)] = np.nan

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..midi import DRUMS, join_instruments
-from ..notation import read_score as read_instruments
+from ..notation import read_score
 from ..score import LOWEST_PITCH, N_PITCHES, Notes
 from ..utils.stream import Recording
 from . import certainty as sure
@@ -55,8 +55,8 @@ class Alignment:
         transposition (int): Semitones that the recording is above the score.
         tuning_cents (float): Tuning of the recording relative to A = 440 Hz, -50 to 50.
         certainty (array): Certainty of successive stretches of
-            :data:`~asteroid_scoresup.alignment.warp.CERTAINTY_STEP` seconds of audio, 0 to 1, NaN
-            where the score has nothing, shape :math:`(n,)`.
+            :data:`~asteroid_scoresup.alignment.warp.CERTAINTY_STEP` seconds of audio, 0 to 1, 0
+            where only drums are followed, NaN where the score has nothing, shape :math:`(n,)`.
         confidence (float): Certainty as a whole, 0 to 1.
         uncertain (tuple): Uncertain stretches of the recording, as (start, stop) in seconds.
         is_match (bool): Whether the score belongs to the recording.
@@ -95,9 +95,9 @@ def align(
     r"""Aligns a recording with its score.
 
     Any tempo, silence or other music before and after, skipped and repeated sections, and
-    transpositions are allowed. Pitches outside the 88 keys are ignored, and so are drums; but where
-    they play before the first pitched note or after the last, the warp follows them at about
-    the tempo that it has there, and the stretch is uncertain.
+    transpositions are allowed. Pitches outside the 88 keys are ignored. Drums are followed where
+    they play alone, before the first pitched note and after the last, if the recording has that
+    note; such stretches are uncertain from one second on. Elsewhere drums are ignored.
 
     Args:
         audio (str, Path, array or Recording): The recording; samples have the shape
@@ -133,7 +133,9 @@ def align(
     if isinstance(score, Notes):
         notes, name = score, "The score"
     else:
-        (notes, unpitched), name = read_score(score), str(score)
+        if unpitched is not None:
+            raise ValueError("The drums of a file are read from it: leave out `unpitched`.")
+        (notes, unpitched), name = _pitched_and_drums(score), str(score)
     playable = (notes.pitch >= LOWEST_PITCH) & (notes.pitch < LOWEST_PITCH + N_PITCHES)
     notes = notes.select(np.flatnonzero(playable & (notes.onset >= 0)))
     if len(notes) < _LEAST_NOTES:
@@ -159,12 +161,14 @@ def align(
     if unpitched is None or not len(unpitched):
         return best
     warp, added = follow_drums(best.warp, notes, unpitched, levels, recording.seconds)
-    return replace(best, warp=warp, uncertain=tuple(sorted((*best.uncertain, *added))))
+    uncertain = sure.merged_stretches([*best.uncertain, *added])
+    local = sure.without_certainty(best.certainty, added)
+    return replace(best, warp=warp, certainty=local, uncertain=tuple(uncertain))
 
 
-def read_score(path: str | Path) -> tuple[Notes, Notes]:
+def _pitched_and_drums(path: str | Path) -> tuple[Notes, Notes]:
     """All pitched notes of a score, of any class, and its drums."""
-    song = read_instruments(path, drums=True)
+    song = read_score(path, drums=True)
     drums = [one for one in song.instruments if one.program == DRUMS]
     pitched = [one for one in song.instruments if one.program != DRUMS]
     return join_instruments(pitched), join_instruments(drums)
@@ -277,7 +281,7 @@ class Aligner:
         edge = _EDGE
         if start > 0:
             low = max(low, start - edge)
-        else:  # what the path puts before the recording may belong to its beginning
+        elif low < 0:  # what the path puts before the recording may belong to its beginning
             low, edge = low - _BEYOND, _BEYOND
         if stop < self.seconds:
             high = min(high, stop)

@@ -14,7 +14,7 @@ of the whole to right scores and scores of other songs, also of excerpts of 30 s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,3 +157,27 @@ def uncertain_stretches(certainty: np.ndarray, seconds: float) -> tuple[tuple[fl
         else:
             found.append((start, stop))
     return tuple(found)
+
+
+def merged_stretches(stretches: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Stretches in order, those that overlap or touch as one.
+
+    Examples
+        >>> merged_stretches([(7.0, 9.0), (0.0, 5.0), (4.0, 6.0)])
+        [(0.0, 6.0), (7.0, 9.0)]
+    """
+    merged: list[tuple[float, float]] = []
+    for start, stop in sorted(stretches):
+        if merged and start <= merged[-1][1]:
+            start, stop = merged[-1][0], max(merged.pop()[1], stop)
+        merged.append((start, stop))
+    return merged
+
+
+def without_certainty(local: np.ndarray, stretches: Iterable[tuple[float, float]]) -> np.ndarray:
+    """Local certainties, 0 instead of NaN where they touch some stretches of the recording."""
+    found = local.copy()
+    for start, stop in stretches:
+        cells = found[int(start // CERTAINTY_STEP) : int(np.ceil(stop / CERTAINTY_STEP))]
+        cells[np.isnan(cells)] = 0.0
+    return found

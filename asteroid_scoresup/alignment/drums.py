@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..score import Notes
+from ..score.defaults import HIT_SECONDS
 from .features import HOP, loudness
 from .onsets import PASSES, TOGETHER, posterior, rises
 from .warp import LEAST_GAP, Span, Warp, first_tempo
@@ -23,7 +24,9 @@ from .warp import LEAST_GAP, Span, Warp, first_tempo
 _Heard = Callable[[np.ndarray], Any]
 _BLOCK = 1.0  # seconds of the score that are followed at a time
 _TEMPO_SECONDS = 3.0  # of audio, whose tempo is that of the next block
-_LOUD = 0.95  # quantile of the rises of a recording that is a hit
+_LOUD = 0.95  # quantile of the rises of the music that is a loud onset
+_AUDIBLE = 0.15  # mean rise of hits that are heard, relative to loud onsets
+_LEAD = 2 * TOGETHER  # seconds of the score before the first hit, and after the last
 _CLOSEST = 0.01  # seconds between hits that are anchors, in both clocks
 
 
@@ -31,6 +34,8 @@ def follow_drums(
     warp: Warp, notes: Notes, drums: Notes, levels: np.ndarray, seconds: float
 ) -> tuple[Warp, list[tuple[float, float]]]:
     """The warp continued to the drums before the first pitched note and after the last.
+
+    It ends where hits are not heard any more.
 
     Args:
         warp (Warp): Where the recording plays the pitched notes.
@@ -43,26 +48,36 @@ def follow_drums(
         tuple: The warp, and the stretches of more than a second by which it is longer, as (start,
         stop) in seconds of the recording.
     """
-    drums = drums.select(np.flatnonzero(drums.onset >= 0))
-    if not len(drums) or not warp.spans:
-        return warp, []
-    hits = np.unique(drums.onset)
+    hits = np.unique(drums.onset[drums.onset >= 0])
     hits = hits[np.diff(hits, prepend=-1.0) > TOGETHER]
+    if not len(hits) or not warp.spans:
+        return warp, []
     spans = list(warp.spans)
     begin, end = float(spans[0].score[0]), float(spans[-1].score[-1])
-    first, last = begin, end
-    heard = _loudness_rises(levels)
     # Where the recording begins or ends with another part of the score, nothing is known of them.
-    if begin <= notes.onset.min():
-        first = min(first, float(drums.onset.min()))
-        spans[0] = _continued(spans[0], hits[hits < begin], heard, 0.0)
-    if end >= notes.onset.max():
-        last = max(last, float(drums.release.max()))
+    early = hits[hits < begin] if begin <= notes.onset.min() else hits[:0]
+    last = float(notes.onset.max())
+    late = hits[hits > last] if end >= last else hits[:0]
+    if not len(early) and not len(late):
+        return warp, []
+    heard = _loudness_rises(levels, warp)
+    spans[0] = _continued(spans[0], early, heard, 0.0)
+    first = float(spans[0].score[0])
+    if first < begin:
+        first -= _LEAD
+    # Beyond the last onset, the warp is a guess: hits there are evidence.
+    kept = int(np.sum(spans[-1].score <= last + 1e-6))
+    if kept >= 2 and len(late):
+        cut = Span(spans[-1].score[:kept], spans[-1].audio[:kept])
         # The same backward in time: the end is a beginning.
         turned = [partial(_at_turned, one) for one in heard]
-        tail = _continued(_turned(spans[-1]), -hits[hits > end][::-1], turned, -seconds)
-        spans[-1] = _turned(tail)
-    longer = Warp(tuple(spans)).extended(first, last, seconds)
+        spans[-1] = _turned(_continued(_turned(cut), -late[::-1], turned, -seconds))
+        followed = drums.onset <= spans[-1].score[-1]
+        releases = np.minimum(drums.release, drums.onset + HIT_SECONDS)[followed]
+        if spans[-1].score[-1] > end:
+            end = float(spans[-1].score[-1]) + _LEAD
+        end = max(end, float(releases.max(initial=end)))
+    longer = Warp(tuple(spans)).extended(first, end, seconds)
     edges = (
         (longer.spans[0].audio[0], warp.spans[0].audio[0]),
         (warp.spans[-1].audio[-1], longer.spans[-1].audio[-1]),
@@ -70,13 +85,14 @@ def follow_drums(
     return longer, [(float(a), float(b)) for a, b in edges if b - a > LEAST_GAP]
 
 
-def _loudness_rises(levels: np.ndarray) -> list[_Heard]:
-    """For each pass, how much the bands rise on average at given times, 1 for a loud hit."""
+def _loudness_rises(levels: np.ndarray, warp: Warp) -> list[_Heard]:
+    """For each pass, how much the bands rise on average at given times, 1 for a loud onset."""
     loud = loudness(levels)
     found: list[_Heard] = []
+    music = slice(int(warp.spans[0].audio[0] / HOP), int(warp.spans[-1].audio[-1] / HOP) + 1)
     for one in PASSES:
         rise = rises(levels, loud, one.before, one.after).mean(axis=1, dtype=np.float32)
-        rise = rise / max(float(np.quantile(rise, _LOUD)), 1e-6)
+        rise = rise / max(float(np.quantile(rise[music], _LOUD)), 1e-6)
         frames = HOP * np.arange(len(rise))
         rise = np.minimum(rise, 1.5)
         found.append(partial(np.interp, xp=frames, fp=rise, left=0.0, right=0.0))
@@ -107,6 +123,8 @@ def _continued(span: Span, hits: np.ndarray, heard: Sequence[_Heard], low: float
             found = rise(at[:, None] + offsets)
             found[-1] = -100 * np.abs(offsets) / one.step
             at = at + posterior(found, at, offsets, one)[0]
+        if float(np.mean(heard[-1](at[:-1]))) < _AUDIBLE:
+            break
         for hit, place in zip(block[::-1], at[-2::-1]):
             if low <= place <= audio[0] - _CLOSEST and hit <= score[0] - _CLOSEST:
                 score, audio = np.insert(score, 0, hit), np.insert(audio, 0, place)

@@ -37,9 +37,9 @@ class Penalties:
         leave (float): To leave the score before its end, and to begin in it after its beginning,
             at most.
         edge (float): To leave it at its end or to enter it at its beginning.
-        slope (float): What leaving it a frame sooner, or entering it a frame later, costs more. It
-            is less than hurrying costs: the path of a recording that ends shortly before its score
-            would rush to the end of the score otherwise.
+        slope (float): What it costs more to leave a frame sooner, or to enter a frame later. Where
+            advances of more than one frame cost more than that, the path of a recording that ends
+            shortly before its score does not hurry to the end of the score.
         outside (float): Evidence per frame for what is not in the score.
         advance (tuple): To advance by 0 to :data:`MOST_ADVANCE` frames.
     """
@@ -236,7 +236,7 @@ class _Model:
         self.enter: np.ndarray = costs.astype(np.float32)
         self.leave = self.enter[::-1]
         #: Frames at the beginning and the end at which they cost less than elsewhere.
-        self.near = max(1, int(np.sum(self.enter < self.enter[-1])))
+        self.near = max(1, int(np.sum(self.enter < np.float32(penalties.leave))))
 
     def initial(self) -> _State:
         return _State(np.full(self.n, -np.inf, dtype=np.float32), 0.0)

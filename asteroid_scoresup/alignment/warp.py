@@ -26,7 +26,7 @@ from ..utils.files import atomic_path
 CERTAINTY_STEP = 5.0
 #: Seconds from which a stretch without a score counts: shorter ones are rests.
 LEAST_GAP = 1.0
-_TEMPO_SECONDS = 8.0  # of audio, over which the tempo is averaged with which a span goes on
+_TEMPO_SECONDS = 8.0  # of audio: their mean tempo is that of an extension
 _LEAST_EXTENSION = 0.01  # seconds of audio by which a span is continued, at least
 
 #: Columns of the files that :meth:`Warp.save_csv` writes.
@@ -203,16 +203,18 @@ class Warp:
         spans = list(self.spans)
         head = spans[0]
         tempo = first_tempo(head.score, head.audio)
-        at = max(0.0, head.audio[0] - (head.score[0] - first) / tempo)
-        if (before := head.audio[0] - at) >= _LEAST_EXTENSION:
-            score = np.insert(head.score, 0, head.score[0] - before * tempo)
-            spans[0] = Span(score, np.insert(head.audio, 0, at))
+        at = head.audio[0] - (head.score[0] - first) / tempo
+        if at < 0:
+            at, first = 0.0, head.score[0] - head.audio[0] * tempo
+        if head.audio[0] - at >= _LEAST_EXTENSION:
+            spans[0] = Span(np.insert(head.score, 0, first), np.insert(head.audio, 0, at))
         tail = spans[-1]
         tempo = first_tempo(-tail.score[::-1], -tail.audio[::-1])
-        at = min(seconds, tail.audio[-1] + (last - tail.score[-1]) / tempo)
-        if (after := at - tail.audio[-1]) >= _LEAST_EXTENSION:
-            score = np.append(tail.score, tail.score[-1] + after * tempo)
-            spans[-1] = Span(score, np.append(tail.audio, at))
+        at = tail.audio[-1] + (last - tail.score[-1]) / tempo
+        if at > seconds:
+            at, last = seconds, tail.score[-1] + (seconds - tail.audio[-1]) * tempo
+        if at - tail.audio[-1] >= _LEAST_EXTENSION:
+            spans[-1] = Span(np.append(tail.score, last), np.append(tail.audio, at))
         return Warp(tuple(spans))
 
     def notes(self, notes: Notes) -> Notes:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..alignment import Alignment, UnalignableScoreError, align
+from ..alignment.certainty import merged_stretches
 from ..alignment.mismatch import explain_mismatch
 from ..checks.corrections import MAX_SILENT
 from ..checks.time import OFFSET_TOLERANCE
@@ -109,16 +110,11 @@ def uncertain_stretches(alignment: Alignment, seconds: float) -> list[list[float
         list of list: Stretches (start, stop) in seconds, in order: those of the alignment, and
         those of more than a second without a score, since something may be played in them.
     """
-    merged: list[list[float]] = []
-    for start, stop in sorted([*alignment.warp.gaps(seconds), *alignment.uncertain]):
-        start, stop = round(max(start, 0.0), 3), round(min(stop, seconds), 3)
-        if start >= stop:
-            continue
-        if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(merged[-1][1], stop)
-        else:
-            merged.append([start, stop])
-    return merged
+    stretches = [
+        (round(max(start, 0.0), 3), round(min(stop, seconds), 3))
+        for start, stop in (*alignment.warp.gaps(seconds), *alignment.uncertain)
+    ]
+    return [list(one) for one in merged_stretches(s for s in stretches if s[0] < s[1])]
 
 
 def facts_of(alignment: Alignment, seconds: float) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def score_informed_nmf(
     *,
     hits: torch.Tensor | None = None,
     hit: float = HIT_WEIGHT,
-    n_instruments: int = 0,
+    n_panned: int = 0,
     progress: Callable[[float], object] | None = None,
 ) -> Factors:
     r"""Fits the spectra of the notes of a song to its mixture.
@@ -119,8 +119,8 @@ def score_informed_nmf(
         hits (:class:`torch.Tensor`, optional): Roll of unpitched keys, see
             :func:`~asteroid_scoresup.score.hits.hit_roll`. A class may have notes in both rolls.
         hit (float): Initial weight of a hit's bins, relative to a fundamental.
-        n_instruments (int): Number of classes, the first ones, whose notes have about the same
-            panning.
+        n_panned (int): Number of classes, the first ones, within each of which notes have about the
+            same panning.
         progress (callable, optional): Called after each iteration with the fraction that is done.
 
     Shape:
@@ -139,7 +139,8 @@ def score_informed_nmf(
     spectra = torch.cat([weights[pitch], flat])
     activations = torch.cat([sounding[class_index, pitch], onsets.to(sounding)])
     class_index = torch.cat([class_index, torch.arange(n_src, device=class_index.device)])
-    alike = class_index.clamp(max=n_instruments)  # no drums: kits are spread over the channels
+    # Not of hits, which follow: the drums of a kit are spread over the channels.
+    alike = class_index.clamp(max=n_panned)
     if hits is not None:
         struck, key = (hits.amax(-1) > 0).nonzero(as_tuple=True)
         spectra = torch.cat([spectra, spectra.new_full((len(key), n_freqs), hit)])
@@ -156,7 +157,7 @@ def score_informed_nmf(
     count, factors = _counted(iterations, progress), Factors(spectra, activations, class_index)
     if magnitude.dim() == 2:
         return _fit(magnitude + EPS, factors, count)
-    return _fit_channels(magnitude + EPS, factors, count, alike, n_instruments)
+    return _fit_channels(magnitude + EPS, factors, count, alike, n_panned)
 
 
 def _counted(iterations: int, progress: Callable[[float], object] | None) -> Iterator[int]:
@@ -185,14 +186,14 @@ def _fit_channels(
     factors: Factors,
     iterations: Iterable[int],
     alike: torch.Tensor,
-    n_instruments: int,
+    n_panned: int,
 ) -> Factors:
     """The same for the channels together, with a gain of each component in each of them.
 
     The gains of the first components are drawn toward the mean of those with the same number in
-    `alike`, unless it is `n_instruments`.
+    `alike`, unless it is `n_panned`.
     """
-    shrinkage = GAIN_SHRINKAGE * (alike < n_instruments).unsqueeze(1)
+    shrinkage = GAIN_SHRINKAGE * (alike < n_panned).unsqueeze(1)
     spectra, activations = factors.templates, factors.activations
     gains = spectra.new_ones(len(spectra), len(target))
     activations = activations * (
@@ -218,9 +219,9 @@ def _fit_channels(
         spectra = spectra * found / (known + EPS)
         gains = gains * by_channel / (mass + EPS)
         gains = gains / gains.mean(1, keepdim=True).clamp(min=EPS)
-        if n_instruments:
+        if n_panned:
             own, weights = gains[: len(alike)], mass[: len(alike)]
-            total = own.new_zeros(n_instruments + 1, len(target) + 1)
+            total = own.new_zeros(n_panned + 1, len(target) + 1)
             total.index_add_(0, alike, torch.cat([weights * own, weights], 1))
             means = total[alike, :-1] / total[alike, -1:].clamp(min=EPS)
             gains[: len(alike)] = own + shrinkage * (means - own)

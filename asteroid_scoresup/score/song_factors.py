@@ -88,7 +88,7 @@ def factorize_song(
         iterations,
         free=N_FREE,
         hits=hit_roll(unpitched, *size),
-        n_instruments=n_src,
+        n_panned=n_src,
         progress=progress,
     )
     index = factors.class_index

@@ -5,6 +5,7 @@ import pretty_midi
 import pytest
 
 from asteroid_scoresup.alignment import WrongScoreError, align
+from asteroid_scoresup.alignment.midi_writer import write_aligned_midi
 from asteroid_scoresup.score import Notes
 from asteroid_scoresup.utils.stream import Recording
 from tests.helpers.tones import RATE, at_clock, random_notes, render
@@ -164,8 +165,31 @@ def test_drums_before_and_after_the_pitched_notes_are_followed(song, stretch):
     assert np.abs(found.warp.to_audio(drums.onset[alone]) - hits[alone]).max() < 0.03
     played = found.warp.notes(drums)
     assert len(played) == len(drums) and np.all(played.offset > played.onset + 0.05)
-    assert found.uncertain[0] == (found.warp.spans[0].audio[0], start)
-    assert found.uncertain[-1] == (stop, found.warp.spans[0].audio[-1])
+    ends = found.warp.spans[0].audio
+    assert np.allclose(found.uncertain, [(ends[0], start), (stop, ends[-1])])
+    assert not np.isnan(found.certainty[[0, -1]]).any()
+    assert ends[-1] < hits[-1] + 0.2
+
+
+def test_drums_that_the_recording_does_not_have_are_not_placed(song):
+    audio, score, drums, hits = with_drums(song)
+    audio[: round(2.0 * RATE)] = noise(2.0)
+    late = np.concatenate([audio, noise(20)])
+    found = align(late, score, RATE, unpitched=drums)
+    begins = found.warp.spans[0].audio[0]
+    assert 1.0 < begins < 2.4 and found.warp.spans[0].audio[-1] < hits[-1] + 0.2
+    again = np.concatenate([drums.onset, drums.onset[-1:] + 12.0])
+    far = Notes(again, again, 0 * again + 38, 0 * again, 0 * again + 90)
+    found = align(late, score, RATE, unpitched=far)
+    assert found.warp.spans[0].audio[-1] < hits[-1] + 0.2
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 3.0])
+def test_the_first_and_the_last_hit_are_played_whatever_their_length(song, seconds):
+    audio, score, drums, hits = with_drums(song)
+    drums = drums.replace(offset=drums.onset + seconds, release=drums.onset + seconds)
+    played = align(audio, score, RATE, unpitched=drums).warp.notes(drums)
+    assert len(played) == len(drums)
 
 
 def test_drums_of_a_part_that_the_recording_does_not_begin_with_are_not_placed(song):
@@ -189,6 +213,11 @@ def test_the_drums_of_a_file_are_followed(song, tmp_path):
     file.write(str(tmp_path / "song.mid"))
     found = align(audio, tmp_path / "song.mid", RATE, max_transposition=0)
     assert np.abs(found.warp.to_audio(drums.onset) - hits)[hits < 3.5].max() < 0.03
+    with pytest.raises(ValueError, match="drums of a file are read from it"):
+        align(audio, tmp_path / "song.mid", RATE, unpitched=drums)
+    write_aligned_midi(tmp_path / "song.mid", found, tmp_path / "aligned.mid")
+    (_, part) = pretty_midi.PrettyMIDI(str(tmp_path / "aligned.mid")).instruments
+    assert part.is_drum and len(part.notes) == len(drums)
 
 
 @pytest.mark.parametrize("audio", [np.zeros(8 * RATE), np.zeros(50)])

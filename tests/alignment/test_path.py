@@ -71,6 +71,16 @@ def test_equals_an_exhaustive_search(seed, jump, monkeypatch):
     assert alone == pytest.approx(total, abs=1e-3)
 
 
+@pytest.mark.parametrize("n_score", [2, 3, 12, 40])
+def test_short_scores_are_searched_to_their_ends(n_score):
+    evidence = np.random.default_rng(n_score).normal(size=(50, n_score)).astype(np.float32)
+    evidence[:, -1] += 2
+    penalties = Penalties(50.0, 45.0, outside=0.3)
+    path, total = find_path(lambda a, b: evidence[a:b], *evidence.shape, penalties)
+    assert total == pytest.approx(plain_viterbi(evidence, penalties), abs=0.01)
+    assert value(path, evidence, penalties) == pytest.approx(total, abs=0.01)
+
+
 def test_margins_equal_a_search_without_the_path(monkeypatch):
     monkeypatch.setattr(path_search, "_CELLS", 1)
     rng = np.random.default_rng(4)

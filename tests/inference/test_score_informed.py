@@ -411,8 +411,16 @@ def test_what_an_aligned_score_skips_is_said(long_song, monkeypatch):
     notes, sources = long_song
     spans = (Span([0, 4], [0, 4]), Span([4, 8], [16, 20]))
     found = Alignment(Warp(spans), 0, 0.0, np.ones(4), 0.9, (), True)
-    monkeypatch.setattr(score_alignment, "align", lambda *_, **_options: found)
-    used = ScoreInformedSeparator(notes, CLASSES).use(Recording(sources.sum(0), RATE))
+    given = []
+
+    def align(recording, pitched, *, unpitched):
+        given.append(unpitched)
+        return found
+
+    monkeypatch.setattr(score_alignment, "align", align)
+    separator = ScoreInformedSeparator(notes, CLASSES)
+    used = separator.use(Recording(sources.sum(0), RATE))
+    assert given == [separator.score.unpitched]
     np.testing.assert_allclose(used.missing, [(4, 16)], atol=0.8)
     assert used.alignment is found and "no notes at 0:04–0:16" in used.warnings[0]
 

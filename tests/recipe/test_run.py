@@ -417,6 +417,7 @@ BAD_SETTINGS = {
     "--n_fft 1025": "--n_fft 1025 is odd",
     "--n_fft 256 --hop_length 512": "--hop_length 512 is above --n_fft 256",
     "--f_minutes 3 --devices 2": "--f_minutes needs a single device",
+    "--r_minutes 3 --devices 2": "--r_minutes needs a single device",
     "--norm_type BN": "--norm_type is one of",
     "--model UNet": "--model is one of tcn, pitch, ConvTasNet, OpenUnmix",
     "--precision 8": "--precision is one of",

@@ -150,11 +150,11 @@ def test_equal_channels_give_the_factors_of_one():
     torch.testing.assert_close(masks[1], soft_masks(alone, 3), rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize("n_instruments", [0, 2])
-def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization(n_instruments):
+@pytest.mark.parametrize("n_panned", [0, 2])
+def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization(n_panned):
     magnitude, truth, sounding, onsets = song()
     target = torch.stack([magnitude, 0.3 * magnitude + 0.5 * truth[0]])
-    options = dict(iterations=2, n_instruments=n_instruments)
+    options = dict(iterations=2, n_panned=n_panned)
     factors = score_informed_nmf(target, sounding, onsets, templates(), **options)
     # The same in plain NumPy, with all channels in one product.
     source, pitch = np.nonzero(sounding.amax(-1).numpy() > 0)
@@ -172,7 +172,7 @@ def test_channels_are_fitted_by_the_updates_of_the_tensor_factorization(n_instru
         mass = einsum("kf,kt->k", w, h)
         g *= einsum("kf,kt,cft->kc", w, h, ratio) / (mass[:, None] + 1e-9)
         g /= g.mean(1, keepdims=True).clip(1e-9)
-        for index in range(n_instruments):  # the classes of notes and attacks
+        for index in range(n_panned):  # the classes of notes and attacks
             rows = np.flatnonzero(np.concatenate([source, np.arange(3)]) == index)
             mean = np.average(g[rows], axis=0, weights=mass[rows])
             g[rows] += GAIN_SHRINKAGE * (mean - g[rows])
